@@ -24,15 +24,8 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind, in the order of its number.
-    pub const ALL: [Kind; 7] = [
-        Kind::Custom,
-        Kind::Agent,
-        Kind::Llm,
-        Kind::Tool,
-        Kind::Retrieval,
-        Kind::Embedding,
-        Kind::Chain,
-    ];
+    pub const ALL: [Kind; 7] =
+        [Kind::Custom, Kind::Agent, Kind::Llm, Kind::Tool, Kind::Retrieval, Kind::Embedding, Kind::Chain];
 
     /// The lower-case name: `llm`, `tool`.
     pub const fn name(self) -> &'static str {

@@ -20,7 +20,7 @@
 //!           parent id  zeros for a root
 //!           name       its number in the dictionary, or 65535: the first entry holds it
 //!           flags      1 the start time is Unix nanoseconds, else clock ticks
-//!           left out   how many values found no room at all (65535: that many or more)
+//!           left out   how many values found no room at all, the rest of a cut name among them (65535: or more)
 //!
 //! entry     0        4     5       6      8
 //!           ┌────────┬─────┬───────┬──────┬──────────────┐
@@ -106,11 +106,7 @@ pub(crate) const fn entry_word(len: u32, tag: u8, flags: u8, key: u16) -> u64 {
 /// The word of a head that follows its start time.
 #[inline]
 pub(crate) const fn head_word(name: u16, kind: Kind, status: Status, flags: u16, left_out: u16) -> u64 {
-    name as u64
-        | (kind as u64) << 16
-        | (status as u64) << 24
-        | (flags as u64) << 32
-        | (left_out as u64) << 48
+    name as u64 | (kind as u64) << 16 | (status as u64) << 24 | (flags as u64) << 32 | (left_out as u64) << 48
 }
 
 /// Bytes that are no record: they end before it does, or say what no record says.
@@ -244,7 +240,11 @@ impl<'a> Body<'a> {
             trace_id: TraceId::from_bytes(array(bytes, 0)),
             span_id: SpanId::from_bytes(array(bytes, 16)),
             parent_id: SpanId::from_bytes(array(bytes, 24)),
-            start: if u16::from(flags) & HEAD_START_IS_UNIX != 0 { Time::UnixNs(start) } else { Time::Ticks(start) },
+            start: if u16::from(flags) & HEAD_START_IS_UNIX != 0 {
+                Time::UnixNs(start)
+            } else {
+                Time::Ticks(start)
+            },
             name,
             kind: Kind::from_number(kind),
             status: Status::from_number(status),
@@ -273,7 +273,8 @@ impl<'a> Iterator for Entries<'a> {
             return None;
         }
         let (entry, rest) = match Entry::split(self.rest) {
-            Ok((entry, rest)) => (Ok(entry), rest),
+            Ok((Some(entry), rest)) => (Ok(entry), rest),
+            Ok((None, _)) => return None,
             Err(malformed) => (Err(malformed), &[][..]),
         };
         self.rest = rest;
@@ -282,10 +283,14 @@ impl<'a> Iterator for Entries<'a> {
 }
 
 impl<'a> Entry<'a> {
-    fn split(bytes: &'a [u8]) -> Result<(Self, &'a [u8]), Malformed> {
+    /// The first entry and the bytes behind it; no entry where only a key is left, whose value found no room.
+    fn split(bytes: &'a [u8]) -> Result<(Option<Self>, &'a [u8]), Malformed> {
         let (mut raw, mut rest) = RawEntry::split(bytes, 0)?;
         let mut inline = None;
         if raw.tag == TAG_KEY {
+            if rest.is_empty() {
+                return Ok((None, rest));
+            }
             inline = Some(raw.content);
             (raw, rest) = RawEntry::split(rest, bytes.len() - rest.len())?;
         }
@@ -313,16 +318,16 @@ impl<'a> Entry<'a> {
             TAG_EVENT => {
                 let time = u64::from_le_bytes(number()?);
                 let time = if raw.flags & ENTRY_TRUE != 0 { Time::UnixNs(time) } else { Time::Ticks(time) };
-                return Ok((Entry::Event { name: key, time }, rest));
+                return Ok((Some(Entry::Event { name: key, time }), rest));
             }
             TAG_STATUS_MESSAGE => {
                 let cut = raw.flags & ENTRY_CUT != 0;
-                return Ok((Entry::StatusMessage { text: raw.content, cut }, rest));
+                return Ok((Some(Entry::StatusMessage { text: raw.content, cut }), rest));
             }
             _ => return Err(Malformed { offset: at, reason: "an entry has an unknown tag" }),
         };
         let (cut, in_event) = (raw.flags & ENTRY_CUT != 0, raw.flags & ENTRY_IN_EVENT != 0);
-        Ok((Entry::Attribute { key, value, cut, in_event }, rest))
+        Ok((Some(Entry::Attribute { key, value, cut, in_event }), rest))
     }
 }
 

@@ -1,0 +1,138 @@
+//! What can be set on a span.
+
+use serde::Serialize;
+
+use crate::record::{
+    ENTRY_IN_EVENT, ENTRY_TRUE, INLINE, TAG_BOOL, TAG_BYTES, TAG_F64, TAG_I64, TAG_KEY, TAG_STR, TAG_U64,
+};
+use crate::slot::{Entry, Slot};
+use crate::thread::LOCAL;
+
+/// A value that can be set on a span as it is: booleans, integers, floating-point numbers, text, bytes, and options
+/// of them, of which `None` sets nothing. For any other type see [`Span::set_value`](crate::Span::set_value).
+pub trait Attribute: sealed::Sealed {
+    #[doc(hidden)]
+    fn append(self, to: Destination<'_>);
+}
+
+mod sealed {
+    pub trait Sealed {}
+}
+
+/// A key: a literal, which costs a few bits in the ring, or text made at run time, which is recorded in full.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Key<'a> {
+    Static(&'static str),
+    Dynamic(&'a str),
+}
+
+/// Where a value goes: the span, the key, and whether it belongs to an event.
+#[doc(hidden)]
+#[derive(Debug)]
+pub struct Destination<'a> {
+    slot: &'a Slot,
+    key: Key<'a>,
+    in_event: bool,
+}
+
+impl<'a> Destination<'a> {
+    #[inline]
+    pub(crate) fn span(slot: &'a Slot, key: Key<'a>) -> Self {
+        Destination { slot, key, in_event: false }
+    }
+
+    /// Of an event: nothing is published before the event is complete.
+    pub(crate) fn event(slot: &'a Slot, key: Key<'a>) -> Self {
+        Destination { slot, key, in_event: true }
+    }
+
+    /// The key's number, after the key itself was written if it has none.
+    #[inline]
+    fn number(&self) -> u16 {
+        let text = match self.key {
+            Key::Static(text) => match LOCAL.with(|local| local.number_of(text)) {
+                INLINE => text,
+                number => return number,
+            },
+            Key::Dynamic(text) => text,
+        };
+        self.write_key(text)
+    }
+
+    #[cold]
+    fn write_key(&self, text: &str) -> u16 {
+        self.slot.append::<false>(Entry { tag: TAG_KEY, flags: 0, key: INLINE, content: text.as_bytes() });
+        INLINE
+    }
+
+    #[inline]
+    fn word(self, tag: u8, word: u64) {
+        let number = self.number();
+        if self.in_event {
+            self.slot.append_word::<false>(tag, ENTRY_IN_EVENT, number, word);
+        } else {
+            self.slot.append_word::<true>(tag, 0, number, word);
+        }
+    }
+
+    #[inline]
+    fn content(self, tag: u8, flags: u8, content: &[u8]) {
+        let key = self.number();
+        if self.in_event {
+            self.slot.append::<false>(Entry { tag, flags: flags | ENTRY_IN_EVENT, key, content });
+        } else {
+            self.slot.append::<true>(Entry { tag, flags, key, content });
+        }
+    }
+
+    pub(crate) fn packed(self, value: &impl Serialize) {
+        let number = self.number();
+        if self.in_event {
+            self.slot.append_packed::<false>(ENTRY_IN_EVENT, number, value);
+        } else {
+            self.slot.append_packed::<true>(0, number, value);
+        }
+    }
+}
+
+macro_rules! attribute {
+    ($($type:ty),* => |$value:ident, $to:ident| $append:expr) => {$(
+        impl sealed::Sealed for $type {}
+        impl Attribute for $type {
+            #[inline]
+            fn append(self, $to: Destination<'_>) {
+                let $value = self;
+                $append
+            }
+        }
+    )*};
+}
+
+attribute!(i8, i16, i32, i64 => |value, to| to.word(TAG_I64, i64::from(value).cast_unsigned()));
+attribute!(isize => |value, to| to.word(TAG_I64, (value as i64).cast_unsigned()));
+attribute!(u8, u16, u32, u64 => |value, to| to.word(TAG_U64, u64::from(value)));
+attribute!(usize => |value, to| to.word(TAG_U64, value as u64));
+attribute!(f32, f64 => |value, to| to.word(TAG_F64, f64::from(value).to_bits()));
+attribute!(bool => |value, to| to.content(TAG_BOOL, if value { ENTRY_TRUE } else { 0 }, &[]));
+attribute!(&str => |value, to| to.content(TAG_STR, 0, value.as_bytes()));
+attribute!(String, &String => |value, to| to.content(TAG_STR, 0, value.as_bytes()));
+attribute!(&[u8] => |value, to| to.content(TAG_BYTES, 0, value));
+attribute!(Vec<u8>, &Vec<u8> => |value, to| to.content(TAG_BYTES, 0, &value[..]));
+
+impl<const N: usize> sealed::Sealed for &[u8; N] {}
+impl<const N: usize> Attribute for &[u8; N] {
+    #[inline]
+    fn append(self, to: Destination<'_>) {
+        to.content(TAG_BYTES, 0, self);
+    }
+}
+
+impl<T: Attribute> sealed::Sealed for Option<T> {}
+impl<T: Attribute> Attribute for Option<T> {
+    #[inline]
+    fn append(self, to: Destination<'_>) {
+        if let Some(value) = self {
+            value.append(to);
+        }
+    }
+}

@@ -1,0 +1,396 @@
+//! A lane: the in-flight table and the ring that one thread at a time records into, in one mapped file.
+//!
+//! # The lane and table formats, version 0
+//!
+//! All integers are little-endian, offsets in bytes.
+//!
+//! ```text
+//! lane      0        8         12         16     20      24           32
+//!           ┌────────┬─────────┬──────────┬──────┬───────┬────────────┬─────┐
+//!           │ magic  │ version │ incompat │ lane │ cells │ ring bytes │     │
+//!           ├────────┼─────────┼──────────┴──────┴───────┴────────────┴─────┤
+//!      128  │ tail   │ ended   │ started │ dropped × 8 │                    │  stored by the producer
+//!           ├────────┼─────────┼──────────────────────────────────────────────┤
+//!      256  │ read   │ read ended │                                           │  stored by the consumer
+//!           ├────────┴────────────────────────────────────────────────────────┤
+//!     4096  │ cell × cells                                                    │
+//!           ├─────────────────────────────────────────────────────────────────┤
+//!           │ the ring: records, as `record.rs` has them                      │
+//!           └─────────────────────────────────────────────────────────────────┘
+//!
+//! table     0        8         12         16       20      24
+//!           ┌────────┬─────────┬──────────┬────────┬───────┬────────────┐
+//!           │ magic  │ version │ incompat │ lane+1 │ cells │ first cell │  4096  cell × cells
+//!           └────────┴─────────┴──────────┴────────┴───────┴────────────┘
+//!           lane+1   0 while it belongs to no lane; stored last when one takes it
+//!
+//! cell      0       8        16        24     32     40    64                  1024
+//!           ┌───────┬────────┬─────────┬──────┬──────┬─────┬───────────────────┐
+//!           │ state │ detail │ ordinal │ next │ link │     │ content           │
+//!           └───────┴────────┴─────────┴──────┴──────┴─────┴───────────────────┘
+//!           state    bits 0–7 the stage, 8–15 a drop's reason, 16–31 a lane, 32–63 the length of the body
+//!           ordinal  of the last span that started here, among those that started in this lane
+//!           next     where the body goes on: lane << 32 | cell + 1, or 0
+//!           link     of the free and return lists; means nothing to other processes
+//! ```
+//!
+//! A span's body (`record.rs`) lies in the content of its first cell and of the cells chained behind it. Cells are
+//! numbered within their lane: those of the lane file from 0, those of further tables from their first cell.
+//!
+//! | stage | name    | detail                       | the span is                                                |
+//! |-------|---------|------------------------------|------------------------------------------------------------|
+//! | 0     | FREE    |                              | none                                                       |
+//! | 1     | LIVE    |                              | in flight                                                  |
+//! | 2     | ENDING  | a position of the lane's ring | ended if that ring's tail is above the position, else in flight |
+//! | 3     | DROPPED | how many the lane dropped for the reason, this one included | ended and dropped           |
+//!
+//! # Invariants
+//!
+//! * **N1** A thread that holds a lane, by taking it from its recorder's pool or under the orphan lane's lock, is the only
+//!   one that uses the lane's `Owner`, claims its cells and produces into its ring. It holds at most one at a time
+//!   by pool and gives it back through the same queue, which synchronises.
+//! * **N2** A cell that is not free belongs to the one `Span` (or chain) that claimed it; `Span` is not `Sync`.
+//! * **N3** `state` is stored last, by Release, so whatever a stage and a length promise is in the mapping.
+//! * **N4** A recorder's mappings are leaked: they stay mapped until the process ends.
+//!
+//! # Ordering
+//!
+//! Beside those of the ring and of the return list, which carry all that threads tell each other about a lane:
+//!
+//! | store (Release)               | pairs with                         | and makes visible        |
+//! |-------------------------------|------------------------------------|--------------------------|
+//! | `state`                       | a reader of the file after a kill  | the content up to length |
+//! | `tables[n]` in `take_table`   | load (Acquire) in `cell`           | the table's base         |
+//!
+//! `started`, `ended` and `dropped` are statistics while the process lives, hence Relaxed; recovery makes them exact
+//! from the ordinals.
+#![expect(unsafe_code, reason = "cells are exclusive by N1 and N2, which the compiler cannot see")]
+
+use std::cell::Cell;
+use std::fmt;
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
+
+use crate::mapping::{Leaked, Mapping};
+use crate::return_list::{END, ReturnList};
+use crate::ring::{Producer, Ring};
+use crate::sync::Bytes;
+
+pub(crate) const LANE_MAGIC: [u8; 8] = *b"SPRNGLAN";
+pub(crate) const TABLE_MAGIC: [u8; 8] = *b"SPRNGTAB";
+pub(crate) const VERSION: u32 = 0;
+/// Where cells start in both files.
+pub(crate) const CELLS_AT: usize = 4096;
+/// Length of a cell.
+pub(crate) const CELL_LEN: usize = 1024;
+/// Length of a cell before its content.
+pub(crate) const CELL_HEADER_LEN: usize = 64;
+/// How much of a body fits one cell.
+pub(crate) const CELL_CONTENT_LEN: usize = CELL_LEN - CELL_HEADER_LEN;
+/// Cells in a lane file: spans that one thread has open at once before it needs a further table.
+pub(crate) const LANE_CELLS: u32 = 256;
+/// Cells in a further table.
+pub(crate) const TABLE_CELLS: u32 = 1024;
+/// Further tables that one lane can take: 65,792 cells in all.
+pub(crate) const TABLES_MAX: usize = 64;
+
+pub(crate) const PRODUCER_AT: usize = 128;
+pub(crate) const CONSUMER_AT: usize = 256;
+pub(crate) const DROP_REASONS: usize = 8;
+
+pub(crate) const FREE: u64 = 0;
+pub(crate) const LIVE: u64 = 1;
+pub(crate) const ENDING: u64 = 2;
+pub(crate) const DROPPED: u64 = 3;
+
+/// How long a lane file is.
+pub fn lane_file_len(ring_bytes: usize) -> usize {
+    CELLS_AT + LANE_CELLS as usize * CELL_LEN + ring_bytes
+}
+
+/// How long a table file is.
+pub fn table_file_len() -> usize {
+    CELLS_AT + TABLE_CELLS as usize * CELL_LEN
+}
+
+/// The part of a lane file that the producer stores.
+#[repr(C, align(128))]
+pub(crate) struct ProducerLine {
+    pub(crate) tail: AtomicU64,
+    pub(crate) ended: AtomicU64,
+    pub(crate) started: AtomicU64,
+    pub(crate) dropped: [AtomicU64; DROP_REASONS],
+}
+
+/// The part of a lane file that the consumer stores.
+#[repr(C, align(128))]
+pub(crate) struct ConsumerLine {
+    pub(crate) read: AtomicU64,
+    pub(crate) read_ended: AtomicU64,
+}
+
+/// The words in front of a cell's content.
+#[repr(C)]
+pub(crate) struct CellHeader {
+    pub(crate) state: AtomicU64,
+    pub(crate) detail: AtomicU64,
+    pub(crate) ordinal: AtomicU64,
+    pub(crate) next: AtomicU64,
+    link: crate::sync::AtomicU64,
+}
+
+const _: () = assert!(size_of::<ProducerLine>() <= CONSUMER_AT - PRODUCER_AT);
+const _: () = assert!(CONSUMER_AT + size_of::<ConsumerLine>() <= CELLS_AT);
+const _: () = assert!(cfg!(loom) || size_of::<CellHeader>() <= CELL_HEADER_LEN);
+const _: () = assert!(CELL_CONTENT_LEN.is_multiple_of(8));
+
+/// What only the thread that holds the lane touches (N1).
+#[derive(Default)]
+struct Owner {
+    producer: Producer,
+    started: Cell<u64>,
+    ended: Cell<u64>,
+    /// The free cells: a number plus one, or [`END`]; the rest by their links.
+    free: Cell<u64>,
+}
+
+/// A lane of a recorder. See the file's head.
+pub(crate) struct Lane {
+    number: u16,
+    producer_line: &'static ProducerLine,
+    consumer_line: &'static ConsumerLine,
+    pub(crate) ring: Ring<&'static crate::sync::AtomicU64>,
+    memory: Leaked,
+    cells: NonNull<u8>,
+    tables: [AtomicPtr<u8>; TABLES_MAX],
+    table_count: AtomicU32,
+    returned: ReturnList<Box<crate::sync::AtomicU64>>,
+    owner: Owner,
+}
+
+// SAFETY: everything shared is atomic or proved by the ring; `owner` is one thread's at a time (N1), and the pointer
+// is an address in a leaked mapping (N4).
+unsafe impl Send for Lane {}
+// SAFETY: as for Send.
+unsafe impl Sync for Lane {}
+
+impl fmt::Debug for Lane {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Lane").field("number", &self.number).field("ring", &self.ring).finish_non_exhaustive()
+    }
+}
+
+/// A further table that is ready for a lane to take.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SpareTable(Leaked);
+
+impl SpareTable {
+    /// Formats `mapping`, of zeros and [`table_file_len`] bytes.
+    pub(crate) fn format(mut mapping: Mapping) -> Self {
+        assert_eq!(mapping.len(), table_file_len(), "a table has one size");
+        mapping.write(8, &VERSION.to_le_bytes());
+        mapping.write(20, &TABLE_CELLS.to_le_bytes());
+        mapping.write(0, &TABLE_MAGIC);
+        SpareTable(mapping.leak())
+    }
+
+    pub(crate) fn memory(&self) -> Leaked {
+        self.0
+    }
+}
+
+impl Lane {
+    /// Formats `mapping`, of zeros and as long as [`lane_file_len`] says, as the lane with this number.
+    pub(crate) fn format(number: u16, mut mapping: Mapping, ring_bytes: usize) -> Self {
+        assert_eq!(
+            mapping.len(),
+            lane_file_len(ring_bytes),
+            "a lane file has the length that its ring asks for"
+        );
+        assert!(ring_bytes.is_power_of_two(), "a ring's length is a power of two");
+        mapping.write(8, &VERSION.to_le_bytes());
+        mapping.write(16, &u32::from(number).to_le_bytes());
+        mapping.write(20, &LANE_CELLS.to_le_bytes());
+        mapping.write(24, &(ring_bytes as u64).to_le_bytes());
+        mapping.write(0, &LANE_MAGIC);
+        let memory = mapping.leak();
+        // SAFETY: the offset lies within the file's length, asserted above.
+        let producer_line = unsafe { memory.base.add(PRODUCER_AT) }.cast::<ProducerLine>();
+        // SAFETY: mapped for ever (N4), aligned to 128 as mappings start at a page, and zeros are valid atomics.
+        let producer_line: &'static ProducerLine = unsafe { producer_line.as_ref() };
+        // SAFETY: as for the producer's line.
+        let consumer_line = unsafe { memory.base.add(CONSUMER_AT) }.cast::<ConsumerLine>();
+        // SAFETY: as for the producer's line.
+        let consumer_line: &'static ConsumerLine = unsafe { consumer_line.as_ref() };
+        // SAFETY: as above; the cells lie before the ring, which ends with the mapping.
+        let cells = unsafe { memory.base.add(CELLS_AT) };
+        // SAFETY: as above.
+        let ring_base = unsafe { cells.add(LANE_CELLS as usize * CELL_LEN) };
+        // SAFETY: the ring ends with the mapping, which stays (N4); its start is a multiple of a cell's length.
+        let bytes = unsafe { Bytes::new(ring_base, ring_bytes) };
+        let lane = Lane {
+            number,
+            producer_line,
+            consumer_line,
+            ring: Ring::new(&producer_line.tail, &consumer_line.read, bytes),
+            memory,
+            cells,
+            tables: [const { AtomicPtr::new(std::ptr::null_mut()) }; TABLES_MAX],
+            table_count: AtomicU32::new(0),
+            returned: ReturnList::new(Box::new(AtomicU64::new(END))),
+            owner: Owner::default(),
+        };
+        lane.add_free(0, LANE_CELLS);
+        lane
+    }
+
+    pub(crate) fn number(&self) -> u16 {
+        self.number
+    }
+
+    pub(crate) fn memory(&self) -> Leaked {
+        self.memory
+    }
+
+    #[inline]
+    pub(crate) fn producer(&self) -> &Producer {
+        &self.owner.producer
+    }
+
+    pub(crate) fn producer_line(&self) -> &'static ProducerLine {
+        self.producer_line
+    }
+
+    pub(crate) fn consumer_line(&self) -> &'static ConsumerLine {
+        self.consumer_line
+    }
+
+    /// The ordinal of the next span that starts here. Only for the holder.
+    #[inline]
+    pub(crate) fn next_started(&self) -> u64 {
+        let ordinal = self.owner.started.get() + 1;
+        self.owner.started.set(ordinal);
+        ordinal
+    }
+
+    /// The ordinal of the next ended span that this ring carries. Only for the holder.
+    #[inline]
+    pub(crate) fn next_ended(&self) -> u64 {
+        let ordinal = self.owner.ended.get() + 1;
+        self.owner.ended.set(ordinal);
+        ordinal
+    }
+
+    /// Takes a cell, from the free ones or from those that came home. Only for the holder.
+    #[inline]
+    pub(crate) fn claim(&self) -> Option<u32> {
+        let free = self.owner.free.get();
+        if free == END { self.claim_returned() } else { Some(self.unlink(free)) }
+    }
+
+    #[inline]
+    fn unlink(&self, free: u64) -> u32 {
+        let number = cell_number(free);
+        // Relaxed: the link was stored by this thread, or by one that `take_all` has synchronised with.
+        self.owner.free.set(self.cell(number).header().link.load(Ordering::Relaxed));
+        number
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn claim_returned(&self) -> Option<u32> {
+        let head = self.returned.take_all();
+        (head != END).then(|| self.unlink(head))
+    }
+
+    /// Gives a cell of this lane back. Only for the holder.
+    #[inline]
+    pub(crate) fn free(&self, number: u32) {
+        // Relaxed: read by this thread, or by one that it hands the lane to (N1).
+        self.cell(number).header().link.store(self.owner.free.get(), Ordering::Relaxed);
+        self.owner.free.set(u64::from(number) + 1);
+    }
+
+    /// Gives a cell of this lane back, from any thread.
+    pub(crate) fn return_cell(&self, number: u32) {
+        self.returned.push(number, &self.cell(number).header().link);
+    }
+
+    /// Takes a further table. Only for the holder; `false` where the lane has as many as it can.
+    pub(crate) fn take_table(&self, table: SpareTable) -> bool {
+        // Relaxed: only the holder stores it.
+        let count = self.table_count.load(Ordering::Relaxed);
+        let Some(slot) = self.tables.get(count as usize) else { return false };
+        let first = LANE_CELLS + count * TABLE_CELLS;
+        // SAFETY: offset 24 lies within a table file.
+        let first_cell = unsafe { table.0.base.add(24) }.cast::<AtomicU32>();
+        // SAFETY: mapped for ever (N4), aligned, and any bits are an AtomicU32.
+        unsafe { first_cell.as_ref() }.store(first.to_le(), Ordering::Relaxed);
+        // SAFETY: offset 16 lies within a table file.
+        let lane = unsafe { table.0.base.add(16) }.cast::<AtomicU32>();
+        // SAFETY: as for the first cell.
+        unsafe { lane.as_ref() }.store((u32::from(self.number) + 1).to_le(), Ordering::Release);
+        // SAFETY: cells start within the file.
+        let cells = unsafe { table.0.base.add(CELLS_AT) };
+        slot.store(cells.as_ptr(), Ordering::Release); // pairs with `cell`
+        self.table_count.store(count + 1, Ordering::Relaxed);
+        self.add_free(first, TABLE_CELLS);
+        true
+    }
+
+    fn add_free(&self, first: u32, count: u32) {
+        for number in (first..first + count).rev() {
+            self.free(number);
+        }
+    }
+
+    /// The cell with this number.
+    #[inline]
+    pub(crate) fn cell(&self, number: u32) -> CellRef {
+        if number < LANE_CELLS {
+            // SAFETY: the lane file holds that many cells.
+            CellRef(unsafe { self.cells.add(number as usize * CELL_LEN) })
+        } else {
+            self.cell_of_table(number)
+        }
+    }
+
+    #[cold]
+    fn cell_of_table(&self, number: u32) -> CellRef {
+        let beyond = number - LANE_CELLS;
+        let table = self.tables[(beyond / TABLE_CELLS) as usize].load(Ordering::Acquire); // pairs with `take_table`
+        let cells = NonNull::new(table).expect("a cell's number is only known once its table was taken");
+        // SAFETY: a table holds TABLE_CELLS cells, and the number within it is below that.
+        CellRef(unsafe { cells.add((beyond % TABLE_CELLS) as usize * CELL_LEN) })
+    }
+}
+
+/// The number that a link or a `next` means, which is one above it.
+#[inline]
+#[expect(clippy::cast_possible_truncation, reason = "the low half of the word is the number plus one")]
+pub(crate) fn cell_number(link: u64) -> u32 {
+    (link as u32).wrapping_sub(1)
+}
+
+/// A cell in a mapping that stays (N4).
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct CellRef(NonNull<u8>);
+
+// SAFETY: it is an address in a leaked mapping (N4); who may use the content is N2's matter.
+unsafe impl Send for CellRef {}
+
+impl CellRef {
+    /// The words in front of the content.
+    #[inline]
+    pub(crate) fn header(&self) -> &'static CellHeader {
+        // SAFETY: mapped for ever (N4), aligned to the length of a cell, and any bits are valid atomics.
+        unsafe { self.0.cast::<CellHeader>().as_ref() }
+    }
+
+    /// The first byte of the content.
+    #[inline]
+    pub(crate) fn content(&self) -> NonNull<u8> {
+        // SAFETY: the header is shorter than the cell.
+        unsafe { self.0.add(CELL_HEADER_LEN) }
+    }
+}

@@ -1,0 +1,688 @@
+//! The recorder: what the threads of a process record into, and what a spool drains.
+//!
+//! Core records; it opens no file and runs no thread. A spool hands it mappings ([`Recorder::add_lane`],
+//! [`Recorder::add_table`]), installs it, and drains it through its [`Consumer`]. Applications do not need this
+//! module: they start a spool.
+//!
+//! # Ordering
+//!
+//! | store (Release)              | pairs with load (Acquire)       | and makes visible        |
+//! |------------------------------|---------------------------------|--------------------------|
+//! | `RECORDER` in `install`      | `RECORDER` in `current`         | the recorder             |
+//! | `LATEST` in `install`        | `LATEST` in `latest`            | the recorder             |
+//! | `orphan_busy` in its guard   | the exchange in `orphan`        | the orphan lane's owner  |
+//!
+//! `GENERATION` is read Relaxed on every start: it only tells a thread that its lane is out of date, and what it then
+//! uses it loads from `RECORDER`. Lanes change hands through the pool's queue, which synchronises.
+
+use std::ops::ControlFlow;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, Ordering};
+use std::thread::Thread;
+use std::time::{Duration, Instant};
+
+use crossbeam::queue::ArrayQueue;
+
+use crate::clock::{self, Anchor, Timeline};
+use crate::control::{Control, Counter};
+use crate::dictionary::{DictionaryFile, Entering};
+use crate::fork;
+use crate::lane::{CellRef, Lane, SpareTable, cell_number};
+use crate::mapping::Mapping;
+use crate::record::{HEAD_LEN, Malformed, RECORD_HEADER_LEN, Record};
+use crate::ring::Room;
+use crate::thread::LOCAL;
+
+/// How many lanes a recorder can have: threads that record at the same time, and one for all others.
+pub const LANES_MAX: usize = 1024;
+/// How many further tables can wait to be taken.
+const SPARE_TABLES_MAX: usize = 64;
+/// The lane for threads that hold none: those that are ending, and those that came when the pool was empty.
+const ORPHAN: u16 = 0;
+const ORPHAN_TRIES: usize = 128;
+
+/// No recorder is installed.
+pub(crate) const OFF: u32 = 0;
+/// This is a forked child, whose recorder is made at its first span.
+const AFTER_FORK: u32 = u32::MAX;
+
+static RECORDER: AtomicPtr<Recorder> = AtomicPtr::new(std::ptr::null_mut());
+/// The recorder that was installed last, in this process: what still ends after it was uninstalled needs its dictionary.
+static LATEST: AtomicPtr<Recorder> = AtomicPtr::new(std::ptr::null_mut());
+static GENERATION: AtomicU32 = AtomicU32::new(OFF);
+static GENERATIONS: AtomicU32 = AtomicU32::new(OFF);
+static START_IN_CHILD: OnceLock<fn()> = OnceLock::new();
+
+/// What a span does that finds its ring full, or no cell free.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Overflow {
+    /// It is dropped and counted.
+    #[default]
+    Drop,
+    /// It waits for room, this long at most, and is then dropped and counted.
+    Block(Duration),
+}
+
+/// Why a span was dropped.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+#[repr(u8)]
+pub enum DropReason {
+    /// Its thread's ring was full when it ended.
+    RingFull = 0,
+    /// No cell of the in-flight table was free when it started.
+    NoCell = 1,
+    /// No lane was free for its thread, and the shared one was in use.
+    NoLane = 2,
+}
+
+/// How a recorder works.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// Length of each ring in bytes: a power of two from 4 KiB to 1 GiB.
+    pub ring_bytes: usize,
+    /// What happens when there is no room.
+    pub overflow: Overflow,
+    /// Whether every span is announced when it starts, and not just roots.
+    pub live: bool,
+}
+
+/// What has been recorded, as the producers count it. Exact when no thread is recording.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Counters {
+    /// Spans that started.
+    pub started: u64,
+    /// Spans that ended, the dropped ones included.
+    pub ended: u64,
+    /// Spans that were dropped because a ring was full.
+    pub dropped_ring_full: u64,
+    /// Spans that were dropped because no cell was free.
+    pub dropped_no_cell: u64,
+    /// Spans that were dropped because no lane was free.
+    pub dropped_no_lane: u64,
+    /// Announcements of started spans that found no room.
+    pub starts_lost: u64,
+    /// Values that were cut.
+    pub values_cut: u64,
+    /// Values that found no room at all.
+    pub values_left_out: u64,
+    /// Values whose `Serialize` failed or panicked.
+    pub values_failed: u64,
+    /// Guards of entered spans that were dropped in another order than they were made.
+    pub guards_out_of_order: u64,
+    /// Calls on a span from within the serialization of one of its own values.
+    pub reentered: u64,
+}
+
+impl Counters {
+    /// Spans that started and have not ended.
+    pub fn in_flight(&self) -> u64 {
+        self.started.saturating_sub(self.ended)
+    }
+
+    /// Spans that were dropped, for whatever reason.
+    pub fn dropped(&self) -> u64 {
+        self.dropped_ring_full + self.dropped_no_cell + self.dropped_no_lane
+    }
+}
+
+/// Why a recorder could not be made or installed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum RecorderError {
+    /// Another one is installed in this process.
+    AlreadyInstalled,
+    /// The process has as many mappings or lanes as it can have.
+    TooMany,
+    /// A ring's length is no power of two from 4 KiB to 1 GiB.
+    RingLength,
+}
+
+impl std::fmt::Display for RecorderError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            RecorderError::AlreadyInstalled => "another recorder is installed in this process",
+            RecorderError::TooMany => "the process has as many rings and tables as it can have",
+            RecorderError::RingLength => "a ring's length must be a power of two from 4 KiB to 1 GiB",
+        })
+    }
+}
+
+impl std::error::Error for RecorderError {}
+
+/// What the threads of this process record into. Lives until the process ends.
+#[derive(Debug)]
+pub struct Recorder {
+    control: Control,
+    dictionary: DictionaryFile,
+    options: Options,
+    lanes: Box<[OnceLock<Lane>]>,
+    lane_count: AtomicU32,
+    free_lanes: ArrayQueue<u16>,
+    spare_tables: ArrayQueue<SpareTable>,
+    /// Set when someone found no free lane or no spare table, until the spool asks.
+    starved: AtomicBool,
+    orphan_busy: AtomicBool,
+    has_consumer: AtomicBool,
+    consumer: OnceLock<Thread>,
+    /// Set in forked children, whose copy of this recorder must not be used.
+    forked: AtomicBool,
+}
+
+/// The recorder that is installed.
+pub(crate) fn current() -> Option<&'static Recorder> {
+    let recorder = RECORDER.load(Ordering::Acquire); // pairs with `install`
+    reference(recorder)
+}
+
+/// The recorder that was installed last, even if it no longer is.
+pub(crate) fn latest() -> Option<&'static Recorder> {
+    reference(LATEST.load(Ordering::Acquire)) // pairs with `install`
+}
+
+#[expect(unsafe_code, reason = "the pointer is null or one that `Recorder::new` leaked")]
+fn reference(recorder: *mut Recorder) -> Option<&'static Recorder> {
+    // SAFETY: only references that `Recorder::new` leaked are ever stored, so it is null or valid for ever.
+    unsafe { recorder.as_ref() }
+}
+
+/// Which recorder is installed: [`OFF`], or a number that no other has.
+#[inline]
+pub(crate) fn generation() -> u32 {
+    GENERATION.load(Ordering::Relaxed)
+}
+
+/// Has `start` called in a forked child of a process with a recorder, before its first span starts. The first function
+/// that is given here stays.
+pub fn start_in_child(start: fn()) {
+    START_IN_CHILD.get_or_init(|| start);
+}
+
+/// The recorder to use when the thread's own generation is out of date; makes a forked child's.
+#[cold]
+#[inline(never)]
+pub(crate) fn catch_up() -> Option<(u32, &'static Recorder)> {
+    if GENERATION.compare_exchange(AFTER_FORK, OFF, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+        && let Some(start) = START_IN_CHILD.get()
+    {
+        start();
+    }
+    let generation = GENERATION.load(Ordering::Relaxed);
+    if generation == OFF {
+        return None;
+    }
+    current().map(|recorder| (generation, recorder))
+}
+
+pub(crate) fn reset_after_fork() {
+    if let Some(recorder) = latest() {
+        recorder.forked.store(true, Ordering::Relaxed);
+        LATEST.store(std::ptr::null_mut(), Ordering::Relaxed);
+    }
+    if let Some(recorder) = current() {
+        recorder.forked.store(true, Ordering::Relaxed);
+        RECORDER.store(std::ptr::null_mut(), Ordering::Relaxed);
+        let next = if START_IN_CHILD.get().is_some() { AFTER_FORK } else { OFF };
+        GENERATION.store(next, Ordering::Relaxed);
+    }
+}
+
+impl Recorder {
+    /// Makes a recorder around a control and a dictionary mapping, of zeros and of the lengths that
+    /// [`crate::control`] and [`crate::dictionary`] state. The spool gives it lanes before it is installed, the first
+    /// of which serves threads that hold none.
+    ///
+    /// # Errors
+    ///
+    /// [`RecorderError::RingLength`] and [`RecorderError::TooMany`].
+    pub fn new(
+        options: Options,
+        control: Mapping,
+        dictionary: Mapping,
+    ) -> Result<&'static Self, RecorderError> {
+        if !options.ring_bytes.is_power_of_two() || !(4 << 10..=1 << 30).contains(&options.ring_bytes) {
+            return Err(RecorderError::RingLength);
+        }
+        fork::register();
+        let (control, memory) = Control::format(control);
+        if !fork::guard(memory) {
+            return Err(RecorderError::TooMany);
+        }
+        Ok(Box::leak(Box::new(Recorder {
+            control,
+            dictionary: DictionaryFile::format(dictionary),
+            options,
+            lanes: (0..LANES_MAX).map(|_| OnceLock::new()).collect(),
+            lane_count: AtomicU32::new(0),
+            free_lanes: ArrayQueue::new(LANES_MAX),
+            spare_tables: ArrayQueue::new(SPARE_TABLES_MAX),
+            starved: AtomicBool::new(false),
+            orphan_busy: AtomicBool::new(false),
+            has_consumer: AtomicBool::new(false),
+            consumer: OnceLock::new(),
+            forked: AtomicBool::new(false),
+        })))
+    }
+
+    /// Makes `mapping`, of zeros and as long as [`crate::lane_file_len`] says, the next lane. Lanes are numbered from 0.
+    ///
+    /// # Errors
+    ///
+    /// [`RecorderError::TooMany`].
+    pub fn add_lane(&self, mapping: Mapping) -> Result<u16, RecorderError> {
+        let number = u16::try_from(self.lane_count()).unwrap_or(u16::MAX);
+        let place = self.lanes.get(usize::from(number)).ok_or(RecorderError::TooMany)?;
+        let lane = Lane::format(number, mapping, self.options.ring_bytes);
+        if !fork::guard(lane.memory()) || place.set(lane).is_err() {
+            return Err(RecorderError::TooMany);
+        }
+        self.lane_count.store(u32::from(number) + 1, Ordering::Release);
+        if number != ORPHAN && self.free_lanes.push(number).is_err() {
+            return Err(RecorderError::TooMany);
+        }
+        Ok(number)
+    }
+
+    /// Makes `mapping`, of zeros and as long as [`crate::table_file_len`] says, a table that a lane takes when its own
+    /// is full.
+    ///
+    /// # Errors
+    ///
+    /// [`RecorderError::TooMany`].
+    pub fn add_table(&self, mapping: Mapping) -> Result<(), RecorderError> {
+        let table = SpareTable::format(mapping);
+        if !fork::guard(table.memory()) {
+            return Err(RecorderError::TooMany);
+        }
+        self.spare_tables.push(table).map_err(|_| RecorderError::TooMany)
+    }
+
+    /// Makes this the recorder that spans are recorded into.
+    ///
+    /// # Errors
+    ///
+    /// [`RecorderError::AlreadyInstalled`].
+    pub fn install(&'static self) -> Result<(), RecorderError> {
+        clock::source();
+        let entering = Entering::begin();
+        let mut generation = GENERATIONS.fetch_add(1, Ordering::Relaxed) + 1;
+        if generation == AFTER_FORK {
+            generation = 1;
+        }
+        let this = std::ptr::from_ref(self).cast_mut();
+        if RECORDER
+            .compare_exchange(std::ptr::null_mut(), this, Ordering::Release, Ordering::Relaxed)
+            .is_err()
+        {
+            return Err(RecorderError::AlreadyInstalled);
+        }
+        LATEST.store(this, Ordering::Release); // pairs with `latest`
+        // Before any number can be used in a ring of this recorder: the generation still says that it is off.
+        entering.copy_to(&self.dictionary);
+        GENERATION.store(generation, Ordering::Release);
+        Ok(())
+    }
+
+    /// Ends recording: spans that start from now on are not recorded. Those that are open can still end.
+    pub fn uninstall(&'static self) {
+        let this = std::ptr::from_ref(self).cast_mut();
+        if RECORDER.compare_exchange(this, std::ptr::null_mut(), Ordering::Relaxed, Ordering::Relaxed).is_ok()
+        {
+            GENERATION.store(OFF, Ordering::Relaxed);
+        }
+        LOCAL.with(|local| {
+            if local.lane_in(self).is_some() {
+                local.detach();
+            }
+        });
+    }
+
+    /// Whether any recorder is installed in this process.
+    pub fn is_any_installed() -> bool {
+        current().is_some()
+    }
+
+    /// Whether this is the copy that a forked child inherited, which nothing may be done with.
+    pub fn is_forked(&self) -> bool {
+        self.forked.load(Ordering::Relaxed)
+    }
+
+    /// How it works.
+    pub fn options(&self) -> &Options {
+        &self.options
+    }
+
+    /// How many lanes there are.
+    pub fn lane_count(&self) -> usize {
+        self.lane_count.load(Ordering::Acquire) as usize
+    }
+
+    /// How many lanes no thread holds.
+    pub fn free_lane_count(&self) -> usize {
+        self.free_lanes.len()
+    }
+
+    /// How many tables wait to be taken.
+    pub fn spare_table_count(&self) -> usize {
+        self.spare_tables.len()
+    }
+
+    /// Whether someone has found no lane or no table since the last call.
+    pub fn take_starved(&self) -> bool {
+        self.starved.swap(false, Ordering::Relaxed)
+    }
+
+    /// How many threads hold a lane.
+    pub fn attached_count(&self) -> usize {
+        self.lane_count().saturating_sub(1 + self.free_lane_count())
+    }
+
+    /// What has been counted.
+    pub fn counters(&self) -> Counters {
+        let counted = |counter| self.control.counted(counter);
+        let mut counters = Counters {
+            started: counted(Counter::UnslottedStarted),
+            dropped_no_cell: counted(Counter::UnslottedNoCell),
+            dropped_no_lane: counted(Counter::UnslottedNoLane) + counted(Counter::AbandonedNoLane),
+            starts_lost: counted(Counter::StartsLost),
+            values_cut: counted(Counter::ValuesCut),
+            values_left_out: counted(Counter::ValuesLeftOut),
+            values_failed: counted(Counter::ValuesFailed),
+            guards_out_of_order: counted(Counter::GuardsOutOfOrder),
+            reentered: counted(Counter::Reentered),
+            ..Counters::default()
+        };
+        for lane in self.lanes() {
+            let line = lane.producer_line();
+            // `started` last: what ends meanwhile is then counted as started too.
+            counters.dropped_ring_full += line.dropped[DropReason::RingFull as usize].load(Ordering::Relaxed);
+            counters.ended += line.ended.load(Ordering::Relaxed);
+        }
+        counters.ended += counters.dropped();
+        counters.started +=
+            self.lanes().map(|lane| lane.producer_line().started.load(Ordering::Relaxed)).sum::<u64>();
+        counters
+    }
+
+    /// The right to drain the rings. There is one; `None` after it was given out.
+    pub fn consumer(&'static self) -> Option<Consumer> {
+        (!self.has_consumer.swap(true, Ordering::AcqRel))
+            .then(|| Consumer { recorder: self, consumed: Vec::new() })
+    }
+
+    /// Says which thread to unpark when rings fill up or lanes run out.
+    pub fn set_consumer_thread(&self, thread: Thread) {
+        self.consumer.get_or_init(|| thread);
+    }
+
+    pub(crate) fn control(&self) -> &Control {
+        &self.control
+    }
+
+    pub(crate) fn dictionary(&self) -> &DictionaryFile {
+        &self.dictionary
+    }
+
+    fn lanes(&self) -> impl Iterator<Item = &Lane> {
+        self.lanes[..self.lane_count()].iter().filter_map(OnceLock::get)
+    }
+
+    fn lane(&self, number: u16) -> Option<&Lane> {
+        self.lanes.get(usize::from(number))?.get()
+    }
+
+    /// How long a span's body may be: a quarter of a ring, with its record's header.
+    #[inline]
+    pub(crate) fn body_len_max(&self) -> usize {
+        self.options.ring_bytes / 4 - RECORD_HEADER_LEN
+    }
+
+    #[cold]
+    fn wake_consumer(&self) {
+        if let Some(thread) = self.consumer.get() {
+            thread.unpark();
+        }
+    }
+
+    #[cold]
+    fn starve(&self) {
+        self.starved.store(true, Ordering::Relaxed);
+        self.wake_consumer();
+    }
+
+    /// A lane for a thread that needs one. The pool refills behind it.
+    pub(crate) fn take_lane(&self) -> Option<&Lane> {
+        let Some(lane) = self.free_lanes.pop().and_then(|number| self.lane(number)) else {
+            self.starve();
+            return None;
+        };
+        lane.ring.adopt(lane.producer());
+        Some(lane)
+    }
+
+    pub(crate) fn give_lane_back(&self, lane: &Lane) {
+        let pushed = self.free_lanes.push(lane.number());
+        debug_assert!(pushed.is_ok(), "the queue has a place for every lane");
+    }
+
+    /// The lane of threads that hold none, if no one else is using it.
+    #[cold]
+    pub(crate) fn orphan(&'static self) -> Option<Orphan> {
+        let lane = self.lane(ORPHAN)?;
+        for _ in 0..ORPHAN_TRIES {
+            // pairs with the guard's drop
+            if self.orphan_busy.compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed).is_ok() {
+                lane.ring.adopt(lane.producer());
+                return Some(Orphan { recorder: self, lane: self.lane(ORPHAN)? });
+            }
+            std::hint::spin_loop();
+        }
+        None
+    }
+
+    /// Repeats `attempt` as the overflow policy says, waking the consumer in between.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn wait_for<T>(&self, mut attempt: impl FnMut() -> Option<T>) -> Option<T> {
+        let Overflow::Block(timeout) = self.options.overflow else { return attempt() };
+        let deadline = Instant::now() + timeout;
+        let mut pause = Duration::from_micros(20);
+        loop {
+            if let Some(done) = attempt() {
+                return Some(done);
+            }
+            if Instant::now() >= deadline {
+                return None;
+            }
+            self.starve();
+            std::thread::sleep(pause);
+            pause = (pause * 2).min(Duration::from_millis(1));
+        }
+    }
+
+    /// A cell of `lane`, which this thread holds, after its free ones ran out.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn claim_more(&self, lane: &Lane) -> Option<u32> {
+        self.wait_for(|| {
+            lane.claim().or_else(|| {
+                let Some(table) = self.spare_tables.pop() else {
+                    self.starve();
+                    return None;
+                };
+                self.starve();
+                if lane.take_table(table) { lane.claim() } else { None }
+            })
+        })
+    }
+
+    /// Makes room for a record of `len` bytes in the ring of `lane`, which this thread holds.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn reserve_more(&self, lane: &Lane, len: usize, may_wait: bool) -> Option<u64> {
+        let attempt = || match lane.ring.refresh(lane.producer(), len) {
+            Room::None => {
+                self.wake_consumer();
+                None
+            }
+            room => {
+                if room == Room::Short {
+                    self.wake_consumer();
+                }
+                lane.ring.reserve(lane.producer(), len)
+            }
+        };
+        if may_wait { self.wait_for(attempt) } else { attempt() }
+    }
+
+    /// The cell that a cell's `next` names.
+    pub(crate) fn next_cell(&self, next: u64) -> Option<(&Lane, u32, CellRef)> {
+        let lane =
+            u16::try_from(next >> 32).ok().filter(|_| next != 0).and_then(|number| self.lane(number))?;
+        let number = cell_number(next);
+        Some((lane, number, lane.cell(number)))
+    }
+}
+
+/// Holds the orphan lane.
+#[derive(Debug)]
+pub(crate) struct Orphan {
+    recorder: &'static Recorder,
+    pub(crate) lane: &'static Lane,
+}
+
+impl Drop for Orphan {
+    fn drop(&mut self) {
+        self.recorder.orphan_busy.store(false, Ordering::Release); // pairs with `orphan`
+    }
+}
+
+/// How far a lane's ring was consumed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Consumed {
+    /// The lane.
+    pub lane: u16,
+    /// The position behind the last record that was consumed.
+    pub position: u64,
+    /// How many ended spans the ring carried up to there.
+    pub ended: u64,
+}
+
+/// Drains the rings of a recorder.
+#[derive(Debug)]
+pub struct Consumer {
+    recorder: &'static Recorder,
+    /// By lane: what was consumed, and up to where it was released.
+    consumed: Vec<(Consumed, u64)>,
+}
+
+impl Consumer {
+    /// The recorder.
+    pub fn recorder(&self) -> &'static Recorder {
+        self.recorder
+    }
+
+    /// Shows the records of a lane that were published and not consumed yet, in order, until `look` breaks. Damage, which
+    /// only a host that scribbles over the mapping can cause, is shown as an error and skips to the ring's tail.
+    pub fn consume(
+        &mut self,
+        lane: u16,
+        mut look: impl FnMut(Result<Record<'_>, Malformed>) -> ControlFlow<()>,
+    ) {
+        while self.consumed.len() <= usize::from(lane) {
+            let lane = u16::try_from(self.consumed.len()).unwrap_or(u16::MAX);
+            self.consumed.push((Consumed { lane, position: 0, ended: 0 }, 0));
+        }
+        let Some(ring) = self.recorder.lane(lane).map(|lane| &lane.ring) else { return };
+        let (consumed, _) = &mut self.consumed[usize::from(lane)];
+        let tail = ring.tail();
+        while consumed.position < tail {
+            let mut flow = ControlFlow::Continue(());
+            let start = consumed.position;
+            let mut look_at = |bytes: &[u8]| {
+                let mut at = 0;
+                while at < bytes.len() && flow.is_continue() {
+                    match Record::parse(&bytes[at..]) {
+                        Ok((record, len)) => {
+                            at += len;
+                            consumed.position += len as u64;
+                            if let Record::Ended { ordinal, .. } = record {
+                                consumed.ended = ordinal;
+                            }
+                            if !matches!(record, Record::Padding) {
+                                flow = look(Ok(record));
+                            }
+                        }
+                        Err(malformed) => {
+                            consumed.position = tail;
+                            flow = look(Err(malformed));
+                            return;
+                        }
+                    }
+                }
+            };
+            #[expect(
+                unsafe_code,
+                reason = "the ring's bytes are the consumer's, which the compiler cannot see"
+            )]
+            // SAFETY: `self` is the only consumer; `start` is 0 or behind a record that was consumed and not released
+            // beyond, and `tail` is the ring's.
+            unsafe {
+                ring.records(start, tail, &mut look_at);
+            }
+            if flow.is_break() {
+                return;
+            }
+        }
+    }
+
+    /// How far each lane was consumed that has more consumed than released.
+    pub fn unreleased(&self) -> impl Iterator<Item = Consumed> {
+        self.consumed
+            .iter()
+            .filter(|(consumed, released)| consumed.position > *released)
+            .map(|(consumed, _)| *consumed)
+    }
+
+    /// Gives back the space of everything that was consumed. To be called once it is committed elsewhere.
+    pub fn release(&mut self) {
+        for (consumed, released) in &mut self.consumed {
+            if consumed.position > *released
+                && let Some(lane) = self.recorder.lane(consumed.lane)
+            {
+                lane.consumer_line().read_ended.store(consumed.ended, Ordering::Relaxed);
+                lane.ring.release(consumed.position);
+                *released = consumed.position;
+            }
+        }
+    }
+
+    /// How far each ring is filled, by lane: what a flush has to wait for.
+    pub fn tails(&self) -> Vec<u64> {
+        self.recorder.tails()
+    }
+
+    /// Notes that the process lives, and stores an anchor.
+    pub fn store_anchor(&mut self, anchor: &Anchor, timeline: &Timeline) {
+        self.recorder.control.store_anchor(anchor, timeline);
+    }
+
+    /// Notes that the process lives.
+    pub fn mark_alive(&mut self) {
+        self.recorder.control.mark_alive(clock::ticks());
+    }
+}
+
+impl Recorder {
+    /// How far each ring is filled, by lane.
+    pub fn tails(&self) -> Vec<u64> {
+        self.lanes().map(|lane| lane.ring.tail()).collect()
+    }
+
+    /// How far the space of each ring was given back, by lane.
+    pub fn released(&self) -> Vec<u64> {
+        self.lanes().map(|lane| lane.ring.read()).collect()
+    }
+}
+
+const _: () = assert!(HEAD_LEN + RECORD_HEADER_LEN < 1024, "the smallest ring has room for a span");

@@ -1,0 +1,214 @@
+//! What each thread keeps for recording: its lane, its current span, and a few caches.
+
+use std::cell::Cell;
+
+use crate::context::Context;
+use crate::control::Counter;
+use crate::lane::Lane;
+use crate::recorder::{self, Recorder};
+use crate::{SpanId, TraceId, dictionary};
+
+/// How many spans can be entered at once.
+const DEPTH_MAX: usize = 64;
+const KEYS_CACHED: usize = 64;
+
+thread_local! {
+    /// Without a destructor, so that it is there as long as the thread, and costs no check.
+    pub(crate) static LOCAL: Local = const { Local::new() };
+    /// Gives the lane back when the thread ends. Touched only when a lane is taken.
+    static DETACH: Detach = const { Detach };
+}
+
+/// The state of one thread.
+pub(crate) struct Local {
+    /// The recorder's generation that `lane` belongs to; 0 for none.
+    generation: Cell<u32>,
+    lane: Cell<Option<(&'static Lane, &'static Recorder)>>,
+    /// Whether the thread has begun to end, so that it must not take a lane again.
+    ending: Cell<bool>,
+    /// The state of the generator of identities; 0 where it must be seeded.
+    random: Cell<u64>,
+    salt: Cell<u64>,
+    depth: Cell<u32>,
+    /// The entered contexts, oldest first; one whose guard is gone while a later one remains is `None`.
+    entered: [Cell<Option<Context>>; DEPTH_MAX],
+    /// Numbers of the keys used last, by the address of their text.
+    keys: [Cell<CachedKey>; KEYS_CACHED],
+}
+
+#[derive(Clone, Copy)]
+struct CachedKey {
+    address: usize,
+    len: usize,
+    number: u16,
+}
+
+impl Local {
+    const fn new() -> Self {
+        const NO_KEY: CachedKey = CachedKey { address: 0, len: 0, number: 0 };
+        Local {
+            generation: Cell::new(0),
+            lane: Cell::new(None),
+            ending: Cell::new(false),
+            random: Cell::new(0),
+            salt: Cell::new(0),
+            depth: Cell::new(0),
+            entered: [const { Cell::new(None) }; DEPTH_MAX],
+            keys: [const { Cell::new(NO_KEY) }; KEYS_CACHED],
+        }
+    }
+
+    /// The lane for recording in the given generation, if this thread holds one.
+    #[inline]
+    pub(crate) fn lane_of(&self, generation: u32) -> Option<(&'static Lane, &'static Recorder)> {
+        if self.generation.get() == generation { self.lane.get() } else { None }
+    }
+
+    /// The lane, if it is one of this recorder.
+    #[inline]
+    pub(crate) fn lane_in(&self, recorder: &'static Recorder) -> Option<&'static Lane> {
+        self.lane.get().filter(|(_, of)| std::ptr::eq(*of, recorder)).map(|(lane, _)| lane)
+    }
+
+    /// Takes a lane of the recorder for this thread. `None` where none is free, or the thread is ending.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn attach(&self, generation: u32, recorder: &'static Recorder) -> Option<&'static Lane> {
+        if self.ending.get() || DETACH.try_with(|_| ()).is_err() {
+            return None;
+        }
+        self.detach();
+        let lane = recorder.take_lane()?;
+        self.lane.set(Some((lane, recorder)));
+        self.generation.set(generation);
+        Some(lane)
+    }
+
+    /// Gives the lane back.
+    pub(crate) fn detach(&self) {
+        self.generation.set(0);
+        if let Some((lane, recorder)) = self.lane.take() {
+            recorder.give_lane_back(lane);
+        }
+    }
+
+    /// In a forked child: forgets the lane, which is the parent's, and the state of the generator, which both have.
+    pub(crate) fn reset_after_fork(&self) {
+        self.generation.set(0);
+        self.lane.set(None);
+        self.random.set(0);
+    }
+
+    /// A new trace identity.
+    #[inline]
+    pub(crate) fn new_trace_id(&self) -> TraceId {
+        let (low, high) = (self.next_random(), self.next_random() ^ self.salt.get());
+        let bytes = (u128::from(high) << 64 | u128::from(low)).to_le_bytes();
+        TraceId::from_bytes(bytes)
+    }
+
+    /// A new span identity.
+    #[inline]
+    pub(crate) fn new_span_id(&self) -> SpanId {
+        SpanId::from_bytes(self.next_random().to_le_bytes())
+    }
+
+    /// The next number of a Weyl sequence, mixed by one multiplication; never 0.
+    #[inline]
+    #[expect(clippy::cast_possible_truncation, reason = "the product's halves are folded into one word")]
+    fn next_random(&self) -> u64 {
+        let mut state = self.random.get();
+        if state == 0 {
+            state = self.seed();
+        }
+        state = state.wrapping_add(0xa076_1d64_78bd_642f);
+        self.random.set(state);
+        let product = u128::from(state) * u128::from(state ^ 0xe703_7ed1_a0b4_28db);
+        let mixed = (product >> 64) as u64 ^ product as u64;
+        if mixed == 0 { 1 } else { mixed }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn seed(&self) -> u64 {
+        self.salt.set(random_word());
+        random_word() | 1
+    }
+
+    /// The context of the span that was entered last and not left.
+    #[inline]
+    pub(crate) fn current(&self) -> Context {
+        match self.depth.get() {
+            0 => Context::NONE,
+            depth => self.entered[(depth as usize - 1).min(DEPTH_MAX - 1)].get().unwrap_or(Context::NONE),
+        }
+    }
+
+    /// Makes a context current, and says at which depth.
+    pub(crate) fn enter(&self, context: Context) -> u32 {
+        let depth = self.depth.get();
+        if let Some(place) = self.entered.get(depth as usize) {
+            place.set(Some(context));
+        }
+        self.depth.set(depth + 1);
+        depth
+    }
+
+    /// Takes away what was entered at `depth`.
+    pub(crate) fn leave(&self, depth: u32) {
+        if let Some(place) = self.entered.get(depth as usize) {
+            place.set(None);
+        }
+        if depth + 1 != self.depth.get() {
+            if let Some(recorder) = recorder::current() {
+                recorder.control().count(Counter::GuardsOutOfOrder);
+            }
+            return;
+        }
+        let mut remaining = depth;
+        while remaining > 0
+            && self.entered.get(remaining as usize - 1).is_some_and(|place| place.get().is_none())
+        {
+            remaining -= 1;
+        }
+        self.depth.set(remaining);
+    }
+
+    /// The number of a key or name in the dictionary, or `record::INLINE`.
+    #[inline]
+    pub(crate) fn number_of(&self, text: &'static str) -> u16 {
+        let address = text.as_ptr() as usize;
+        let cached = &self.keys[(address ^ (address >> 6)) % KEYS_CACHED];
+        let key = cached.get();
+        if key.address == address && key.len == text.len() { key.number } else { Self::look_up(cached, text) }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn look_up(cached: &Cell<CachedKey>, text: &'static str) -> u16 {
+        let (number, is_final) = dictionary::number(text);
+        if is_final {
+            cached.set(CachedKey { address: text.as_ptr() as usize, len: text.len(), number });
+        }
+        number
+    }
+}
+
+/// A random word from the operating system; where it has none, one from the clock and an address.
+fn random_word() -> u64 {
+    getrandom::u64().unwrap_or_else(|_| {
+        let here = 0_u8;
+        crate::clock::unix_ns().rotate_left(32) ^ (&raw const here as u64) ^ crate::clock::ticks()
+    })
+}
+
+struct Detach;
+
+impl Drop for Detach {
+    fn drop(&mut self) {
+        LOCAL.with(|local| {
+            local.ending.set(true);
+            local.detach();
+        });
+    }
+}
