@@ -46,13 +46,14 @@ impl<'a> Destination<'a> {
         Destination { slot, key, in_event: true }
     }
 
-    /// The key's number, after the key itself was written if it has none.
+    /// The key's number, after the key itself was written if it has none. `None` if it found no room: then the value
+    /// must not follow.
     #[inline]
-    fn number(&self) -> u16 {
+    fn number(&self) -> Option<u16> {
         let text = match self.key {
             Key::Static(text) => match LOCAL.with(|local| local.number_of(text)) {
                 INLINE => text,
-                number => return number,
+                number => return Some(number),
             },
             Key::Dynamic(text) => text,
         };
@@ -60,14 +61,14 @@ impl<'a> Destination<'a> {
     }
 
     #[cold]
-    fn write_key(&self, text: &str) -> u16 {
-        self.slot.append::<false>(Entry { tag: TAG_KEY, flags: 0, key: INLINE, content: text.as_bytes() });
-        INLINE
+    fn write_key(&self, text: &str) -> Option<u16> {
+        let key = Entry { tag: TAG_KEY, flags: 0, key: INLINE, content: text.as_bytes() };
+        self.slot.append::<false>(key).then_some(INLINE)
     }
 
     #[inline]
     fn word(self, tag: u8, word: u64) {
-        let number = self.number();
+        let Some(number) = self.number() else { return };
         if self.in_event {
             self.slot.append_word::<false>(tag, ENTRY_IN_EVENT, number, word);
         } else {
@@ -77,7 +78,7 @@ impl<'a> Destination<'a> {
 
     #[inline]
     fn content(self, tag: u8, flags: u8, content: &[u8]) {
-        let key = self.number();
+        let Some(key) = self.number() else { return };
         if self.in_event {
             self.slot.append::<false>(Entry { tag, flags: flags | ENTRY_IN_EVENT, key, content });
         } else {
@@ -86,7 +87,7 @@ impl<'a> Destination<'a> {
     }
 
     pub(crate) fn packed(self, value: &impl Serialize) {
-        let number = self.number();
+        let Some(number) = self.number() else { return };
         if self.in_event {
             self.slot.append_packed::<false>(ENTRY_IN_EVENT, number, value);
         } else {
@@ -108,11 +109,14 @@ macro_rules! attribute {
     )*};
 }
 
-attribute!(i8, i16, i32, i64 => |value, to| to.word(TAG_I64, i64::from(value).cast_unsigned()));
+attribute!(i8, i16, i32 => |value, to| to.word(TAG_I64, i64::from(value).cast_unsigned()));
+attribute!(i64 => |value, to| to.word(TAG_I64, value.cast_unsigned()));
 attribute!(isize => |value, to| to.word(TAG_I64, (value as i64).cast_unsigned()));
-attribute!(u8, u16, u32, u64 => |value, to| to.word(TAG_U64, u64::from(value)));
+attribute!(u8, u16, u32 => |value, to| to.word(TAG_U64, u64::from(value)));
+attribute!(u64 => |value, to| to.word(TAG_U64, value));
 attribute!(usize => |value, to| to.word(TAG_U64, value as u64));
-attribute!(f32, f64 => |value, to| to.word(TAG_F64, f64::from(value).to_bits()));
+attribute!(f32 => |value, to| to.word(TAG_F64, f64::from(value).to_bits()));
+attribute!(f64 => |value, to| to.word(TAG_F64, value.to_bits()));
 attribute!(bool => |value, to| to.content(TAG_BOOL, if value { ENTRY_TRUE } else { 0 }, &[]));
 attribute!(&str => |value, to| to.content(TAG_STR, 0, value.as_bytes()));
 attribute!(String, &String => |value, to| to.content(TAG_STR, 0, value.as_bytes()));

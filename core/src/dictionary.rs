@@ -127,15 +127,20 @@ impl Entering {
         }
     }
 
-    /// Writes every text that was entered so far to `file`.
+    /// Writes every text that was entered so far and is not there yet to `file`.
     pub(crate) fn copy_to(&self, file: &DictionaryFile) {
-        let count = COUNT.load(Ordering::Relaxed) as usize;
-        TEXTS[..count].iter().filter_map(OnceLock::get).for_each(|text| file.append(text));
+        let count = (COUNT.load(Ordering::Relaxed) as usize).min(ENTRIES_MAX);
+        for text in TEXTS[..count].iter().skip(file.len()) {
+            file.append(text.get().copied().unwrap_or("")); // see `reset_after_fork`
+        }
     }
 
-    /// In a forked child: whoever held the right in the parent does not exist here.
+    /// In a forked child: whoever held the right in the parent does not exist here. The number that it was giving out
+    /// stays unused, since its text may be half entered for ever.
     pub(crate) fn reset_after_fork() {
-        ENTERING.store(false, Ordering::Release);
+        if ENTERING.swap(false, Ordering::AcqRel) {
+            COUNT.fetch_add(1, Ordering::Relaxed);
+        }
     }
 }
 
@@ -148,8 +153,16 @@ impl Drop for Entering {
 /// A recorder's copy of the dictionary.
 #[derive(Debug)]
 pub(crate) struct DictionaryFile {
-    /// The mapping and where its next entry goes. Only whoever holds `Entering` locks it, so it is never waited for.
-    mapping: std::sync::Mutex<(Mapping, usize)>,
+    /// Only whoever holds `Entering` locks it, so it is never waited for.
+    end: std::sync::Mutex<FileEnd>,
+}
+
+/// The mapping, where its next entry goes, and that entry's number.
+#[derive(Debug)]
+struct FileEnd {
+    mapping: Mapping,
+    at: usize,
+    number: usize,
 }
 
 impl DictionaryFile {
@@ -158,18 +171,24 @@ impl DictionaryFile {
         assert_eq!(mapping.len(), DICTIONARY_FILE_LEN, "a dictionary file has one length");
         mapping.write(8, &VERSION.to_le_bytes());
         mapping.write(0, &MAGIC);
-        DictionaryFile { mapping: std::sync::Mutex::new((mapping, ENTRIES_AT)) }
+        DictionaryFile { end: std::sync::Mutex::new(FileEnd { mapping, at: ENTRIES_AT, number: 0 }) }
+    }
+
+    /// How many entries it has. The caller holds `Entering`.
+    fn len(&self) -> usize {
+        self.end.try_lock().map_or(0, |end| end.number)
     }
 
     /// Appends an entry. The caller holds `Entering`.
     fn append(&self, text: &str) {
-        let Ok(mut locked) = self.mapping.try_lock() else { return };
-        let (mapping, at) = &mut *locked;
+        let Ok(mut locked) = self.end.try_lock() else { return };
+        let FileEnd { mapping, at, number } = &mut *locked;
         let Ok(len) = u32::try_from(text.len()) else { return };
         mapping.write(*at + 4, &crc32c::crc32c(text.as_bytes()).to_le_bytes());
         mapping.write(*at + 8, text.as_bytes());
         mapping.store_release(*at, len + 1);
         *at += 8 + padded(text.len());
+        *number += 1;
     }
 }
 
@@ -227,7 +246,7 @@ mod tests {
             file.append(text);
         }
         let mut bytes = vec![0; DICTIONARY_FILE_LEN];
-        file.mapping.lock().unwrap().0.read(0, &mut bytes);
+        file.end.lock().unwrap().mapping.read(0, &mut bytes);
         assert_eq!(parse(&bytes).unwrap(), ["name", "", "gen_ai.request.model"]);
         for cut in 0..ENTRIES_AT + 64 {
             let texts = parse(&bytes[..cut]).unwrap_or_default();

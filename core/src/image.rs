@@ -11,7 +11,7 @@ use crate::control::{
 };
 use crate::lane::{
     CELL_CONTENT_LEN, CELL_HEADER_LEN, CELL_LEN, CELLS_AT, CONSUMER_AT, DROP_REASONS, DROPPED, ENDING,
-    LANE_CELLS, LANE_MAGIC, LIVE, PRODUCER_AT, TABLE_CELLS, TABLE_MAGIC, TABLES_MAX, VERSION, cell_number,
+    FREE, LANE_CELLS, LANE_MAGIC, LIVE, PRODUCER_AT, TABLE_CELLS, TABLE_MAGIC, TABLES_MAX, VERSION, cell_number,
 };
 use crate::record::{Malformed, Record};
 use crate::recorder::DropReason;
@@ -54,6 +54,9 @@ pub struct TableReport {
     /// How many cells make no sense.
     pub malformed: u64,
 }
+
+const RING_FULL: u64 = DropReason::RingFull as u64;
+const NO_LANE: u64 = DropReason::NoLane as u64;
 
 fn word(bytes: &[u8], at: usize) -> Option<u64> {
     let bytes = bytes.get(at..at.checked_add(8)?)?;
@@ -134,32 +137,42 @@ impl<'a> Image<'a> {
     /// Reads the in-flight tables.
     pub fn tables(&self) -> TableReport {
         let mut report = TableReport::default();
+        // By lane, how many spans it dropped because its ring was full.
+        let mut dropped: BTreeMap<u16, u64> =
+            self.lanes.values().map(|lane| (lane.number, lane.dropped_ring_full())).collect();
+        // Each cell belongs to one body at most, so all bodies together are no longer than all cells.
+        let mut budget = self.lanes.values().map(LaneImage::content_len).sum();
         for lane in self.lanes.values() {
             let mut started = lane.producer_word(16);
-            report.dropped_ring_full += self.dropped_ring_full(lane);
             for (_, cell) in lane.cells() {
-                started = started.max(word(cell, 16).unwrap_or(0));
-                let state = word(cell, 0).unwrap_or(0);
+                let (state, detail) = (word(cell, 0).unwrap_or(0), word(cell, 8).unwrap_or(0));
+                if state & 0xff != FREE {
+                    // A free cell may hold the ordinal of a span that was about to start.
+                    started = started.max(word(cell, 16).unwrap_or(0));
+                }
                 let is_in_flight = match state & 0xff {
                     LIVE => true,
-                    ENDING => !self.is_published(state, word(cell, 8).unwrap_or(0)),
+                    ENDING => !self.is_published(state, detail),
                     DROPPED => {
-                        if state >> 8 & 0xff == DropReason::NoLane as u64 {
-                            report.dropping_without_ring += 1;
+                        match state >> 8 & 0xff {
+                            RING_FULL => self.count_dropped(&mut dropped, state, detail),
+                            NO_LANE => report.dropping_without_ring += 1,
+                            _ => {}
                         }
                         false
                     }
                     _ => false,
                 };
                 if is_in_flight {
-                    match self.body(cell, state) {
+                    match self.body(cell, state, &mut budget) {
                         Some(body) => report.in_flight.push(InFlight { lane: lane.number, body }),
                         None => report.malformed += 1,
                     }
                 }
             }
-            report.started += started;
+            report.started = report.started.saturating_add(started);
         }
+        report.dropped_ring_full = dropped.into_values().fold(0, u64::saturating_add);
         report
     }
 
@@ -169,28 +182,25 @@ impl<'a> Image<'a> {
         ring.is_some_and(|lane| lane.tail() > position)
     }
 
-    /// How many spans the lane dropped: its counter, or one more where the process died before it was stored.
-    fn dropped_ring_full(&self, lane: &LaneImage<'a>) -> u64 {
-        let counted = lane.producer_word(24 + 8 * DropReason::RingFull as usize);
-        let this = DROPPED | (DropReason::RingFull as u64) << 8 | u64::from(lane.number) << 16;
-        let cells = self.lanes.values().flat_map(LaneImage::cells);
-        let dropping =
-            cells.filter(|(_, cell)| word(cell, 0).is_some_and(|state| state & 0xffff_ffff == this));
+    /// Takes the count of a span that was being dropped for its lane's, if the process died before that was stored.
+    fn count_dropped(&self, dropped: &mut BTreeMap<u16, u64>, state: u64, count: u64) {
+        let lane = u16::try_from(state >> 16 & 0xffff).ok().and_then(|lane| self.lanes.get(&lane));
+        let Some(lane) = lane else { return };
         // A count can be only one ahead of the counter; a larger one is damage.
-        dropping
-            .filter_map(|(_, cell)| word(cell, 8))
-            .filter(|&count| count <= counted + 1)
-            .fold(counted, u64::max)
+        if lane.dropped_ring_full().checked_add(1) == Some(count) {
+            dropped.insert(lane.number, count);
+        }
     }
 
-    /// Gathers a body from its chain of cells.
-    fn body(&self, cell: &[u8], state: u64) -> Option<Vec<u8>> {
+    /// Gathers a body from its chain of cells, and takes its length off the budget.
+    fn body(&self, cell: &[u8], state: u64, budget: &mut usize) -> Option<Vec<u8>> {
         let len = usize::try_from(state >> 32).ok()?;
         // No body is longer than a quarter of the largest ring, and none than all cells.
         let most: usize = self.lanes.values().map(|lane| lane.ring.len() / 4).max()?;
         if len > most {
             return None;
         }
+        *budget = budget.checked_sub(len)?;
         let mut body = Vec::with_capacity(len);
         let mut cell = cell;
         loop {
@@ -222,6 +232,16 @@ impl<'a> LaneImage<'a> {
     /// Up to where records were published.
     pub fn tail(&self) -> u64 {
         self.producer_word(0)
+    }
+
+    /// How many spans it dropped because its ring was full, as far as that was counted.
+    fn dropped_ring_full(&self) -> u64 {
+        self.producer_word(24 + 8 * DropReason::RingFull as usize)
+    }
+
+    /// How many bytes of bodies its cells can hold.
+    fn content_len(&self) -> usize {
+        (LANE_CELLS as usize + self.tables.len() * TABLE_CELLS as usize) * CELL_CONTENT_LEN
     }
 
     /// Up to where the drain had released the ring, and how many ended spans the ring had carried up to there at least.

@@ -62,8 +62,9 @@
 //! | `state`                       | a reader of the file after a kill  | the content up to length |
 //! | `tables[n]` in `take_table`   | load (Acquire) in `cell`           | the table's base         |
 //!
-//! `started`, `ended` and `dropped` are statistics while the process lives, hence Relaxed; recovery makes them exact
-//! from the ordinals.
+//! `started`, `ended` and `dropped` are statistics while the process lives. They are stored by Release, after what they
+//! count, so at the moment of a kill they are at most one behind it and never ahead; recovery makes them exact from the
+//! ordinals.
 #![expect(unsafe_code, reason = "cells are exclusive by N1 and N2, which the compiler cannot see")]
 
 use std::cell::Cell;
@@ -314,6 +315,11 @@ impl Lane {
     /// Gives a cell of this lane back, from any thread.
     pub(crate) fn return_cell(&self, number: u32) {
         self.returned.push(number, &self.cell(number).header().link);
+    }
+
+    /// Whether the lane can take a further table. Only for the holder.
+    pub(crate) fn can_take_table(&self) -> bool {
+        (self.table_count.load(Ordering::Relaxed) as usize) < TABLES_MAX
     }
 
     /// Takes a further table. Only for the holder; `false` where the lane has as many as it can.

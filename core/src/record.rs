@@ -287,7 +287,8 @@ impl<'a> Entry<'a> {
     fn split(bytes: &'a [u8]) -> Result<(Option<Self>, &'a [u8]), Malformed> {
         let (mut raw, mut rest) = RawEntry::split(bytes, 0)?;
         let mut inline = None;
-        if raw.tag == TAG_KEY {
+        // A key whose value found no room has another entry behind it, perhaps another key.
+        while raw.tag == TAG_KEY {
             if rest.is_empty() {
                 return Ok((None, rest));
             }

@@ -17,7 +17,7 @@
 
 use std::ops::ControlFlow;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, Ordering, fence};
 use std::thread::Thread;
 use std::time::{Duration, Instant};
 
@@ -52,6 +52,8 @@ static LATEST: AtomicPtr<Recorder> = AtomicPtr::new(std::ptr::null_mut());
 static GENERATION: AtomicU32 = AtomicU32::new(OFF);
 static GENERATIONS: AtomicU32 = AtomicU32::new(OFF);
 static START_IN_CHILD: OnceLock<fn()> = OnceLock::new();
+/// How many forks lie between the first process and this one.
+static FORKS: AtomicU32 = AtomicU32::new(0);
 
 /// What a span does that finds its ring full, or no cell free.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -165,8 +167,10 @@ pub struct Recorder {
     orphan_busy: AtomicBool,
     has_consumer: AtomicBool,
     consumer: OnceLock<Thread>,
-    /// Set in forked children, whose copy of this recorder must not be used.
-    forked: AtomicBool,
+    /// Set when no thread may take a lane any more.
+    closed: AtomicBool,
+    /// `FORKS` when it was made: in a forked child there are more, and its copy of this recorder must not be used.
+    forks: u32,
 }
 
 /// The recorder that is installed.
@@ -215,12 +219,9 @@ pub(crate) fn catch_up() -> Option<(u32, &'static Recorder)> {
 }
 
 pub(crate) fn reset_after_fork() {
-    if let Some(recorder) = latest() {
-        recorder.forked.store(true, Ordering::Relaxed);
-        LATEST.store(std::ptr::null_mut(), Ordering::Relaxed);
-    }
-    if let Some(recorder) = current() {
-        recorder.forked.store(true, Ordering::Relaxed);
+    FORKS.fetch_add(1, Ordering::Relaxed);
+    LATEST.store(std::ptr::null_mut(), Ordering::Relaxed);
+    if current().is_some() {
         RECORDER.store(std::ptr::null_mut(), Ordering::Relaxed);
         let next = if START_IN_CHILD.get().is_some() { AFTER_FORK } else { OFF };
         GENERATION.store(next, Ordering::Relaxed);
@@ -260,7 +261,8 @@ impl Recorder {
             orphan_busy: AtomicBool::new(false),
             has_consumer: AtomicBool::new(false),
             consumer: OnceLock::new(),
-            forked: AtomicBool::new(false),
+            closed: AtomicBool::new(false),
+            forks: FORKS.load(Ordering::Relaxed),
         })))
     }
 
@@ -326,6 +328,8 @@ impl Recorder {
     /// Ends recording: spans that start from now on are not recorded. Those that are open can still end.
     pub fn uninstall(&'static self) {
         let this = std::ptr::from_ref(self).cast_mut();
+        // Not while another one is being installed, whose generation this would overwrite.
+        let _entering = Entering::begin();
         if RECORDER.compare_exchange(this, std::ptr::null_mut(), Ordering::Relaxed, Ordering::Relaxed).is_ok()
         {
             GENERATION.store(OFF, Ordering::Relaxed);
@@ -337,6 +341,29 @@ impl Recorder {
         });
     }
 
+    /// Ends recording for good if nothing is going on: no thread has a lane, and no span is in flight. Says whether it did;
+    /// only then may the files be removed. To be called after [`uninstall`](Self::uninstall).
+    pub fn close(&'static self) -> bool {
+        if self.attached_count() > 0 || self.counters().in_flight() > 0 {
+            return false; // without getting in the way of what is still to end
+        }
+        self.closed.store(true, Ordering::SeqCst);
+        fence(Ordering::SeqCst); // pairs with `may_record`
+        // Whoever has the orphan lane at this moment is waited for by trying; who comes later finds it closed.
+        let is_idle = self.claim_orphan().is_some() && self.attached_count() == 0 && self.counters().in_flight() == 0;
+        if !is_idle {
+            // What is open must be able to end.
+            self.closed.store(false, Ordering::SeqCst);
+        }
+        is_idle
+    }
+
+    /// To be asked after something was taken that `close` looks at: either it sees that, or this sees that it is closed.
+    fn may_record(&self) -> bool {
+        fence(Ordering::SeqCst); // pairs with `close`
+        !self.closed.load(Ordering::SeqCst)
+    }
+
     /// Whether any recorder is installed in this process.
     pub fn is_any_installed() -> bool {
         current().is_some()
@@ -344,7 +371,7 @@ impl Recorder {
 
     /// Whether this is the copy that a forked child inherited, which nothing may be done with.
     pub fn is_forked(&self) -> bool {
-        self.forked.load(Ordering::Relaxed)
+        self.forks != FORKS.load(Ordering::Relaxed)
     }
 
     /// How it works.
@@ -394,9 +421,9 @@ impl Recorder {
         };
         for lane in self.lanes() {
             let line = lane.producer_line();
-            // `started` last: what ends meanwhile is then counted as started too.
-            counters.dropped_ring_full += line.dropped[DropReason::RingFull as usize].load(Ordering::Relaxed);
-            counters.ended += line.ended.load(Ordering::Relaxed);
+            // `started` last: what is seen to have ended is then seen to have started too, on whichever thread.
+            counters.dropped_ring_full += line.dropped[DropReason::RingFull as usize].load(Ordering::Acquire);
+            counters.ended += line.ended.load(Ordering::Acquire);
         }
         counters.ended += counters.dropped();
         counters.started +=
@@ -431,7 +458,7 @@ impl Recorder {
         self.lanes.get(usize::from(number))?.get()
     }
 
-    /// How long a span's body may be: a quarter of a ring, with its record's header.
+    /// How long a span's body may be, a multiple of 8: a quarter of a ring, with its record's header.
     #[inline]
     pub(crate) fn body_len_max(&self) -> usize {
         self.options.ring_bytes / 4 - RECORD_HEADER_LEN
@@ -456,6 +483,10 @@ impl Recorder {
             self.starve();
             return None;
         };
+        if !self.may_record() {
+            self.give_lane_back(lane);
+            return None;
+        }
         lane.ring.adopt(lane.producer());
         Some(lane)
     }
@@ -468,6 +499,10 @@ impl Recorder {
     /// The lane of threads that hold none, if no one else is using it.
     #[cold]
     pub(crate) fn orphan(&'static self) -> Option<Orphan> {
+        self.claim_orphan().filter(|_| self.may_record())
+    }
+
+    fn claim_orphan(&'static self) -> Option<Orphan> {
         let lane = self.lane(ORPHAN)?;
         for _ in 0..ORPHAN_TRIES {
             // pairs with the guard's drop
@@ -485,13 +520,14 @@ impl Recorder {
     #[inline(never)]
     pub(crate) fn wait_for<T>(&self, mut attempt: impl FnMut() -> Option<T>) -> Option<T> {
         let Overflow::Block(timeout) = self.options.overflow else { return attempt() };
-        let deadline = Instant::now() + timeout;
+        // A timeout that no clock can hold never runs out.
+        let deadline = Instant::now().checked_add(timeout);
         let mut pause = Duration::from_micros(20);
         loop {
             if let Some(done) = attempt() {
                 return Some(done);
             }
-            if Instant::now() >= deadline {
+            if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
                 return None;
             }
             self.starve();
@@ -506,6 +542,9 @@ impl Recorder {
     pub(crate) fn claim_more(&self, lane: &Lane) -> Option<u32> {
         self.wait_for(|| {
             lane.claim().or_else(|| {
+                if !lane.can_take_table() {
+                    return None;
+                }
                 let Some(table) = self.spare_tables.pop() else {
                     self.starve();
                     return None;
@@ -634,6 +673,11 @@ impl Consumer {
                 return;
             }
         }
+    }
+
+    /// How far a lane was consumed.
+    pub fn consumed(&self, lane: u16) -> Consumed {
+        self.consumed.get(usize::from(lane)).map_or(Consumed { lane, ..Consumed::default() }, |(consumed, _)| *consumed)
     }
 
     /// How far each lane was consumed that has more consumed than released.

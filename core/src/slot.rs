@@ -66,6 +66,10 @@ pub(crate) struct Entry<'a> {
     pub(crate) content: &'a [u8],
 }
 
+// SAFETY: the pointers lead into leaked mappings (N4), and the cells go with the slot to whichever thread has it (N2);
+// what it shares with other threads, its lane and recorder, is `Sync`.
+unsafe impl Send for Slot {}
+
 impl Slot {
     /// Takes a cell of `lane`, which this thread holds, and publishes a span in it.
     #[inline]
@@ -95,8 +99,8 @@ impl Slot {
             cell,
             number,
             write: Cell::new(write),
-            room: Cell::new(const { (CELL_CONTENT_LEN - HEAD_LEN) as u32 }),
-            len: Cell::new(const { HEAD_LEN as u32 }),
+            room: Cell::new(const { length(CELL_CONTENT_LEN - HEAD_LEN) }),
+            len: Cell::new(const { length(HEAD_LEN) }),
             last: Cell::new(cell),
             busy: Cell::new(false),
             closed: Cell::new(false),
@@ -105,7 +109,8 @@ impl Slot {
             None => slot.commit(),
             Some(name) => slot.name(name),
         }
-        lane.producer_line().started.store(ordinal, Ordering::Relaxed);
+        // Release: never ahead of the span itself, whatever the moment of a kill.
+        lane.producer_line().started.store(ordinal, Ordering::Release);
         Some(slot)
     }
 
@@ -116,7 +121,9 @@ impl Slot {
         if flags != 0 {
             self.leave_out();
         }
-        self.append::<true>(Entry { tag: TAG_NAME, flags, key: INLINE, content: &name.as_bytes()[..cut] });
+        let content = &name.as_bytes()[..cut];
+        let named = self.append::<true>(Entry { tag: TAG_NAME, flags, key: INLINE, content });
+        debug_assert!(named, "the name was cut to fit the first cell");
     }
 
     pub(crate) fn recorder(&self) -> &'static Recorder {
@@ -149,9 +156,10 @@ impl Slot {
         left_out.store(count.to_le(), Ordering::Relaxed);
     }
 
-    /// Appends an entry; with `COMMIT` it is published, with all that was appended before.
+    /// Appends an entry; with `COMMIT` it is published, with all that was appended before. `false`: nothing was
+    /// appended, and that was counted; an entry that only means something behind this one must not follow.
     #[inline]
-    pub(crate) fn append<const COMMIT: bool>(&self, entry: Entry<'_>) {
+    pub(crate) fn append<const COMMIT: bool>(&self, entry: Entry<'_>) -> bool {
         let need = ENTRY_HEADER_LEN + padded(entry.content.len());
         if need <= self.room.get() as usize
             && let (Ok(len), Ok(need)) = (u32::try_from(entry.content.len()), u32::try_from(need))
@@ -165,18 +173,19 @@ impl Slot {
             // SAFETY: as above; no Rust reference points into the cell, so the content does not overlap it.
             unsafe { content.as_ptr().copy_from_nonoverlapping(entry.content.as_ptr(), entry.content.len()) };
             self.advance(need);
-        } else {
-            self.append_across(entry);
+        } else if !self.append_across(entry) {
+            return false;
         }
         if COMMIT {
             self.commit();
         }
+        true
     }
 
-    /// Appends an entry whose content is one word.
+    /// Appends an entry whose content is one word. `false`: as for [`append`](Self::append).
     #[inline]
-    pub(crate) fn append_word<const COMMIT: bool>(&self, tag: u8, flags: u8, key: u16, word: u64) {
-        const NEED: u32 = ENTRY_HEADER_LEN as u32 + 8;
+    pub(crate) fn append_word<const COMMIT: bool>(&self, tag: u8, flags: u8, key: u16, word: u64) -> bool {
+        const NEED: u32 = length(ENTRY_HEADER_LEN + 8);
         if NEED <= self.room.get() {
             let at = self.write.get();
             // SAFETY: 16 bytes are free behind `write` (S2), and they are this slot's (S1).
@@ -186,12 +195,13 @@ impl Slot {
             // SAFETY: as above.
             unsafe { content.cast::<u64>().write(word.to_le()) };
             self.advance(NEED);
-        } else {
-            self.append_across(Entry { tag, flags, key, content: &word.to_le_bytes() });
+        } else if !self.append_across(Entry { tag, flags, key, content: &word.to_le_bytes() }) {
+            return false;
         }
         if COMMIT {
             self.commit();
         }
+        true
     }
 
     #[inline]
@@ -205,13 +215,16 @@ impl Slot {
     /// Appends an entry that does not fit the last cell. Text is cut on a character's boundary, numbers are left out whole.
     #[cold]
     #[inline(never)]
-    fn append_across(&self, entry: Entry<'_>) {
+    fn append_across(&self, entry: Entry<'_>) -> bool {
         if self.busy.get() {
             self.recorder.control().count(Counter::Reentered);
-            return;
+            return false;
         }
         let mut chain = Chain::begin(self);
-        let Some(header) = chain.header() else { return self.leave_out() };
+        let Some(header) = chain.header() else {
+            self.leave_out();
+            return false;
+        };
         let mut kept = chain.put(entry.content);
         let mut flags = entry.flags;
         if kept < entry.content.len() {
@@ -220,13 +233,16 @@ impl Slot {
                 && entry.tag != crate::record::TAG_STATUS_MESSAGE;
             if is_number {
                 chain.back_to(&header);
-                return self.leave_out();
+                chain.settle();
+                self.leave_out();
+                return false;
             }
             flags |= ENTRY_CUT;
             self.recorder.control().count(Counter::ValuesCut);
             chain.close_after(&header, kept);
         }
         chain.finish(&header, kept, |len| entry_word(len, entry.tag, flags, entry.key));
+        true
     }
 
     /// Appends a value of any type as MessagePack, encoded in place. `key` is written before it if it has no number.
@@ -336,10 +352,10 @@ impl Slot {
         header.state.store(self.stage(ENDING, 0, lane), Ordering::Release);
         let ordinal = lane.next_ended();
         // A record is at most a quarter of a ring of at most 1 GiB, so its length fits.
-        let word = record_word(self.len.get() + const { RECORD_HEADER_LEN as u32 }, KIND_ENDED, flags);
+        let word = record_word(self.len.get() + const { length(RECORD_HEADER_LEN) }, KIND_ENDED, flags);
         self.copy_to(lane, position, word, ordinal, end);
         lane.ring.publish(lane.producer(), position + len as u64);
-        lane.producer_line().ended.store(ordinal, Ordering::Relaxed);
+        lane.producer_line().ended.store(ordinal, Ordering::Release); // never ahead of the record
         self.free(lane);
         Ok(())
     }
@@ -427,9 +443,15 @@ impl Recorder {
             let number = lane.claim().or_else(|| self.claim_more(lane))?;
             Some((u64::from(lane.number()) << 32 | (u64::from(number) + 1), lane.cell(number)))
         };
+        if self.is_forked() {
+            return None; // the lanes are the parent's, and nobody here would ever make room
+        }
         match LOCAL.with(|local| local.lane_in(self)) {
             Some(lane) => claim(lane),
-            None => claim(self.orphan()?.lane),
+            None => {
+                let orphan = self.orphan()?;
+                claim(orphan.lane)
+            }
         }
     }
 }
@@ -467,7 +489,7 @@ impl<'a> Chain<'a> {
 
     /// Makes sure that there are bytes behind `write`.
     fn make_room(&mut self) -> bool {
-        if self.slot.closed.get() || self.len >= self.slot.recorder.body_len_max() & !7 {
+        if self.slot.closed.get() || self.len >= self.slot.recorder.body_len_max() {
             return false;
         }
         if self.room > 0 {
@@ -477,7 +499,7 @@ impl<'a> Chain<'a> {
         self.last.header().next.store(next, Ordering::Release);
         self.last = cell;
         self.write = cell.content();
-        self.room = const { CELL_CONTENT_LEN as u32 };
+        self.room = const { length(CELL_CONTENT_LEN) };
         true
     }
 
@@ -493,7 +515,7 @@ impl<'a> Chain<'a> {
     }
 
     fn skip_header(&mut self) {
-        self.step(const { ENTRY_HEADER_LEN as u32 });
+        self.step(const { length(ENTRY_HEADER_LEN) });
     }
 
     fn step(&mut self, by: u32) {
@@ -511,7 +533,7 @@ impl<'a> Chain<'a> {
                 self.is_full = true;
                 break;
             }
-            let allowed = (self.slot.recorder.body_len_max() & !7) - self.len;
+            let allowed = self.slot.recorder.body_len_max() - self.len;
             let part = (bytes.len() - done).min(self.room as usize).min(allowed);
             // SAFETY: `part` bytes are free behind `write`, in a cell that is this slot's (S1).
             unsafe { self.write.as_ptr().copy_from_nonoverlapping(bytes[done..].as_ptr(), part) };
@@ -548,9 +570,16 @@ impl<'a> Chain<'a> {
         let word = word(u32::try_from(kept).unwrap_or(0));
         // SAFETY: the mark was placed on 8 free bytes of a cell that is this slot's (S1).
         unsafe { mark.at.cast::<u64>().write(word.to_le()) };
+        self.settle();
+    }
+
+    /// Makes the slot go on where the chain stands, with no more room than the span may still take.
+    fn settle(self) {
+        let left = self.slot.recorder.body_len_max().saturating_sub(self.len);
         self.slot.write.set(self.write);
-        self.slot.room.set(self.room);
-        self.slot.len.set(u32::try_from(self.len).unwrap_or(mark.len));
+        self.slot.room.set(self.room.min(u32::try_from(left).unwrap_or(u32::MAX)));
+        // A body is shorter than a ring, which is at most 1 GiB.
+        self.slot.len.set(u32::try_from(self.len).unwrap_or(self.slot.len.get()));
         self.slot.last.set(self.last);
     }
 }
@@ -566,6 +595,13 @@ impl io::Write for Chain<'_> {
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
+}
+
+/// A length that is known when this is compiled, as lengths in cells are counted.
+#[expect(clippy::cast_possible_truncation, reason = "the assertion is checked when this is compiled")]
+const fn length(len: usize) -> u32 {
+    assert!(len <= u32::MAX as usize);
+    len as u32
 }
 
 /// The largest index up to `at` where `text` can be cut.

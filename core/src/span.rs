@@ -393,12 +393,13 @@ impl Span {
             Name::Static(name) => (LOCAL.with(|local| local.number_of(name)), name),
             Name::Dynamic(name) => (INLINE, name),
         };
-        if number == INLINE {
-            slot.append::<false>(Entry { tag: TAG_KEY, flags: 0, key: INLINE, content: text.as_bytes() });
+        let named = number != INLINE
+            || slot.append::<false>(Entry { tag: TAG_KEY, flags: 0, key: INLINE, content: text.as_bytes() });
+        // What is said about an event that found no room must not end up with the event before it.
+        if named && slot.append_word::<false>(TAG_EVENT, flags, number, time()) {
+            fill(&Event { slot });
+            slot.publish();
         }
-        slot.append_word::<false>(TAG_EVENT, flags, number, time());
-        fill(&Event { slot });
-        slot.publish();
     }
 
     /// Ends the span, and says whether it was recorded.

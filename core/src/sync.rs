@@ -73,7 +73,7 @@ mod mapped {
         #[inline]
         pub(crate) unsafe fn write(&self, at: usize, bytes: &[u8]) {
             let to = self.at(at);
-            // SAFETY: in range and exclusive, as the caller promises; `bytes` is not part of a mapping (M2).
+            // SAFETY: in range and exclusive, as the caller promises, so `bytes`, which is readable, lies elsewhere.
             unsafe { to.copy_from_nonoverlapping(bytes.as_ptr(), bytes.len()) }
         }
 

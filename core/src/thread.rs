@@ -10,6 +10,8 @@ use crate::{SpanId, TraceId, dictionary};
 
 /// How many spans can be entered at once.
 const DEPTH_MAX: usize = 64;
+/// The depth of what was entered beyond that, and is not current.
+const TOO_DEEP: u32 = u32::MAX;
 const KEYS_CACHED: usize = 64;
 
 thread_local! {
@@ -29,6 +31,7 @@ pub(crate) struct Local {
     /// The state of the generator of identities; 0 where it must be seeded.
     random: Cell<u64>,
     salt: Cell<u64>,
+    /// How many places of `entered` are in use, the last of them by a context.
     depth: Cell<u32>,
     /// The entered contexts, oldest first; one whose guard is gone while a later one remains is `None`.
     entered: [Cell<Option<Context>>; DEPTH_MAX],
@@ -140,25 +143,23 @@ impl Local {
     pub(crate) fn current(&self) -> Context {
         match self.depth.get() {
             0 => Context::NONE,
-            depth => self.entered[(depth as usize - 1).min(DEPTH_MAX - 1)].get().unwrap_or(Context::NONE),
+            depth => self.entered[depth as usize - 1].get().unwrap_or(Context::NONE),
         }
     }
 
-    /// Makes a context current, and says at which depth.
+    /// Makes a context current, and says at which depth; [`TOO_DEEP`] where it did not.
     pub(crate) fn enter(&self, context: Context) -> u32 {
         let depth = self.depth.get();
-        if let Some(place) = self.entered.get(depth as usize) {
-            place.set(Some(context));
-        }
+        let Some(place) = self.entered.get(depth as usize) else { return TOO_DEEP };
+        place.set(Some(context));
         self.depth.set(depth + 1);
         depth
     }
 
     /// Takes away what was entered at `depth`.
     pub(crate) fn leave(&self, depth: u32) {
-        if let Some(place) = self.entered.get(depth as usize) {
-            place.set(None);
-        }
+        let Some(place) = self.entered.get(depth as usize) else { return };
+        place.set(None);
         if depth + 1 != self.depth.get() {
             if let Some(recorder) = recorder::current() {
                 recorder.control().count(Counter::GuardsOutOfOrder);
@@ -166,9 +167,7 @@ impl Local {
             return;
         }
         let mut remaining = depth;
-        while remaining > 0
-            && self.entered.get(remaining as usize - 1).is_some_and(|place| place.get().is_none())
-        {
+        while remaining > 0 && self.entered[remaining as usize - 1].get().is_none() {
             remaining -= 1;
         }
         self.depth.set(remaining);

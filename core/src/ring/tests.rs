@@ -71,8 +71,9 @@ proptest! {
                 if push(&ring, &producer, len) {
                     model.push_back(len);
                 } else {
+                    // Beside the records, one padding may be in use or needed, shorter than the longest record.
                     let used: usize = model.iter().sum();
-                    prop_assert!(used + 2 * len > 4096, "refused {len} bytes with only {used} in use");
+                    prop_assert!(used + len + 11 * 64 > 4096, "refused {len} bytes with only {used} in use");
                 }
                 prop_assert!(model.iter().sum::<usize>() <= 4096);
             } else {

@@ -1,0 +1,394 @@
+//! The drain thread: it carries what the rings hold into segments.
+//!
+//! It looks round every few hundred microseconds, and takes what it finds only when that is worth a block: what lies in a
+//! ring has already survived the process. A ring's space is given back after the block that holds its records is
+//! committed, and not before; so whatever the moment of a kill, each record is in a ring, in a segment, or in both, and
+//! the positions in the block's header tell which.
+
+use std::collections::VecDeque;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use spanring::clock::{Anchor, Timeline};
+use spanring::record::Record;
+use spanring::recorder::{Consumer, Recorder};
+
+use crate::block::{BlockBuilder, Compression, Names, Payload};
+use crate::ledger::Ledger;
+use crate::progress::{Progress, Stop, Trouble};
+use crate::ring_files::RingFiles;
+use crate::segment::{BlockHeader, RingPosition};
+use crate::segment_writer::{NotAppended, SegmentWriter};
+
+/// A block is closed when it is about as long before compression, in bytes.
+const BLOCK_RAW_LEN: usize = 1 << 20;
+/// How long the drain sleeps at first when there is nothing to do, and at most.
+const PAUSE_MIN: Duration = Duration::from_micros(200);
+const PAUSE_MAX: Duration = Duration::from_millis(10);
+/// How long to wait before an append that failed is tried again.
+const RETRY: Duration = Duration::from_millis(5);
+/// How often the clock is anchored.
+const ANCHOR_INTERVAL: Duration = Duration::from_secs(1);
+/// How long the rate of the clock is measured before a new measurement begins.
+const RATE_INTERVAL_NS: u64 = 600_000_000_000;
+/// Above this part of a ring, in percent, compression is fast, and above the next there is none.
+const FAST_ABOVE: u64 = 50;
+const STORE_ABOVE: u64 = 80;
+const FAST: Compression = Compression::Zstd(-5);
+
+pub(crate) struct Drain {
+    pub(crate) consumer: Consumer,
+    pub(crate) files: RingFiles,
+    pub(crate) progress: Arc<Progress>,
+    pub(crate) writer: SegmentWriter,
+    pub(crate) pools: Pools,
+    /// How long records may lie in rings, and how many bytes of them, before they are put into a block.
+    pub(crate) linger: Duration,
+    pub(crate) linger_bytes: u64,
+    /// How many bytes of blocks that are not durable are kept, to be written again if a sync fails.
+    pub(crate) kept_bytes_max: u64,
+    pub(crate) clock: Clock,
+}
+
+/// How many rings and tables there are to be.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pools {
+    pub(crate) free_lanes: usize,
+    pub(crate) lanes_max: usize,
+    pub(crate) spare_tables: usize,
+    pub(crate) tables_max: u16,
+}
+
+/// The dictionary of this process.
+struct Callsites;
+
+impl Names for Callsites {
+    fn text(&self, number: u16) -> Option<&str> {
+        spanring::dictionary::text(number)
+    }
+}
+
+/// Turns ticks into time, and is corrected once a second.
+pub(crate) struct Clock {
+    earlier: Anchor,
+    timeline: Timeline,
+    anchored: Instant,
+}
+
+impl Clock {
+    pub(crate) fn start() -> Self {
+        let (earlier, timeline) = Timeline::measure();
+        Clock { earlier, timeline, anchored: Instant::now() }
+    }
+
+    fn keep(&mut self, consumer: &mut Consumer) {
+        if self.anchored.elapsed() < ANCHOR_INTERVAL {
+            return;
+        }
+        let now = Anchor::now();
+        // A machine that slept, or one whose clock went mad, is measured anew; the old rate holds until then.
+        match Timeline::between(&self.earlier, &now) {
+            Some(timeline)
+                if (timeline.ticks_per_second / self.timeline.ticks_per_second - 1.0).abs() < 0.001 =>
+            {
+                self.timeline = timeline;
+            }
+            _ => {
+                self.timeline.base_ticks = now.ticks;
+                self.timeline.base_unix_ns = now.realtime_ns;
+                self.earlier = now;
+            }
+        }
+        if now.monotonic_ns.saturating_sub(self.earlier.monotonic_ns) > RATE_INTERVAL_NS {
+            self.earlier = now;
+        }
+        self.anchored = Instant::now();
+        consumer.store_anchor(&now, &self.timeline);
+    }
+
+    pub(crate) fn anchor(&self, consumer: &mut Consumer) {
+        consumer.store_anchor(&self.earlier, &self.timeline);
+        consumer.mark_alive();
+    }
+}
+
+/// A block that is made and not committed, or committed and not durable.
+struct Made {
+    header: BlockHeader,
+    payload: Payload,
+    spans: u64,
+}
+
+impl Made {
+    fn end(&self) -> u64 {
+        self.header.first_sequence + u64::from(self.header.rows)
+    }
+}
+
+/// What goes on between two looks.
+struct Round {
+    pending: Option<Made>,
+    kept: VecDeque<Made>,
+    kept_bytes: u64,
+    /// The sequence of the next row.
+    sequence: u64,
+    /// Since when records have been lying in rings.
+    waiting_since: Option<Instant>,
+    builder: BlockBuilder,
+    next_lane: u16,
+    damaged: u64,
+    pools_tried: Instant,
+}
+
+impl Drain {
+    pub(crate) fn run(mut self) {
+        self.consumer.recorder().set_consumer_thread(thread::current());
+        let mut round = Round {
+            pending: None,
+            kept: VecDeque::new(),
+            kept_bytes: 0,
+            sequence: 0,
+            waiting_since: None,
+            builder: BlockBuilder::new(),
+            next_lane: 0,
+            damaged: 0,
+            pools_tried: Instant::now(),
+        };
+        let mut pause = PAUSE_MIN;
+        loop {
+            self.consumer.mark_alive();
+            self.clock.keep(&mut self.consumer);
+            let refilled = self.refill_pools(&mut round);
+            let stop = self.progress.lock().stop;
+            let moved =
+                self.rewrite_unsynced(&mut round) | self.spool(&mut round, stop > Stop::Running) | refilled;
+            if let Stop::Draining(deadline) = stop {
+                let is_empty = round.pending.is_none() && self.backlog() == 0;
+                if is_empty || Instant::now() >= deadline {
+                    self.finish();
+                    return;
+                }
+            }
+            pause = if moved { PAUSE_MIN } else { (pause * 2).min(PAUSE_MAX) };
+            thread::park_timeout(if stop > Stop::Running { PAUSE_MIN } else { pause });
+        }
+    }
+
+    fn recorder(&self) -> &'static Recorder {
+        self.consumer.recorder()
+    }
+
+    /// Bytes that lie in rings.
+    fn backlog(&self) -> u64 {
+        let recorder = self.recorder();
+        recorder.tails().iter().zip(recorder.released()).map(|(tail, released)| tail - released).sum()
+    }
+
+    /// Spools what is there, if that is worth a block by now. Says whether anything moved.
+    fn spool(&mut self, round: &mut Round, at_once: bool) -> bool {
+        let mut moved = false;
+        loop {
+            if round.pending.is_none() && self.is_worth_a_block(round, at_once) {
+                round.pending = self.make(round);
+            }
+            let Some(made) = round.pending.take() else { return moved };
+            match self.writer.append(&made.header, &made.payload.bytes) {
+                Ok(()) => self.commit(round, made),
+                Err(not_appended) => {
+                    if let NotAppended::Failed(error) = not_appended {
+                        self.trouble("write a block", error.to_string());
+                    }
+                    round.pending = Some(made);
+                    thread::park_timeout(RETRY);
+                    return moved;
+                }
+            }
+            moved = true;
+        }
+    }
+
+    fn is_worth_a_block(&mut self, round: &mut Round, at_once: bool) -> bool {
+        let backlog = self.backlog();
+        if backlog == 0 {
+            round.waiting_since = None;
+            return false;
+        }
+        let since = *round.waiting_since.get_or_insert_with(Instant::now);
+        let is_wanted = at_once || self.progress.lock().flushes > 0;
+        is_wanted || backlog >= self.linger_bytes || since.elapsed() >= self.linger || self.fullest() > 25
+    }
+
+    /// How full the fullest ring is, in percent.
+    fn fullest(&self) -> u64 {
+        let recorder = self.recorder();
+        let used =
+            recorder.tails().iter().zip(recorder.released()).map(|(tail, released)| tail - released).max();
+        used.unwrap_or(0) * 100 / recorder.options().ring_bytes as u64
+    }
+
+    /// Makes a block of what the rings hold, or of as much as a block should hold.
+    fn make(&mut self, round: &mut Round) -> Option<Made> {
+        let compression = match self.fullest() {
+            full if full > STORE_ABOVE => Compression::None,
+            full if full > FAST_ABOVE => FAST,
+            _ => Compression::default(),
+        };
+        let lanes = u16::try_from(self.recorder().lane_count()).unwrap_or(u16::MAX);
+        let timeline = self.clock.timeline;
+        let (mut spans, mut damaged) = (0, 0);
+        let builder = &mut round.builder;
+        round.next_lane = if round.next_lane >= lanes { 0 } else { round.next_lane };
+        for lane in (round.next_lane..lanes).chain(0..round.next_lane) {
+            round.next_lane = lane;
+            let mut expected = self.consumer.consumed(lane).ended + 1;
+            self.consumer.consume(lane, |record| {
+                match record {
+                    Ok(Record::Ended { ordinal, end, body }) => {
+                        damaged += ordinal.saturating_sub(expected);
+                        expected = ordinal + 1;
+                        spans += 1;
+                        // A malformed entry is counted in the row itself.
+                        builder.push_ended(&body, end, &timeline, &Callsites);
+                    }
+                    Ok(Record::Started { body }) => {
+                        builder.push_started(&body, &timeline, &Callsites);
+                    }
+                    // What was lost shows in the ordinal of the next record.
+                    Ok(Record::Padding) | Err(_) => {}
+                }
+                if builder.raw_len() >= BLOCK_RAW_LEN {
+                    ControlFlow::Break(())
+                } else {
+                    ControlFlow::Continue(())
+                }
+            });
+            if builder.raw_len() >= BLOCK_RAW_LEN {
+                break;
+            }
+        }
+        round.damaged += damaged;
+        let rows = builder.rows();
+        if rows == 0 {
+            // Nothing but padding.
+            self.consumer.release();
+            return None;
+        }
+        let payload = match builder.finish(compression) {
+            Ok(payload) => payload,
+            Err(error) => {
+                // No block of these limits is too large for a reader; should one be, its spans are lost and counted.
+                self.trouble("make a block", error.to_string());
+                round.damaged += spans;
+                self.consumer.release();
+                return None;
+            }
+        };
+        let state = self.progress.lock();
+        let ledger = Ledger::live(&self.recorder().counters(), state.spooled_spans + spans, round.damaged);
+        drop(state);
+        let rings = self.consumer.unreleased();
+        let rings =
+            rings.map(|ring| RingPosition { lane: ring.lane, position: ring.position, ended: ring.ended });
+        let header = BlockHeader {
+            first_sequence: round.sequence,
+            rows,
+            raw_len: payload.raw_len,
+            codec: payload.codec,
+            ledger: ledger.encode(),
+            rings: rings.collect(),
+        };
+        round.sequence += u64::from(rows);
+        Some(Made { header, payload, spans })
+    }
+
+    /// Gives the rings' space back, now that the block is committed.
+    fn commit(&mut self, round: &mut Round, made: Made) {
+        self.consumer.release();
+        round.waiting_since = None;
+        let mut state = self.progress.lock();
+        state.spooled_spans += made.spans;
+        state.damaged = round.damaged;
+        state.trouble = None;
+        let durable = state.durable();
+        drop(state);
+        self.progress.notify_moved();
+        self.progress.notify_work();
+
+        round.kept_bytes += made.payload.bytes.len() as u64;
+        round.kept.push_back(made);
+        while let Some(first) = round.kept.front()
+            && (first.end() <= durable || round.kept_bytes > self.kept_bytes_max)
+        {
+            round.kept_bytes -= first.payload.bytes.len() as u64;
+            round.kept.pop_front();
+        }
+    }
+
+    /// Writes the rows of segments whose sync failed to another segment. Says whether anything moved.
+    fn rewrite_unsynced(&mut self, round: &mut Round) -> bool {
+        let Some(from) = self.progress.lock().failed_from() else { return false };
+        // All that follow too, so that they stand in the order of their sequence.
+        let first = round.kept.iter().position(|made| made.end() > from);
+        let is_complete = first.is_some_and(|first| round.kept[first].header.first_sequence <= from);
+        self.writer.give_up();
+        for made in round.kept.iter().skip(first.unwrap_or(round.kept.len())) {
+            if self.writer.append(&made.header, &made.payload.bytes).is_err() {
+                // It is tried again with the next look; what was written twice is read once.
+                thread::park_timeout(RETRY);
+                return false;
+            }
+        }
+        let mut state = self.progress.lock();
+        state.dirty.retain(|dirty| !dirty.failed);
+        if !is_complete {
+            state.not_durable = true;
+        }
+        drop(state);
+        self.progress.notify_moved();
+        self.progress.notify_work();
+        true
+    }
+
+    /// Keeps rings and tables ready. Says whether someone had found none.
+    fn refill_pools(&mut self, round: &mut Round) -> bool {
+        let recorder = self.recorder();
+        let starved = recorder.take_starved();
+        if !starved && round.pools_tried.elapsed() < PAUSE_MAX {
+            return false;
+        }
+        round.pools_tried = Instant::now();
+        let mut added = false;
+        while recorder.free_lane_count() < self.pools.free_lanes
+            && recorder.lane_count() < self.pools.lanes_max
+        {
+            if let Err(error) = self.files.add_lane(recorder) {
+                self.trouble("prepare a ring", error.to_string());
+                break;
+            }
+            added = true;
+        }
+        while recorder.spare_table_count() < self.pools.spare_tables
+            && self.files.tables() < self.pools.tables_max
+        {
+            if let Err(error) = self.files.add_table(recorder) {
+                self.trouble("prepare a table", error.to_string());
+                break;
+            }
+            added = true;
+        }
+        starved && added
+    }
+
+    fn trouble(&self, action: &'static str, reason: String) {
+        self.progress.lock().trouble = Some(Trouble { action, reason });
+    }
+
+    fn finish(&mut self) {
+        self.writer.seal();
+        self.progress.lock().stop = Stop::Syncing;
+        self.progress.notify_moved();
+        self.progress.notify_work();
+    }
+}

@@ -1,0 +1,168 @@
+//! Where everything lies in a spool. Directories are 0700, files 0600, all of one user.
+//!
+//! ```text
+//! <spool>/
+//!   spanring-spool             marks the spool: one line, "spanring spool 0"
+//!   exporter.lock              locked by the exporter that delivers from here
+//!   .new-<recorder>/           a recorder that is being set up; renamed when it is complete
+//!   .gone-<recorder>/          one that was delivered and is being removed
+//!   <recorder>/
+//!     lock                     locked by the recorder's process for as long as it lives; says when and where that was
+//!     resource                 what the process was: service name and attributes
+//!     control                  the recorder's clock and counters
+//!     callsites                names and keys, by number
+//!     lane-NNNN, table-NNNN    rings, and the spans that are in flight
+//!     NNNNNNNNNNNNNNNNNN.segment    the spans that were spooled, from number 1 on
+//!     cursor-XXXXXXXXXXXXXXXX  how far one sink has got
+//!     *.quarantined            lanes and the like of another boot, which nobody can trust
+//!     closed                   empty; stands when the process stopped in order, and all is in segments
+//!     recovered                empty; stands when all that rings and tables held is in the recovery recorder
+//! ```
+//!
+//! Anything else in a spool is left alone.
+
+/// The file that marks a spool.
+pub(crate) const MARKER: &str = "spanring-spool";
+/// What the marking file says: the version of this layout.
+pub(crate) const MARKER_TEXT: &str = "spanring spool 0\n";
+/// The marking file while it is written.
+pub(crate) const NEW_MARKER_PREFIX: &str = ".new-spool-";
+/// The file that the exporter locks.
+pub(crate) const EXPORTER_LOCK: &str = "exporter.lock";
+/// Before the name of a recorder that is being set up.
+pub(crate) const NEW_PREFIX: &str = ".new-";
+/// Before the name of a recorder that is being removed.
+pub(crate) const GONE_PREFIX: &str = ".gone-";
+
+/// The file that is locked while the recorder's process lives.
+pub(crate) const LOCK: &str = "lock";
+/// The file that says what the process was.
+pub(crate) const RESOURCE: &str = "resource";
+/// The file with the recorder's clock and counters.
+pub(crate) const CONTROL: &str = "control";
+/// The dictionary of names and keys.
+pub(crate) const CALLSITES: &str = "callsites";
+/// Stands when the recorder's process stopped in order.
+pub(crate) const CLOSED: &str = "closed";
+/// Stands when everything in rings and tables was recovered.
+pub(crate) const RECOVERED: &str = "recovered";
+
+/// Behind the name of a file of a recorder's memory that cannot be trusted.
+pub(crate) const QUARANTINED_SUFFIX: &str = ".quarantined";
+
+const LANE_PREFIX: &str = "lane-";
+const TABLE_PREFIX: &str = "table-";
+const CURSOR_PREFIX: &str = "cursor-";
+const SEGMENT_SUFFIX: &str = ".segment";
+
+/// The name of a segment's file.
+pub(crate) fn segment(number: u64) -> String {
+    format!("{number:018}{SEGMENT_SUFFIX}")
+}
+
+/// The number of the segment whose file has this name.
+pub(crate) fn segment_number(name: &str) -> Option<u64> {
+    let digits = name.strip_suffix(SEGMENT_SUFFIX)?;
+    let fits = digits.len() == 18 && digits.bytes().all(|byte| byte.is_ascii_digit());
+    fits.then(|| digits.parse().ok())?.filter(|&number| number > 0)
+}
+
+/// The name of the file of the ring with this number.
+pub(crate) fn lane(number: u16) -> String {
+    format!("{LANE_PREFIX}{number:04}")
+}
+
+/// The name of the file of the in-flight table with this number.
+pub(crate) fn table(number: u16) -> String {
+    format!("{TABLE_PREFIX}{number:04}")
+}
+
+/// The name of the cursor's file of a sink whose name has this hash.
+pub(crate) fn cursor(hash: u64) -> String {
+    format!("{CURSOR_PREFIX}{hash:016x}")
+}
+
+/// Whether a file of this name holds what is recorded and not yet spooled, or serves only to read that: blocks have their own
+/// names and keys.
+pub(crate) fn is_memory(name: &str) -> bool {
+    name == CONTROL || name == CALLSITES || is_numbered(name, LANE_PREFIX) || is_numbered(name, TABLE_PREFIX)
+}
+
+/// Whether a file of this name is a lane.
+pub(crate) fn is_lane(name: &str) -> bool {
+    is_numbered(name, LANE_PREFIX)
+}
+
+/// Whether a file of this name is a table.
+pub(crate) fn is_table(name: &str) -> bool {
+    is_numbered(name, TABLE_PREFIX)
+}
+
+/// Whether recorders and exporters make files of this name in the directory of a recorder.
+pub(crate) fn is_known(name: &str) -> bool {
+    matches!(name, LOCK | RESOURCE | CLOSED | RECOVERED)
+        || is_memory(name)
+        || name.strip_suffix(QUARANTINED_SUFFIX).is_some_and(is_memory)
+        || segment_number(name).is_some()
+        || name.strip_prefix(CURSOR_PREFIX).is_some_and(|hash| {
+            hash.len() == 16 && hash.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+        })
+}
+
+fn is_numbered(name: &str, prefix: &str) -> bool {
+    name.strip_prefix(prefix).is_some_and(|digits| {
+        matches!(digits.len(), 4 | 5) && digits.bytes().all(|byte| byte.is_ascii_digit())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_name_that_is_made_is_known_again() {
+        for number in [1, 999, 999_999_999_999_999_999] {
+            assert_eq!(segment_number(&segment(number)), Some(number));
+            assert!(is_known(&segment(number)));
+        }
+        for number in [0, 9_999, u16::MAX] {
+            assert!(is_memory(&lane(number)) && is_memory(&table(number)));
+        }
+        for name in [
+            cursor(0),
+            cursor(u64::MAX),
+            LOCK.into(),
+            CONTROL.into(),
+            CALLSITES.into(),
+            CLOSED.into(),
+            lane(3),
+        ] {
+            assert!(is_known(&name), "{name}");
+        }
+    }
+
+    #[test]
+    fn names_that_nobody_makes_are_unknown() {
+        let hostile = [
+            "",
+            "..",
+            "000000000000000000.segment",
+            "00000000000000001.segment",
+            "+00000000000000001.segment",
+            "0000000000000000001.segment",
+            "000000000000000001.segment~",
+            "cursor-",
+            "cursor-0123456789ABCDEF",
+            "cursor-0123456789abcdef0",
+            "lane-",
+            "lane-1",
+            "lane-00a0",
+            "lane-000000",
+            "table-../x",
+            "Lock",
+        ];
+        for name in hostile {
+            assert!(!is_known(name), "{name:?}");
+        }
+    }
+}

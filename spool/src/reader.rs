@@ -1,0 +1,10 @@
+//! Reading spans back.
+
+mod follow;
+mod recorder;
+#[cfg(test)]
+mod tests;
+
+pub use follow::Reader;
+pub use recorder::{Block, RecorderReader};
+pub(crate) use recorder::{LastPositions, is_behind_all, last_positions};

@@ -1,0 +1,369 @@
+//! Reading the segments of one recorder, dead or alive, in the order of their sequence.
+//!
+//! Files are read, never mapped: a file that is cut short meanwhile is then short, and no signal.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::OFlags;
+use rustix::io::Errno;
+
+use crate::block::{BlockDecoder, Undecodable};
+use crate::segment::{
+    BlockHeader, Found, Frame, HeaderFault, LEDGER_LEN, RingPosition, SEGMENT_HEADER_LEN, Scanner,
+    SegmentHeader, Source,
+};
+use crate::storage::open_regular;
+use crate::{Error, Position, Skipped, SpanData, layout};
+
+/// The spans of one block.
+#[derive(Clone, PartialEq, Debug)]
+#[non_exhaustive]
+pub struct Block {
+    /// The place right behind it: whoever continues there reads the next block.
+    pub position: Position,
+    /// The sequence of its first row that was not read before.
+    pub first_sequence: u64,
+    /// Spans that ended or were interrupted.
+    pub spans: Vec<SpanData>,
+    /// Announcements of spans that had started; each ends when it starts.
+    pub starts: Vec<SpanData>,
+}
+
+/// Reads one recorder's blocks in the order in which they were written, and follows a live recorder as it writes.
+///
+/// Damage is no error: what is damaged is skipped and counted in [`skipped`](Self::skipped). Rows that stand in two
+/// segments, because the first could not be synced, are read once.
+pub struct RecorderReader {
+    path: PathBuf,
+    live: bool,
+    /// All segments up to this number are done with.
+    done: u64,
+    /// Where to start in the segment behind `done`.
+    offset: u64,
+    next_sequence: u64,
+    open: Option<OpenSegment>,
+    decoder: BlockDecoder,
+    skipped: Skipped,
+}
+
+struct OpenSegment {
+    number: u64,
+    path: PathBuf,
+    file: File,
+    scanner: Scanner,
+    /// Whether nobody writes to it any more.
+    over: bool,
+}
+
+impl RecorderReader {
+    /// Reads the recorder in this directory from its very beginning. `live` says that its process may still write: what
+    /// is not whole then counts as not there yet.
+    pub(crate) fn open(path: &Path, live: bool) -> Result<Self, Error> {
+        segment_numbers(path)?;
+        Ok(RecorderReader {
+            path: path.to_owned(),
+            live,
+            done: 0,
+            offset: 0,
+            next_sequence: 0,
+            open: None,
+            decoder: BlockDecoder::default(),
+            skipped: Skipped::default(),
+        })
+    }
+
+    /// Says that the recorder's process is dead: what it left incomplete is then skipped.
+    pub fn set_dead(&mut self) {
+        self.live = false;
+    }
+
+    /// Whether the recorder's process may still write, as far as this reader was told.
+    pub(super) fn is_live(&self) -> bool {
+        self.live
+    }
+
+    /// The number of the last segment that is there now; 0 where there is none.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`].
+    pub fn last_segment(&self) -> Result<u64, Error> {
+        Ok(segment_numbers(&self.path)?.last().copied().unwrap_or(0))
+    }
+
+    /// Continues behind a block that was read earlier, at its [`position`](Block::position).
+    pub fn seek(&mut self, position: Position) {
+        self.done = position.segment.saturating_sub(1);
+        self.offset = if position.segment == 0 { 0 } else { position.offset };
+        self.next_sequence = position.next_sequence;
+        self.open = None;
+    }
+
+    /// What had to be left out so far.
+    pub fn skipped(&self) -> &Skipped {
+        &self.skipped
+    }
+
+    /// Reads the next block with rows that were not read before. `None` says that there is no more at present; a live
+    /// recorder may have more later.
+    ///
+    /// # Errors
+    ///
+    /// The operating system's, when it refuses to list, open or read a file. The block is not skipped.
+    pub fn next_block(&mut self) -> Result<Option<Block>, Error> {
+        loop {
+            if !self.next_frame()? {
+                return Ok(None);
+            }
+            let Some(open) = &self.open else { continue };
+            let Some(Frame::Block(header, payload)) = open.scanner.frame() else { continue };
+            let end_sequence = header.first_sequence + u64::from(header.rows);
+            if end_sequence <= self.next_sequence {
+                continue;
+            }
+            let first_sequence = header.first_sequence.max(self.next_sequence);
+            let missing = first_sequence - self.next_sequence;
+            self.skipped.missing_rows = self.skipped.missing_rows.saturating_add(missing);
+            self.next_sequence = end_sequence;
+
+            let BlockHeader { codec, raw_len, rows, .. } = header;
+            let read_before = u32::try_from(first_sequence - header.first_sequence).unwrap_or(rows);
+            match self.decoder.decode(payload, codec, raw_len, rows, read_before) {
+                Ok(rows) => {
+                    let position = Position {
+                        segment: open.number,
+                        offset: open.scanner.offset(),
+                        next_sequence: end_sequence,
+                    };
+                    return Ok(Some(Block {
+                        position,
+                        first_sequence,
+                        spans: rows.spans,
+                        starts: rows.starts,
+                    }));
+                }
+                Err(error) => self.skip_block(payload.len() as u64, rows - read_before, error),
+            }
+        }
+    }
+
+    fn skip_block(&mut self, len: u64, rows: u32, error: Undecodable) {
+        if let Some(open) = &self.open {
+            self.skipped.hole(open.path.clone(), open.scanner.offset(), len, error.to_string());
+        }
+        self.skipped.missing_rows = self.skipped.missing_rows.saturating_add(rows.into());
+    }
+
+    /// Goes on to the next whole frame of the open segment or a later one; false where there is none at present.
+    fn next_frame(&mut self) -> Result<bool, Error> {
+        loop {
+            let Some(mut open) = self.open.take() else {
+                if self.open_next()? { continue } else { return Ok(false) }
+            };
+            let step = match open.scanner.step(&open.file, open.over || !self.live) {
+                Ok(step) => step,
+                Err(source) => {
+                    let error = Error::Io { action: "read", path: open.path.clone(), source };
+                    self.open = Some(open);
+                    return Err(error);
+                }
+            };
+            if let Some(gap) = step.gap {
+                if gap.is_uncommitted() {
+                    self.skipped.uncommitted_bytes += gap.len;
+                } else {
+                    self.skipped.hole(open.path.clone(), gap.offset, gap.len, gap.fault.to_string());
+                }
+            }
+            match step.found {
+                Found::Frame => {
+                    self.open = Some(open);
+                    return Ok(true);
+                }
+                Found::End => {
+                    self.done = open.number;
+                    self.offset = 0;
+                }
+                Found::NotYet => {
+                    // Looked at only after the tail was found incomplete, so that what was completed in between is
+                    // found by the next step.
+                    let number = open.number;
+                    self.open = Some(open);
+                    if !self.is_later_in_use(number)? {
+                        return Ok(false);
+                    }
+                    if let Some(open) = &mut self.open {
+                        open.over = true;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Opens the first segment that is not done with; false where there is none that can be read yet.
+    fn open_next(&mut self) -> Result<bool, Error> {
+        loop {
+            let numbers = segment_numbers(&self.path)?;
+            let Some(&number) = numbers.iter().find(|&&number| number > self.done) else { return Ok(false) };
+            let path = self.path.join(layout::segment(number));
+            let opened = match open_segment(&path) {
+                Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => continue,
+                opened => opened?,
+            };
+            let fault = match opened {
+                Opened::Segment(file, header) if header.number == number => {
+                    let is_next = number == self.done + 1;
+                    self.skipped.missing_segments =
+                        self.skipped.missing_segments.saturating_add(number - self.done - 1);
+                    let scanner = Scanner::new(header.nonce, if is_next { self.offset } else { 0 });
+                    self.done = number - 1;
+                    self.open = Some(OpenSegment { number, path, file, scanner, over: false });
+                    return Ok(true);
+                }
+                Opened::Segment(file, _) => {
+                    Some((len_of(&file, &path)?, "it holds another segment than it is named for"))
+                }
+                Opened::Unused if self.live => None,
+                Opened::Unused => {
+                    self.done = number;
+                    self.offset = 0;
+                    continue;
+                }
+                Opened::Faulty(len, reason) => Some((len, reason)),
+            };
+            let Some((len, reason)) = fault else { return Ok(false) };
+            if self.live && !self.is_later_in_use(number)? {
+                return Ok(false);
+            }
+            self.skipped.missing_segments =
+                self.skipped.missing_segments.saturating_add(number - self.done - 1);
+            self.skipped.file(path, len, reason);
+            self.done = number;
+            self.offset = 0;
+        }
+    }
+
+    /// Whether a block stands in a later segment, so that its writer has done with this one. A later segment by itself
+    /// says nothing: one is always prepared.
+    fn is_later_in_use(&self, number: u64) -> Result<bool, Error> {
+        for later in segment_numbers(&self.path)?.into_iter().filter(|&later| later > number) {
+            let path = self.path.join(layout::segment(later));
+            let file = match open_segment(&path) {
+                Ok(Opened::Segment(file, _)) => file,
+                Ok(_) => continue,
+                Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => continue,
+                Err(error) => return Err(error),
+            };
+            let mut len = [0; 4];
+            file.read_at(SEGMENT_HEADER_LEN as u64, &mut len).map_err(Error::io("read", &path))?;
+            if len != [0; 4] {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+}
+
+/// What the blocks of a dead recorder say about the rings that they were filled from.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct LastPositions {
+    /// How far each ring was consumed, by lane.
+    pub(crate) rings: BTreeMap<u16, RingPosition>,
+    /// The counters behind the last block; zeros where there is none.
+    pub(crate) ledger: [u64; LEDGER_LEN],
+    /// The sequence behind the last block.
+    pub(crate) next_sequence: u64,
+    /// What is damaged. Spans in damaged blocks are lost where no ring holds them any more.
+    pub(crate) skipped: Skipped,
+}
+
+/// Goes through the blocks of a dead recorder for what they say about its rings.
+pub(crate) fn last_positions(path: &Path) -> Result<LastPositions, Error> {
+    let mut reader = RecorderReader::open(path, false)?;
+    let mut rings = BTreeMap::<u16, RingPosition>::new();
+    let mut ledger = [0; LEDGER_LEN];
+    let mut next_sequence = 0;
+    while reader.next_frame()? {
+        let Some(Frame::Block(header, _)) = reader.open.as_ref().and_then(|open| open.scanner.frame()) else {
+            continue;
+        };
+        for ring in header.rings {
+            let last = rings.entry(ring.lane).or_insert(ring);
+            if ring.position > last.position {
+                *last = ring;
+            }
+        }
+        let end_sequence = header.first_sequence + u64::from(header.rows);
+        if end_sequence >= next_sequence {
+            let missing = header.first_sequence.saturating_sub(next_sequence);
+            reader.skipped.missing_rows = reader.skipped.missing_rows.saturating_add(missing);
+            next_sequence = end_sequence;
+            ledger = header.ledger;
+        }
+    }
+    Ok(LastPositions { rings, ledger, next_sequence, skipped: reader.skipped })
+}
+
+/// Whether no row lies behind a position of a dead recorder, damaged ones aside.
+pub(crate) fn is_behind_all(path: &Path, position: Position) -> Result<bool, Error> {
+    let mut reader = RecorderReader::open(path, false)?;
+    reader.seek(position);
+    while reader.next_frame()? {
+        if let Some(Frame::Block(header, _)) = reader.open.as_ref().and_then(|open| open.scanner.frame())
+            && header.first_sequence + u64::from(header.rows) > position.next_sequence
+        {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+enum Opened {
+    Segment(File, SegmentHeader),
+    /// It was prepared, and nothing stands in it yet.
+    Unused,
+    /// Nothing can be read from it, for a reason, and it is so long.
+    Faulty(u64, &'static str),
+}
+
+fn open_segment(path: &Path) -> Result<Opened, Error> {
+    let file = match open_regular(path, OFlags::RDONLY) {
+        Ok(file) => file,
+        // Whatever was planted under the name: a link, a pipe, a directory, a socket.
+        Err(error)
+            if error.kind() == io::ErrorKind::InvalidInput
+                || [Errno::LOOP, Errno::NXIO]
+                    .map(Errno::raw_os_error)
+                    .map(Some)
+                    .contains(&error.raw_os_error()) =>
+        {
+            return Ok(Opened::Faulty(0, "it is no regular file"));
+        }
+        Err(error) => return Err(Error::io("open", path)(error)),
+    };
+    let reason = match SegmentHeader::read(&file).map_err(Error::io("read", path))? {
+        Ok(header) => return Ok(Opened::Segment(file, header)),
+        Err(HeaderFault::Unused) => return Ok(Opened::Unused),
+        Err(HeaderFault::Damaged) => "both copies of its header are damaged",
+        Err(HeaderFault::LaterVersion) => "a later version wrote it",
+    };
+    Ok(Opened::Faulty(len_of(&file, path)?, reason))
+}
+
+fn len_of(file: &File, path: &Path) -> Result<u64, Error> {
+    file.len().map_err(Error::io("read", path))
+}
+
+/// The numbers of the segments in a directory, in order.
+fn segment_numbers(path: &Path) -> Result<Vec<u64>, Error> {
+    let mut numbers = Vec::new();
+    for entry in std::fs::read_dir(path).map_err(Error::io("list", path))? {
+        let name = entry.map_err(Error::io("list", path))?.file_name();
+        numbers.extend(name.to_str().and_then(layout::segment_number));
+    }
+    numbers.sort_unstable();
+    Ok(numbers)
+}

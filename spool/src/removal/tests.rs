@@ -1,0 +1,207 @@
+use std::fs::File;
+use std::path::PathBuf;
+
+use super::*;
+use crate::lock::RecorderLock;
+use crate::spool_dir::tests::{new_recorder, new_spool};
+use crate::storage::{DiskStorage, Storage};
+
+fn id(at: u64) -> RecorderId {
+    RecorderId::from_parts(at, 0)
+}
+
+fn behind(segment: u64) -> Position {
+    Position { segment, offset: 8_192, next_sequence: 0 }
+}
+
+fn touch(spool: &SpoolDir, id: &RecorderId, names: &[&str]) {
+    for name in names {
+        fs::write(spool.recorder_path(id).join(name), b"").unwrap();
+    }
+}
+
+/// A recorder whose process died, with segments of no content.
+fn dead(spool: &SpoolDir, id: &RecorderId, segments: &[u64]) {
+    drop(new_recorder(spool, id));
+    for &number in segments {
+        fs::write(spool.recorder_path(id).join(layout::segment(number)), [0; 8_192]).unwrap();
+    }
+}
+
+fn segments(spool: &SpoolDir, id: &RecorderId) -> Vec<u64> {
+    let names = DiskStorage.list(&spool.recorder_path(id)).unwrap();
+    let mut numbers: Vec<u64> = names.iter().filter_map(|name| layout::segment_number(name)).collect();
+    numbers.sort_unstable();
+    numbers
+}
+
+fn names(spool: &SpoolDir) -> Vec<String> {
+    let mut names = DiskStorage.list(spool.path()).unwrap();
+    names.retain(|name| name != layout::MARKER);
+    names.sort_unstable();
+    names
+}
+
+#[test]
+fn segments_go_when_every_sink_is_behind_them_and_the_last_one_never() {
+    let (_dir, spool) = new_spool();
+    let id = id(1);
+    dead(&spool, &id, &[1, 2, 3, 4]);
+    let nothing = Removed::default();
+    assert_eq!(spool.remove_delivered(&id, &[]).unwrap(), nothing);
+    assert_eq!(spool.remove_delivered(&id, &[behind(4), Position::default()]).unwrap(), nothing);
+    assert_eq!(spool.remove_delivered(&id, &[behind(4), behind(1)]).unwrap(), nothing);
+    let removed = spool.remove_delivered(&id, &[behind(4), behind(3)]).unwrap();
+    assert_eq!(removed, Removed { segments: 2, bytes: 16_384, recorder: false });
+    assert_eq!(segments(&spool, &id), [3, 4]);
+    assert_eq!(spool.remove_delivered(&id, &[behind(4)]).unwrap().segments, 1);
+    assert_eq!(segments(&spool, &id), [4]);
+    assert_eq!(spool.remove_delivered(&id, &[behind(4)]).unwrap(), nothing);
+}
+
+#[test]
+fn a_place_in_a_segment_that_is_not_there_removes_nothing() {
+    let (_dir, spool) = new_spool();
+    dead(&spool, &id(1), &[1, 2]);
+    assert_eq!(spool.remove_delivered(&id(1), &[behind(3)]).unwrap(), Removed::default());
+    assert_eq!(spool.remove_delivered(&id(1), &[behind(u64::MAX)]).unwrap(), Removed::default());
+    assert_eq!(segments(&spool, &id(1)), [1, 2]);
+}
+
+#[test]
+fn a_recorder_goes_as_a_whole_once_it_is_over_and_delivered() {
+    for marker in [layout::CLOSED, layout::RECOVERED] {
+        let (_dir, spool) = new_spool();
+        let id = id(1);
+        dead(&spool, &id, &[1, 2]);
+        touch(&spool, &id, &["cursor-0123456789abcdef", marker]);
+        let removed = spool.remove_delivered(&id, &[behind(2)]).unwrap();
+        assert!(removed.recorder && removed.segments == 2 && removed.bytes >= 16_384);
+        assert_eq!(names(&spool), [""; 0]);
+        assert!(matches!(spool.remove_delivered(&id, &[behind(2)]), Err(Error::NoSuchRecorder { .. })));
+    }
+}
+
+#[test]
+fn what_was_recovered_stays_until_its_origin_needs_no_recovery_any_more() {
+    let (_dir, spool) = new_spool();
+    let (origin, recovery) = (id(1), id(1).recovery());
+    dead(&spool, &origin, &[1]);
+    dead(&spool, &recovery, &[1, 2]);
+    touch(&spool, &recovery, &[layout::CLOSED]);
+    assert_eq!(spool.remove_delivered(&recovery, &[behind(2)]).unwrap(), Removed::default());
+    assert_eq!(segments(&spool, &recovery), [1, 2]);
+
+    touch(&spool, &origin, &[layout::RECOVERED]);
+    assert!(spool.remove_delivered(&recovery, &[behind(2)]).unwrap().recorder);
+    assert_eq!(names(&spool), [origin.as_str()]);
+
+    dead(&spool, &id(2).recovery(), &[1]);
+    touch(&spool, &id(2).recovery(), &[layout::CLOSED]);
+    assert!(spool.remove_delivered(&id(2).recovery(), &[behind(1)]).unwrap().recorder);
+}
+
+#[test]
+fn files_that_spanring_does_not_know_are_never_removed() {
+    let (_dir, spool) = new_spool();
+    dead(&spool, &id(1), &[1]);
+    touch(&spool, &id(1), &[layout::CLOSED, "notes.txt"]);
+    assert!(spool.remove_delivered(&id(1), &[behind(1)]).unwrap().recorder);
+    let gone = format!("{}{}", layout::GONE_PREFIX, id(1));
+    assert_eq!(names(&spool), [gone.as_str()]);
+    assert_eq!(DiskStorage.list(&spool.path().join(&gone)).unwrap(), ["notes.txt"]);
+    assert_eq!(spool.recorders().unwrap(), []);
+    assert_eq!(spool.sweep().unwrap(), 0);
+    assert_eq!(DiskStorage.list(&spool.path().join(&gone)).unwrap(), ["notes.txt"]);
+}
+
+/// The directory of a recorder that is being set up.
+fn new_dir(spool: &SpoolDir, id: &RecorderId) -> PathBuf {
+    let dir = spool.path().join(format!("{}{id}", layout::NEW_PREFIX));
+    DiskStorage.create_dir(&dir).unwrap();
+    dir
+}
+
+#[test]
+fn what_killed_processes_left_half_done_is_swept_and_what_lives_is_not() {
+    let (_dir, spool) = new_spool();
+    // Killed before the lock file, before its lock, with the lock, and with everything but the rename.
+    new_dir(&spool, &id(1));
+    fs::write(new_dir(&spool, &id(2)).join(layout::LOCK), [0; 1_024]).unwrap();
+    drop(RecorderLock::create(&DiskStorage, &new_dir(&spool, &id(3)), &id(3)).unwrap());
+    let complete = new_dir(&spool, &id(4));
+    drop(RecorderLock::create(&DiskStorage, &complete, &id(4)).unwrap());
+    for name in [layout::CONTROL, "lane-0000", "000000000000000001.segment", layout::CLOSED] {
+        fs::write(complete.join(name), b"").unwrap();
+    }
+    // Killed while a recorder was removed, and while the spool was made.
+    dead(&spool, &id(5), &[1]);
+    let gone = spool.path().join(format!("{}{}", layout::GONE_PREFIX, id(5)));
+    fs::rename(spool.recorder_path(&id(5)), gone).unwrap();
+    fs::write(spool.path().join(format!("{}0", layout::NEW_MARKER_PREFIX)), b"span").unwrap();
+    // Alive, in another container perhaps, and not ours.
+    let alive = new_dir(&spool, &id(6));
+    let lock = RecorderLock::create(&DiskStorage, &alive, &id(6)).unwrap();
+    let elsewhere = new_dir(&spool, &id(7));
+    drop(RecorderLock::create(&DiskStorage, &elsewhere, &id(7)).unwrap());
+    fs::copy(elsewhere.join(layout::LOCK), elsewhere.join("copy")).unwrap();
+    fs::rename(elsewhere.join("copy"), elsewhere.join(layout::LOCK)).unwrap();
+    let foreign = spool.path().join(".new-something");
+    fs::create_dir(&foreign).unwrap();
+    dead(&spool, &id(8), &[1]);
+
+    assert_eq!(spool.sweep().unwrap(), 5);
+    let expected = [alive, elsewhere, foreign, spool.recorder_path(&id(8))];
+    let found: Vec<PathBuf> = names(&spool).iter().map(|name| spool.path().join(name)).collect();
+    assert_eq!(found, expected);
+    drop(lock);
+    assert_eq!(spool.sweep().unwrap(), 1);
+}
+
+#[test]
+fn a_recorder_that_was_swept_while_it_was_set_up_learns_it_and_one_that_was_not_stays() {
+    let (_dir, spool) = new_spool();
+    let done = std::sync::atomic::AtomicBool::new(false);
+    let (mut set_up, mut swept) = (0, 0);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                spool.sweep().unwrap();
+            }
+        });
+        for at in 0..300 {
+            let dir = new_dir(&spool, &id(at));
+            match RecorderLock::create(&DiskStorage, &dir, &id(at)) {
+                Ok(lock) => {
+                    assert!(File::open(dir.join(layout::LOCK)).is_ok(), "swept although the lock was held");
+                    fs::rename(&dir, spool.recorder_path(&id(at))).unwrap();
+                    drop(lock);
+                    set_up += 1;
+                }
+                Err(Error::Io { .. } | Error::Locked { .. }) => swept += 1,
+                Err(error) => panic!("{error}"),
+            }
+        }
+        done.store(true, std::sync::atomic::Ordering::Relaxed);
+    });
+    spool.sweep().unwrap();
+    assert_eq!(set_up + swept, 300);
+    assert_eq!(names(&spool).len(), set_up);
+}
+
+#[test]
+fn a_removal_that_is_killed_at_any_step_is_finished_by_the_next_sweep() {
+    let (_dir, spool) = new_spool();
+    for steps in 0..6 {
+        let id = id(steps);
+        dead(&spool, &id, &[1, 2]);
+        touch(&spool, &id, &[layout::CLOSED]);
+        let gone = spool.path().join(format!("{}{id}", layout::GONE_PREFIX));
+        fs::rename(spool.recorder_path(&id), &gone).unwrap();
+        for name in DiskStorage.list(&gone).unwrap().iter().take(usize::try_from(steps).unwrap()) {
+            fs::remove_file(gone.join(name)).unwrap();
+        }
+        assert_eq!(spool.sweep().unwrap(), 1);
+        assert_eq!(names(&spool), [""; 0]);
+    }
+}
