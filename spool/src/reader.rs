@@ -3,7 +3,7 @@
 mod follow;
 mod recorder;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use follow::Reader;
 pub use recorder::{Block, RecorderReader};

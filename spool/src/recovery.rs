@@ -317,6 +317,10 @@ impl Memory {
                     continue;
                 }
             };
+            // A file begins with zeros until it is ready to be used: the process was killed before that.
+            if bytes.iter().take(8).all(|&byte| byte == 0) {
+                continue;
+            }
             let file = MemoryFile { path, bytes };
             if name == layout::CALLSITES {
                 let texts = spanring::dictionary::parse(&file.bytes);

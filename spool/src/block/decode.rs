@@ -13,6 +13,9 @@ use super::{
 use crate::packed::unpack;
 use crate::{EventData, SpanData, Value};
 
+/// For how many attributes a span has room from the beginning, if it has so many entries.
+const ATTRIBUTES_USUAL: usize = 16;
+
 /// Decodes payloads, one after another, in memory that it keeps.
 #[derive(Default)]
 pub(crate) struct BlockDecoder {
@@ -168,7 +171,7 @@ impl<'a> RowReader<'a> {
             status_message: self.messages.text(message_len)?.to_owned(),
             start_unix_ns,
             end_unix_ns,
-            attributes: Vec::new(),
+            attributes: Vec::with_capacity(entries.min(ATTRIBUTES_USUAL)),
             events: Vec::new(),
             interrupted: state & STATE_INTERRUPTED != 0,
             cut,

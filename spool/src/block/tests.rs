@@ -16,7 +16,19 @@ use crate::body_writer::{
 };
 use crate::{EventData, SpanData, Value};
 
-const NAMES: Dictionary = Dictionary(&["chat", "model", "tokens", "", "retry \u{2764}"]);
+const NAMES: Dictionary = Dictionary(&[
+    "chat",
+    "model",
+    "tokens",
+    "",
+    "retry \u{2764}",
+    "gen_ai.prompt",
+    "output",
+    "temperature",
+    "stream",
+    "id",
+    "try",
+]);
 /// A tick is half a nanosecond.
 const TIMELINE: Timeline =
     Timeline { base_ticks: 1_000_000, base_unix_ns: 1_700_000_000_000_000_000, ticks_per_second: 2e9 };
@@ -199,18 +211,13 @@ pub(super) fn llm_span(span: u64) -> BodyWriter {
     body.parent(noise(1) ^ (span % 7)).kind(Kind::Llm);
     let text = (0..20).map(|at| ["the ", "spans ", "of an agent ", "are kept "][(noise(at) >> 62) as usize]);
     let text = text.collect::<String>() + &format!("{:016x}{:016x}", noise(2), noise(3));
-    body.entry(STR, 0, 1, b"claude-opus").entry(STR, 0, "gen_ai.prompt", text.as_bytes());
-    body.entry(I64, 0, 2, &(noise(4) >> 50).to_le_bytes()).entry(
-        I64,
-        0,
-        "out",
-        &(noise(5) >> 52).to_le_bytes(),
-    );
-    body.entry(F64, 0, "temperature", &0.7_f64.to_le_bytes()).entry(BOOL, TRUE, "stream", &[]);
-    body.entry(STR, 0, "id", format!("req_{:016x}", noise(6)).as_bytes()).entry(
+    body.entry(STR, 0, 1, b"claude-opus").entry(STR, 0, 5, text.as_bytes());
+    body.entry(I64, 0, 2, &(noise(4) >> 50).to_le_bytes()).entry(I64, 0, 6, &(noise(5) >> 52).to_le_bytes());
+    body.entry(F64, 0, 7, &0.7_f64.to_le_bytes()).entry(BOOL, TRUE, 8, &[]);
+    body.entry(STR, 0, 9, format!("req_{:016x}", noise(6)).as_bytes()).entry(
         U64,
         0,
-        "try",
+        10,
         &1_u64.to_le_bytes(),
     );
     body.entry(EVENT, 0, 4, &(1_000_100 + span * 7919).to_le_bytes());

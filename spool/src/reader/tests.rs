@@ -21,7 +21,7 @@ const TIMELINE: Timeline = Timeline { base_ticks: 0, base_unix_ns: 0, ticks_per_
 const NAMES: Dictionary = Dictionary(&["work", "number"]);
 
 /// A segment that is being written: its bytes, and where its blocks end.
-struct Writer {
+pub(crate) struct Writer {
     number: u64,
     nonce: u64,
     bytes: Vec<u8>,
@@ -29,7 +29,7 @@ struct Writer {
 }
 
 impl Writer {
-    fn new(number: u64) -> Self {
+    pub(crate) fn new(number: u64) -> Self {
         let nonce = number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
         let header = SegmentHeader {
             nonce,
@@ -42,7 +42,7 @@ impl Writer {
     }
 
     /// Appends a block of the rows `rows`, each a span of that number.
-    fn block(mut self, rows: std::ops::Range<u64>) -> Self {
+    pub(crate) fn block(mut self, rows: std::ops::Range<u64>) -> Self {
         let mut builder = BlockBuilder::new();
         for row in rows.clone() {
             let mut body = BodyWriter::new(1, row + 1, Time::UnixNs(row), 0);
@@ -81,7 +81,7 @@ impl Writer {
     }
 
     /// Writes all, with unused space behind.
-    fn write(&self, dir: &Path) {
+    pub(crate) fn write(&self, dir: &Path) {
         let mut bytes = self.bytes.clone();
         bytes.resize(bytes.len() + 1000, 0);
         fs::write(self.path(dir), bytes).unwrap();
@@ -99,6 +99,7 @@ fn read(reader: &mut RecorderReader) -> (Vec<u64>, Vec<Position>) {
     let (mut numbers, mut positions) = (Vec::new(), Vec::new());
     while let Some(block) = reader.next_block().unwrap() {
         assert_eq!(block.position.next_sequence - block.first_sequence, block.spans.len() as u64);
+        assert!(!block.spans.is_empty(), "a block of nothing new");
         numbers.extend(block.spans.iter().map(|span| span.start_unix_ns));
         positions.push(block.position);
     }

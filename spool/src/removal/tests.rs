@@ -3,6 +3,7 @@ use std::path::PathBuf;
 
 use super::*;
 use crate::lock::RecorderLock;
+use crate::reader::tests::Writer;
 use crate::spool_dir::tests::{new_recorder, new_spool};
 use crate::storage::{DiskStorage, Storage};
 
@@ -80,6 +81,30 @@ fn a_recorder_goes_as_a_whole_once_it_is_over_and_delivered() {
         assert_eq!(names(&spool), [""; 0]);
         assert!(matches!(spool.remove_delivered(&id, &[behind(2)]), Err(Error::NoSuchRecorder { .. })));
     }
+}
+
+#[test]
+fn a_recorder_with_a_block_behind_any_sink_stays_with_that_block() {
+    let (_dir, spool) = new_spool();
+    let id = id(1);
+    dead(&spool, &id, &[]);
+    touch(&spool, &id, &[layout::CLOSED]);
+    Writer::new(1).block(0..10).block(10..20).write(&spool.recorder_path(&id));
+    Writer::new(2).block(20..30).block(30..40).write(&spool.recorder_path(&id));
+    let mut reader = spool.reader(&id).unwrap();
+    let mut behind = vec![Position::default()];
+    while let Some(block) = reader.next_block().unwrap() {
+        behind.push(block.position);
+    }
+    assert_eq!(behind.len(), 5);
+    for (blocks, kept) in [(0, [1, 2].as_slice()), (1, &[1, 2]), (2, &[1, 2]), (3, &[2])] {
+        assert!(!spool.remove_delivered(&id, &[behind[4], behind[blocks]]).unwrap().recorder);
+        assert_eq!(segments(&spool, &id), kept, "{blocks} blocks delivered");
+        let mut reader = spool.reader(&id).unwrap();
+        reader.seek(behind[blocks]);
+        assert_eq!(reader.next_block().unwrap().unwrap().position, behind[blocks + 1]);
+    }
+    assert!(spool.remove_delivered(&id, &[behind[4], behind[4]]).unwrap().recorder);
 }
 
 #[test]
