@@ -22,7 +22,6 @@
 //!
 //! Entries are numbered from 0 in order. An entry is in the file before its number is in any ring or table.
 
-use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU32, Ordering};
 
@@ -73,8 +72,7 @@ pub fn text(number: u16) -> Option<&'static str> {
 }
 
 fn bucket(text: &str) -> usize {
-    let hash = BuildHasherDefault::<DefaultHasher>::default().hash_one(text);
-    usize::try_from(hash % BUCKETS as u64).unwrap_or(0)
+    crc32c::crc32c(text.as_bytes()) as usize % BUCKETS
 }
 
 fn find(text: &str) -> Option<u16> {

@@ -274,6 +274,12 @@ impl Lane {
         ordinal
     }
 
+    /// How many spans have started here. Only for the holder.
+    #[inline]
+    pub(crate) fn started(&self) -> u64 {
+        self.owner.started.get()
+    }
+
     /// The ordinal of the next ended span that this ring carries. Only for the holder.
     #[inline]
     pub(crate) fn next_ended(&self) -> u64 {

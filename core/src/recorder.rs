@@ -350,7 +350,8 @@ impl Recorder {
         self.closed.store(true, Ordering::SeqCst);
         fence(Ordering::SeqCst); // pairs with `may_record`
         // Whoever has the orphan lane at this moment is waited for by trying; who comes later finds it closed.
-        let is_idle = self.claim_orphan().is_some() && self.attached_count() == 0 && self.counters().in_flight() == 0;
+        let is_idle =
+            self.claim_orphan().is_some() && self.attached_count() == 0 && self.counters().in_flight() == 0;
         if !is_idle {
             // What is open must be able to end.
             self.closed.store(false, Ordering::SeqCst);
@@ -677,7 +678,9 @@ impl Consumer {
 
     /// How far a lane was consumed.
     pub fn consumed(&self, lane: u16) -> Consumed {
-        self.consumed.get(usize::from(lane)).map_or(Consumed { lane, ..Consumed::default() }, |(consumed, _)| *consumed)
+        self.consumed
+            .get(usize::from(lane))
+            .map_or(Consumed { lane, ..Consumed::default() }, |(consumed, _)| *consumed)
     }
 
     /// How far each lane was consumed that has more consumed than released.

@@ -30,7 +30,7 @@ use crate::control::Counter;
 use crate::lane::{CELL_CONTENT_LEN, CellRef, DROPPED, ENDING, FREE, LIVE, Lane};
 use crate::record::{
     ENTRY_CUT, ENTRY_FAILED, ENTRY_HEADER_LEN, HEAD_LEN, INLINE, KIND_ENDED, KIND_STARTED, RECORD_HEADER_LEN,
-    TAG_KEY, TAG_NAME, TAG_PACKED, entry_word, padded, record_word,
+    TAG_BYTES, TAG_KEY, TAG_NAME, TAG_PACKED, TAG_STATUS_MESSAGE, TAG_STR, entry_word, padded, record_word,
 };
 use crate::recorder::{DropReason, Recorder};
 use crate::thread::LOCAL;
@@ -71,14 +71,9 @@ pub(crate) struct Entry<'a> {
 unsafe impl Send for Slot {}
 
 impl Slot {
-    /// Takes a cell of `lane`, which this thread holds, and publishes a span in it.
-    #[inline]
-    pub(crate) fn claim(
-        recorder: &'static Recorder,
-        lane: &'static Lane,
-        head: &HeadWords,
-        inline_name: Option<&str>,
-    ) -> Option<Slot> {
+    /// Takes a cell of `lane`, which this thread holds, and prepares a span in it, for [`start`](Self::start) to publish.
+    #[inline(always)]
+    pub(crate) fn claim(recorder: &'static Recorder, lane: &'static Lane, head: &HeadWords) -> Option<Slot> {
         let number = match lane.claim() {
             Some(number) => number,
             None => recorder.claim_more(lane)?,
@@ -93,7 +88,7 @@ impl Slot {
         }
         let ordinal = lane.next_started();
         cell.header().ordinal.store(ordinal, Ordering::Relaxed);
-        let slot = Slot {
+        Some(Slot {
             recorder,
             home: lane,
             cell,
@@ -104,17 +99,23 @@ impl Slot {
             last: Cell::new(cell),
             busy: Cell::new(false),
             closed: Cell::new(false),
-        };
+        })
+    }
+
+    /// Publishes the span that was prepared, while this thread still holds the lane. A step of its own, so that a slot is
+    /// where it stays before it is pointed to: moving what was just written costs more than all the rest.
+    #[inline]
+    pub(crate) fn start(&self, inline_name: Option<&str>) {
         match inline_name {
-            None => slot.commit(),
-            Some(name) => slot.name(name),
+            None => self.commit(),
+            Some(name) => self.name(name),
         }
         // Release: never ahead of the span itself, whatever the moment of a kill.
-        lane.producer_line().started.store(ordinal, Ordering::Release);
-        Some(slot)
+        self.home.producer_line().started.store(self.home.started(), Ordering::Release);
     }
 
     #[cold]
+    #[inline(never)]
     fn name(&self, name: &str) {
         let cut = floor_char_boundary(name, self.room.get() as usize - ENTRY_HEADER_LEN);
         let flags = if cut < name.len() { ENTRY_CUT } else { 0 };
@@ -160,20 +161,22 @@ impl Slot {
     /// appended, and that was counted; an entry that only means something behind this one must not follow.
     #[inline]
     pub(crate) fn append<const COMMIT: bool>(&self, entry: Entry<'_>) -> bool {
-        let need = ENTRY_HEADER_LEN + padded(entry.content.len());
+        // Passed on one by one, so that the entry never lies in memory.
+        let Entry { tag, flags, key, content: value } = entry;
+        let need = ENTRY_HEADER_LEN + padded(value.len());
         if need <= self.room.get() as usize
-            && let (Ok(len), Ok(need)) = (u32::try_from(entry.content.len()), u32::try_from(need))
+            && let (Ok(len), Ok(need)) = (u32::try_from(value.len()), u32::try_from(need))
         {
-            let word = entry_word(len, entry.tag, entry.flags, entry.key);
+            let word = entry_word(len, tag, flags, key);
             let at = self.write.get();
             // SAFETY: `need` bytes are free behind `write` (S2), and they are this slot's (S1).
             unsafe { at.cast::<u64>().write(word.to_le()) };
             // SAFETY: as above.
             let content = unsafe { at.add(ENTRY_HEADER_LEN) };
             // SAFETY: as above; no Rust reference points into the cell, so the content does not overlap it.
-            unsafe { content.as_ptr().copy_from_nonoverlapping(entry.content.as_ptr(), entry.content.len()) };
+            unsafe { content.as_ptr().copy_from_nonoverlapping(value.as_ptr(), value.len()) };
             self.advance(need);
-        } else if !self.append_across(entry) {
+        } else if !self.append_across(tag, flags, key, value) {
             return false;
         }
         if COMMIT {
@@ -195,7 +198,7 @@ impl Slot {
             // SAFETY: as above.
             unsafe { content.cast::<u64>().write(word.to_le()) };
             self.advance(NEED);
-        } else if !self.append_across(Entry { tag, flags, key, content: &word.to_le_bytes() }) {
+        } else if !self.append_across(tag, flags, key, &word.to_le_bytes()) {
             return false;
         }
         if COMMIT {
@@ -215,7 +218,7 @@ impl Slot {
     /// Appends an entry that does not fit the last cell. Text is cut on a character's boundary, numbers are left out whole.
     #[cold]
     #[inline(never)]
-    fn append_across(&self, entry: Entry<'_>) -> bool {
+    fn append_across(&self, tag: u8, flags: u8, key: u16, content: &[u8]) -> bool {
         if self.busy.get() {
             self.recorder.control().count(Counter::Reentered);
             return false;
@@ -225,12 +228,11 @@ impl Slot {
             self.leave_out();
             return false;
         };
-        let mut kept = chain.put(entry.content);
-        let mut flags = entry.flags;
-        if kept < entry.content.len() {
-            kept = std::str::from_utf8(entry.content).map_or(kept, |text| floor_char_boundary(text, kept));
-            let is_number = !matches!(entry.tag, crate::record::TAG_STR | crate::record::TAG_BYTES | TAG_KEY)
-                && entry.tag != crate::record::TAG_STATUS_MESSAGE;
+        let mut kept = chain.put(content);
+        let mut flags = flags;
+        if kept < content.len() {
+            kept = std::str::from_utf8(content).map_or(kept, |text| floor_char_boundary(text, kept));
+            let is_number = !matches!(tag, TAG_STR | TAG_BYTES | TAG_KEY | TAG_STATUS_MESSAGE);
             if is_number {
                 chain.back_to(&header);
                 chain.settle();
@@ -241,7 +243,7 @@ impl Slot {
             self.recorder.control().count(Counter::ValuesCut);
             chain.close_after(&header, kept);
         }
-        chain.finish(&header, kept, |len| entry_word(len, entry.tag, flags, entry.key));
+        chain.finish(&header, kept, |len| entry_word(len, tag, flags, key));
         true
     }
 
@@ -338,9 +340,10 @@ impl Slot {
         lane.ring.publish(lane.producer(), position + len as u64);
     }
 
-    /// Ends the span into the ring of `lane`, which this thread holds.
+    /// Ends the span into the ring of `lane`, which this thread holds. The slot must not be used again: its cells are
+    /// free from now on.
     #[inline]
-    pub(crate) fn end(self, lane: &'static Lane, flags: u8, end: u64) -> Result<(), DropReason> {
+    pub(crate) fn end(&self, lane: &'static Lane, flags: u8, end: u64) -> Result<(), DropReason> {
         let len = self.record_len();
         let position = match lane.ring.reserve(lane.producer(), len) {
             Some(position) => Some(position),
@@ -367,7 +370,7 @@ impl Slot {
 
     #[cold]
     #[inline(never)]
-    fn drop_full(self, lane: &'static Lane) -> DropReason {
+    fn drop_full(&self, lane: &'static Lane) -> DropReason {
         let reason = DropReason::RingFull;
         let counter = &lane.producer_line().dropped[reason as usize];
         let ordinal = counter.load(Ordering::Relaxed) + 1;
@@ -381,7 +384,7 @@ impl Slot {
 
     /// Gives the cells back. `lane` is the one that this thread holds.
     #[inline]
-    fn free(self, lane: &'static Lane) {
+    fn free(&self, lane: &'static Lane) {
         let next = self.cell.header().next.load(Ordering::Relaxed);
         self.cell.header().state.store(FREE, Ordering::Release);
         if next != 0 {
@@ -400,9 +403,9 @@ impl Slot {
         self.commit();
     }
 
-    /// Gives up a span that no ring takes, on a thread that holds no lane.
+    /// Gives up a span that no ring takes, on a thread that holds no lane. The slot must not be used again.
     #[cold]
-    pub(crate) fn abandon(self, reason: DropReason) -> DropReason {
+    pub(crate) fn abandon(&self, reason: DropReason) -> DropReason {
         let header = self.cell.header();
         header.state.store(self.stage(DROPPED, reason as u8, self.home), Ordering::Release);
         self.recorder.control().count(Counter::AbandonedNoLane);

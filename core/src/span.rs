@@ -168,7 +168,8 @@ impl<'a> SpanBuilder<'a> {
     /// spool's `live` option all spans are: what `fill` sets is then known before the span ends.
     #[inline]
     pub fn start_with(self, fill: impl FnOnce(&Span)) -> Span {
-        let (span, is_root) = LOCAL.with(|local| self.open(local));
+        let mut span = Span { context: Context::NONE, state: State::Off };
+        let is_root = LOCAL.with(|local| self.open(local, &mut span));
         fill(&span);
         if let State::Open(slot) = &span.state
             && (is_root || slot.recorder().options().live)
@@ -178,8 +179,8 @@ impl<'a> SpanBuilder<'a> {
         span
     }
 
-    #[inline]
-    fn open(self, local: &Local) -> (Span, bool) {
+    #[inline(always)]
+    fn open(self, local: &Local, span: &mut Span) -> bool {
         let parent = match self.parent {
             Parent::Current => local.current(),
             Parent::Of(context) => context,
@@ -187,18 +188,27 @@ impl<'a> SpanBuilder<'a> {
         };
         let generation = recorder::generation();
         if generation == recorder::OFF {
-            return (Span { context: parent, state: State::Off }, false);
+            span.context = parent;
+            return false;
         }
         match local.lane_of(generation) {
             Some((lane, recorder)) => {
                 let (context, head) = self.head(local, parent);
-                let state = match Slot::claim(recorder, lane, &head, self.inline_name(&head)) {
+                span.context = context;
+                span.state = match Slot::claim(recorder, lane, &head) {
                     Some(slot) => State::Open(slot),
                     None => unslotted(recorder, DropReason::NoCell),
                 };
-                (Span { context, state }, !parent.is_valid())
+                if let State::Open(slot) = &span.state {
+                    slot.start(self.inline_name(&head));
+                }
+                !parent.is_valid()
             }
-            None => self.open_unattached(local, parent),
+            None => {
+                let is_root;
+                (*span, is_root) = self.open_unattached(local, parent);
+                is_root
+            }
         }
     }
 
@@ -210,11 +220,15 @@ impl<'a> SpanBuilder<'a> {
             return (Span { context: parent, state: State::Off }, false);
         };
         let (context, head) = self.head(local, parent);
-        let name = self.inline_name(&head);
+        let claim = |lane| {
+            let slot = Slot::claim(recorder, lane, &head).ok_or(DropReason::NoCell)?;
+            slot.start(self.inline_name(&head));
+            Ok(slot)
+        };
         let state = match local.attach(generation, recorder) {
-            Some(lane) => Slot::claim(recorder, lane, &head, name).ok_or(DropReason::NoCell),
+            Some(lane) => claim(lane),
             None => match recorder.wait_for(|| recorder.orphan()) {
-                Some(orphan) => Slot::claim(recorder, orphan.lane, &head, name).ok_or(DropReason::NoCell),
+                Some(orphan) => claim(orphan.lane),
                 None => Err(DropReason::NoLane),
             },
         };
@@ -222,7 +236,7 @@ impl<'a> SpanBuilder<'a> {
         (Span { context, state }, !parent.is_valid())
     }
 
-    #[inline]
+    #[inline(always)]
     fn head(&self, local: &Local, parent: Context) -> (Context, HeadWords) {
         let (start, flags) = match self.start_unix_ns {
             Some(unix_ns) => (unix_ns, HEAD_START_IS_UNIX),
@@ -239,15 +253,10 @@ impl<'a> SpanBuilder<'a> {
             Name::Static(name) => local.number_of(name),
             Name::Dynamic(_) => INLINE,
         };
-        let [trace_low, trace_high] = halves(trace_id);
-        let head = [
-            trace_low,
-            trace_high,
-            u64::from_le_bytes(span_id.to_bytes()),
-            u64::from_le_bytes(parent_id.to_bytes()),
-            start,
-            head_word(name, self.kind, Status::Unset, flags, 0),
-        ];
+        let ([trace_low, trace_high], [span], [parent]) =
+            (trace_id.to_words(), span_id.to_words(), parent_id.to_words());
+        let head =
+            [trace_low, trace_high, span, parent, start, head_word(name, self.kind, Status::Unset, flags, 0)];
         (Context::new(trace_id, span_id), head)
     }
 
@@ -262,12 +271,6 @@ impl<'a> SpanBuilder<'a> {
             Name::Dynamic(name) => name,
         })
     }
-}
-
-#[inline]
-fn halves(trace_id: TraceId) -> [u64; 2] {
-    let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] = trace_id.to_bytes();
-    [u64::from_le_bytes([a, b, c, d, e, f, g, h]), u64::from_le_bytes([i, j, k, l, m, n, o, p])]
 }
 
 #[cold]
@@ -415,28 +418,31 @@ impl Span {
 
     #[inline]
     fn finish(&mut self, end_unix_ns: Option<u64>) -> Ended {
-        match std::mem::replace(&mut self.state, State::Off) {
+        let ended = match &self.state {
             State::Open(slot) => {
                 let (end, flags) = match end_unix_ns {
                     Some(unix_ns) => (unix_ns, RECORD_END_IS_UNIX),
                     None => (clock::ticks(), 0),
                 };
-                let result = match LOCAL.with(|local| local.lane_in(slot.recorder())) {
-                    Some(lane) => slot.end(lane, flags, end),
-                    None => return end_unattached(slot, flags, end),
-                };
-                result.map_or_else(Ended::Dropped, |()| Ended::Recorded)
+                match LOCAL.with(|local| local.lane_in(slot.recorder())) {
+                    Some(lane) => {
+                        slot.end(lane, flags, end).map_or_else(Ended::Dropped, |()| Ended::Recorded)
+                    }
+                    None => end_unattached(slot, flags, end),
+                }
             }
-            State::Unslotted(recorder, reason) => end_unslotted(recorder, reason),
-            State::Off => Ended::NotRecording,
-        }
+            State::Unslotted(recorder, reason) => end_unslotted(recorder, *reason),
+            State::Off => return Ended::NotRecording,
+        };
+        self.state = State::Off; // its cells belong to others now
+        ended
     }
 }
 
 /// Ends a span on a thread that holds no lane of its recorder.
 #[cold]
 #[inline(never)]
-fn end_unattached(slot: Slot, flags: u8, end: u64) -> Ended {
+fn end_unattached(slot: &Slot, flags: u8, end: u64) -> Ended {
     let recorder = slot.recorder();
     if slot.is_inherited() {
         return Ended::NotRecording;

@@ -12,7 +12,8 @@ use crate::{SpanId, TraceId, dictionary};
 const DEPTH_MAX: usize = 64;
 /// The depth of what was entered beyond that, and is not current.
 const TOO_DEEP: u32 = u32::MAX;
-const KEYS_CACHED: usize = 64;
+/// How many keys are cached, in pairs of places where either can be found.
+const KEYS_CACHED: usize = 128;
 
 thread_local! {
     /// Without a destructor, so that it is there as long as the thread, and costs no check.
@@ -35,20 +36,36 @@ pub(crate) struct Local {
     depth: Cell<u32>,
     /// The entered contexts, oldest first; one whose guard is gone while a later one remains is `None`.
     entered: [Cell<Option<Context>>; DEPTH_MAX],
-    /// Numbers of the keys used last, by the address of their text.
-    keys: [Cell<CachedKey>; KEYS_CACHED],
+    /// Numbers of the keys used last, by the address of their text: of each pair the first is the later.
+    keys: [[CachedKey; 2]; KEYS_CACHED / 2],
 }
 
-#[derive(Clone, Copy)]
+/// Of cells rather than in one, so that looking at it does not copy it.
 struct CachedKey {
-    address: usize,
-    len: usize,
-    number: u16,
+    address: Cell<usize>,
+    len: Cell<usize>,
+    number: Cell<u16>,
+}
+
+impl CachedKey {
+    const fn new() -> Self {
+        CachedKey { address: Cell::new(0), len: Cell::new(0), number: Cell::new(0) }
+    }
+
+    #[inline]
+    fn is(&self, text: &'static str) -> bool {
+        self.address.get() == text.as_ptr() as usize && self.len.get() == text.len()
+    }
+
+    fn set(&self, address: usize, len: usize, number: u16) {
+        self.address.set(address);
+        self.len.set(len);
+        self.number.set(number);
+    }
 }
 
 impl Local {
     const fn new() -> Self {
-        const NO_KEY: CachedKey = CachedKey { address: 0, len: 0, number: 0 };
         Local {
             generation: Cell::new(0),
             lane: Cell::new(None),
@@ -57,7 +74,7 @@ impl Local {
             salt: Cell::new(0),
             depth: Cell::new(0),
             entered: [const { Cell::new(None) }; DEPTH_MAX],
-            keys: [const { Cell::new(NO_KEY) }; KEYS_CACHED],
+            keys: [const { [const { CachedKey::new() }; 2] }; KEYS_CACHED / 2],
         }
     }
 
@@ -106,14 +123,13 @@ impl Local {
     #[inline]
     pub(crate) fn new_trace_id(&self) -> TraceId {
         let (low, high) = (self.next_random(), self.next_random() ^ self.salt.get());
-        let bytes = (u128::from(high) << 64 | u128::from(low)).to_le_bytes();
-        TraceId::from_bytes(bytes)
+        TraceId::from_words([low, high])
     }
 
     /// A new span identity.
     #[inline]
     pub(crate) fn new_span_id(&self) -> SpanId {
-        SpanId::from_bytes(self.next_random().to_le_bytes())
+        SpanId::from_words([self.next_random()])
     }
 
     /// The next number of a Weyl sequence, mixed by one multiplication; never 0.
@@ -177,17 +193,23 @@ impl Local {
     #[inline]
     pub(crate) fn number_of(&self, text: &'static str) -> u16 {
         let address = text.as_ptr() as usize;
-        let cached = &self.keys[(address ^ (address >> 6)) % KEYS_CACHED];
-        let key = cached.get();
-        if key.address == address && key.len == text.len() { key.number } else { Self::look_up(cached, text) }
+        let [first, second] = &self.keys[(address ^ (address >> 6)) % (KEYS_CACHED / 2)];
+        if first.is(text) {
+            first.number.get()
+        } else if second.is(text) {
+            second.number.get()
+        } else {
+            Self::look_up(first, second, text)
+        }
     }
 
     #[cold]
     #[inline(never)]
-    fn look_up(cached: &Cell<CachedKey>, text: &'static str) -> u16 {
+    fn look_up(first: &CachedKey, second: &CachedKey, text: &'static str) -> u16 {
         let (number, is_final) = dictionary::number(text);
         if is_final {
-            cached.set(CachedKey { address: text.as_ptr() as usize, len: text.len(), number });
+            second.set(first.address.get(), first.len.get(), first.number.get());
+            first.set(text.as_ptr() as usize, text.len(), number);
         }
         number
     }

@@ -127,6 +127,15 @@ impl Made {
     }
 }
 
+/// What became of rows whose sync had failed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Rewrite {
+    NotDue,
+    Done,
+    /// There is no segment for them yet.
+    Waits,
+}
+
 /// What goes on between two looks.
 struct Round {
     pending: Option<Made>,
@@ -162,8 +171,11 @@ impl Drain {
             self.clock.keep(&mut self.consumer);
             let refilled = self.refill_pools(&mut round);
             let stop = self.progress.lock().stop;
-            let moved =
-                self.rewrite_unsynced(&mut round) | self.spool(&mut round, stop > Stop::Running) | refilled;
+            // Rows whose sync failed go first, so that rows stand in the order of their sequence.
+            let moved = match self.rewrite_unsynced(&mut round) {
+                Rewrite::Waits => false,
+                rewrite => self.spool(&mut round, stop > Stop::Running) | (rewrite == Rewrite::Done) | refilled,
+            };
             if let Stop::Draining(deadline) = stop {
                 let is_empty = round.pending.is_none() && self.backlog() == 0;
                 if is_empty || Instant::now() >= deadline {
@@ -326,9 +338,14 @@ impl Drain {
         }
     }
 
-    /// Writes the rows of segments whose sync failed to another segment. Says whether anything moved.
-    fn rewrite_unsynced(&mut self, round: &mut Round) -> bool {
-        let Some(from) = self.progress.lock().failed_from() else { return false };
+    /// Writes the rows of segments whose sync failed to another segment.
+    fn rewrite_unsynced(&mut self, round: &mut Round) -> Rewrite {
+        let (from, failed) = {
+            let state = self.progress.lock();
+            let failed = state.dirty.iter().filter(|dirty| dirty.failed).map(|dirty| dirty.segment).collect::<Vec<_>>();
+            (state.failed_from(), failed)
+        };
+        let Some(from) = from else { return Rewrite::NotDue };
         // All that follow too, so that they stand in the order of their sequence.
         let first = round.kept.iter().position(|made| made.end() > from);
         let is_complete = first.is_some_and(|first| round.kept[first].header.first_sequence <= from);
@@ -336,19 +353,18 @@ impl Drain {
         for made in round.kept.iter().skip(first.unwrap_or(round.kept.len())) {
             if self.writer.append(&made.header, &made.payload.bytes).is_err() {
                 // It is tried again with the next look; what was written twice is read once.
-                thread::park_timeout(RETRY);
-                return false;
+                return Rewrite::Waits;
             }
         }
         let mut state = self.progress.lock();
-        state.dirty.retain(|dirty| !dirty.failed);
+        state.dirty.retain(|dirty| !dirty.failed || !failed.contains(&dirty.segment));
         if !is_complete {
             state.not_durable = true;
         }
         drop(state);
         self.progress.notify_moved();
         self.progress.notify_work();
-        true
+        Rewrite::Done
     }
 
     /// Keeps rings and tables ready. Says whether someone had found none.

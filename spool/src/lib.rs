@@ -1,4 +1,62 @@
-//! Spools spans.
+//! Writes the spans that `spanring` records to disk, recovers them after a crash, and reads them back.
+//!
+//! ```
+//! use std::time::Duration;
+//!
+//! use spanring_spool::{Level, Reader, Spool};
+//!
+//! # fn main() -> Result<(), spanring_spool::Error> {
+//! # let dir = tempfile::tempdir().unwrap();
+//! # let path = dir.path().join("spool");
+//! let spool = Spool::open(&path).service("shop").start()?;
+//!
+//! let checkout = spanring::span!("checkout", items = 2);
+//! checkout.set("total_cents", 1999);
+//! drop(checkout);
+//!
+//! spool.flush(Level::Durable, Duration::from_secs(5))?; // it survives a power cut now
+//! let report = spool.stop(Duration::from_secs(5));
+//! assert!(report.is_complete, "{report}");
+//!
+//! for span in Reader::open(&path)? {
+//!     assert_eq!(span?.name, "checkout");
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! A [`Spool`] gives the threads of this process rings to record into, and has two threads of its own: the drain packs what the rings
+//! hold into compressed blocks and appends those to a segment, and the other syncs. A [`Reader`] in any process of the user
+//! follows behind. What a process leaves that dies is made readable by [`SpoolDir::recover`].
+//!
+//! ```text
+//!  rings ──► drain ──► block ──► segment ══ file ══► Reader
+//!    ╚═════ file ═════ a kill ═════► recovery ══════════╝
+//! ```
+//!
+//! # What survives
+//!
+//! | [`Level`] | reached when | survives |
+//! |---|---|---|
+//! | `Recorded` | `end` said so | SIGKILL, abort, panic, the OOM killer; not a reboot |
+//! | `Spooled` | the span stands in a block | the same, and the reuse of its ring |
+//! | `Durable` | the segment was synced, every 250 ms or 1 MiB ([`SpoolBuilder::sync`]) | a power cut, a kernel panic |
+//! | `Delivered` | every sink named by [`SpoolBuilder::delivered_by`] has acknowledged it | what the sink survives |
+//!
+//! [`Spool::flush`] waits for a level. The [`Ledger`] accounts for every span, and [`Spool::health`] tells what does not work at present.
+//!
+//! # What it promises
+//!
+//! * A full disk, a failing sync, a damaged or missing file is no signal and no panic in the process that records: it is counted, shown,
+//!   and over when the cause is gone. A full disk is learnt before it is needed, since the next segment is always ready.
+//! * Damage never yields a span that was not written. Whole blocks before and behind it are read, and what was skipped is counted in
+//!   [`Skipped`].
+//! * Nothing is taken from a process that may live: see [`Life`].
+//!
+//! # What it does not do
+//!
+//! It delivers nothing: that is `spanring-exporter`, in a process of its own. It removes nothing by itself, so a spool grows until it is
+//! exported. Another process of the same user that truncates a live ring file causes a SIGBUS in the process that records.
 #![forbid(unsafe_code)]
 
 mod block;

@@ -16,7 +16,7 @@
 //!
 //! A recorder's directory is set up as `.new-<recorder>`, and whoever sweeps a spool removes such directories whose lock
 //! is free. To take the lock and then check that the file still has its name makes this safe: what was swept in between
-//! is an error here, and what is locked is not swept.
+//! is set up again, and what is locked is not swept.
 
 use std::fmt::Write as _;
 use std::fs::File;
@@ -24,6 +24,8 @@ use std::io::{self, Read};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::thread;
+use std::time::Duration;
 
 use crate::Error;
 use crate::boot_id::BootId;
@@ -42,14 +44,44 @@ pub(crate) struct RecorderLock {
     file: File,
 }
 
+/// How often a directory is made again that was swept before it was locked, and how often it is looked whether it is gone.
+const TRIES: u32 = 100;
+const TRY_INTERVAL: Duration = Duration::from_millis(1);
+
 impl RecorderLock {
+    /// Creates the directory `dir` of a recorder that is being set up, and its lock.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`], where the directory exists among others; nothing is left behind then but what a sweep removes.
+    pub(crate) fn set_up(storage: &dyn Storage, dir: &Path, id: &RecorderId) -> Result<Self, Error> {
+        for _ in 1..TRIES {
+            match Self::try_set_up(storage, dir, id) {
+                Err(error) if Self::was_swept(&error) => await_gone(storage, dir),
+                result => return result,
+            }
+        }
+        Self::try_set_up(storage, dir, id)
+    }
+
+    fn try_set_up(storage: &dyn Storage, dir: &Path, id: &RecorderId) -> Result<Self, Error> {
+        storage.create_dir(dir).map_err(Error::io("create", dir))?;
+        Self::create(storage, dir, id)
+    }
+
+    fn was_swept(error: &Error) -> bool {
+        match error {
+            Error::Locked { .. } => true,
+            Error::Io { source, .. } => source.kind() == io::ErrorKind::NotFound,
+            _ => false,
+        }
+    }
     /// Creates the lock file in the directory of a recorder that is being set up, takes its lock and syncs it.
     ///
     /// # Errors
     ///
-    /// [`Error::Io`]; [`Error::Locked`] or "not found" where the directory was swept at this moment: begin again with a new
-    /// directory then.
-    pub(crate) fn create(storage: &dyn Storage, dir: &Path, id: &RecorderId) -> Result<Self, Error> {
+    /// [`Error::Io`]; [`Error::Locked`] or "not found" where the directory was swept at this moment.
+    fn create(storage: &dyn Storage, dir: &Path, id: &RecorderId) -> Result<Self, Error> {
         let path = dir.join(layout::LOCK);
         let mut contents = storage.create(&path, LEN_MAX as u64).map_err(Error::io("create", &path))?;
         let file = lock(storage, &path)?;
@@ -78,14 +110,31 @@ impl RecorderLock {
     }
 }
 
+#[cfg(test)]
+impl std::os::fd::AsRawFd for RecorderLock {
+    fn as_raw_fd(&self) -> std::os::fd::RawFd {
+        self.file.as_raw_fd()
+    }
+}
+
 impl Drop for RecorderLock {
     fn drop(&mut self) {
         spanring::forget_lock(self.file.as_raw_fd());
     }
 }
 
+/// Waits until a directory that is being swept is gone: whoever sweeps it removes it a moment after its lock file.
+fn await_gone(storage: &dyn Storage, dir: &Path) {
+    for _ in 0..TRIES {
+        match storage.remove_dir(dir) {
+            Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => thread::sleep(TRY_INTERVAL),
+            _ => return,
+        }
+    }
+}
+
 /// Takes the exclusive lock of a file, and tells a held one from other errors.
-pub(crate) fn lock(storage: &dyn Storage, path: &Path) -> Result<File, Error> {
+fn lock(storage: &dyn Storage, path: &Path) -> Result<File, Error> {
     storage.lock(path).map_err(|error| match error.kind() {
         io::ErrorKind::WouldBlock => Error::Locked { action: "take the lock", path: path.to_owned() },
         _ => Error::io("lock", path)(error),
@@ -166,8 +215,13 @@ impl LockRecord {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use spanring::mapping::Mapping;
+
     use super::*;
-    use crate::storage::DiskStorage;
+    use crate::storage::{DiskStorage, StorageFile};
 
     fn record() -> LockRecord {
         LockRecord {
@@ -214,6 +268,67 @@ mod tests {
         assert!(matches!(RecorderLock::create(&DiskStorage, dir.path(), &id), Err(Error::Io { .. })));
         drop(lock);
         seen.try_lock_shared().unwrap();
+    }
+
+    /// A disk on which somebody sweeps at the worst moments: the first time before the lock is taken, and the second
+    /// time in between that and the check.
+    #[derive(Debug, Default)]
+    struct Swept(AtomicU32);
+
+    impl Storage for Swept {
+        fn lock(&self, path: &Path) -> io::Result<File> {
+            let sweep = || {
+                fs::remove_file(path).unwrap();
+                fs::remove_dir(path.parent().unwrap()).unwrap();
+            };
+            let count = self.0.fetch_add(1, Ordering::Relaxed);
+            if count == 0 {
+                sweep();
+            }
+            let lock = DiskStorage.lock(path)?;
+            if count == 1 {
+                sweep();
+            }
+            Ok(lock)
+        }
+
+        fn create_dir(&self, path: &Path) -> io::Result<()> {
+            DiskStorage.create_dir(path)
+        }
+        fn create(&self, path: &Path, len: u64) -> io::Result<Box<dyn StorageFile>> {
+            DiskStorage.create(path, len)
+        }
+        fn create_shared(&self, path: &Path, len: u64) -> io::Result<Mapping> {
+            DiskStorage.create_shared(path, len)
+        }
+        fn open(&self, path: &Path, len: u64) -> io::Result<Box<dyn StorageFile>> {
+            DiskStorage.open(path, len)
+        }
+        fn sync_dir(&self, path: &Path) -> io::Result<()> {
+            DiskStorage.sync_dir(path)
+        }
+        fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+            DiskStorage.rename(from, to)
+        }
+        fn unlink(&self, path: &Path) -> io::Result<()> {
+            DiskStorage.unlink(path)
+        }
+        fn remove_dir(&self, path: &Path) -> io::Result<()> {
+            DiskStorage.remove_dir(path)
+        }
+        fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
+            DiskStorage.list(dir)
+        }
+    }
+
+    #[test]
+    fn a_recorder_that_is_swept_while_it_is_set_up_is_set_up_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let new = dir.path().join("new");
+        let storage = Swept::default();
+        let lock = RecorderLock::set_up(&storage, &new, &RecorderId::from_parts(1, 1)).unwrap();
+        assert_eq!(storage.0.load(Ordering::Relaxed), 3);
+        assert!(FileId::of(&lock.file).unwrap().is_at(&new.join(layout::LOCK)).unwrap());
     }
 
     #[test]

@@ -7,4 +7,4 @@ pub(crate) mod tests;
 
 pub use follow::Reader;
 pub use recorder::{Block, RecorderReader};
-pub(crate) use recorder::{LastPositions, is_behind_all, last_positions};
+pub(crate) use recorder::{LastPositions, last_positions};

@@ -422,8 +422,7 @@ impl<'a> RecoveryWriter<'a> {
         let new = spool.path().join(format!("{}{recovery}", layout::NEW_PREFIX));
         spool.clear(&new)?;
         let storage = spool.storage();
-        storage.create_dir(&new).map_err(Error::io("create", &new))?;
-        let lock = RecorderLock::create(&**storage, &new, &recovery)?;
+        let lock = RecorderLock::set_up(&**storage, &new, &recovery)?;
         // A resource that cannot be read is no reason to keep the spans.
         let resource = Resource::load(dead).unwrap_or(Resource { attributes: Vec::new() });
         resource.store(&**storage, &new)?;

@@ -283,8 +283,7 @@ impl Setup<'_> {
     fn make(&self) -> Result<Made, Error> {
         let storage = &*self.builder.storage;
         let new = self.new_path();
-        storage.create_dir(&new).map_err(Error::io("create", &new))?;
-        let lock = RecorderLock::create(storage, &new, self.id)?;
+        let lock = RecorderLock::set_up(storage, &new, self.id)?;
         self.builder.resource.store(storage, &new)?;
         let (mut files, recorder) =
             RingFiles::create(self.builder.storage.clone(), &new, self.id, self.builder.options)?;

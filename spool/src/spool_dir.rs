@@ -200,18 +200,22 @@ impl SpoolDir {
         let new = self.path.join(format!("{}{random:016x}", layout::NEW_MARKER_PREFIX));
         let text = layout::MARKER_TEXT.as_bytes();
         let mut file = self.storage.create(&new, text.len() as u64).map_err(Error::io("create", &new))?;
-        file.write(0, text).map_err(Error::io("write", &new))?;
-        file.syncer().sync().map_err(Error::io("sync", &new))?;
         let path = self.path.join(layout::MARKER);
-        let renamed = self.storage.rename(&new, &path);
-        if renamed.is_ok() || self.marked()?.is_err() {
-            return renamed.map_err(Error::io("create", &path));
+        let marked = file
+            .write(0, text)
+            .and_then(|()| file.syncer().sync())
+            .and_then(|()| self.storage.rename(&new, &path))
+            .map_err(Error::io("create", &path));
+        if marked.is_ok() {
+            return marked;
         }
-        // Another process was faster, and may have swept already.
-        match self.storage.unlink(&new) {
+        // Another process may have swept already.
+        let removed = match self.storage.unlink(&new) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Error::io("remove", &new)(error)),
             _ => Ok(()),
-        }
+        };
+        // Or it was faster, and all is well.
+        if self.marked()?.is_ok() { removed } else { marked }
     }
 }
 

@@ -170,7 +170,7 @@ pub(crate) struct Flight {
     pub(crate) announced: Vec<Seen>,
     files: Option<TempDir>,
     plan: Plan,
-    _alone: MutexGuard<'static, ()>,
+    alone: Option<MutexGuard<'static, ()>>,
 }
 
 /// Waits until no recorder is installed, and keeps it so.
@@ -211,17 +211,22 @@ impl Flight {
         }
         recorder.install().unwrap();
         let consumer = recorder.consumer().unwrap();
-        Flight { recorder, consumer, landed: Vec::new(), announced: Vec::new(), files, plan, _alone: alone }
+        Flight {
+            recorder,
+            consumer,
+            landed: Vec::new(),
+            announced: Vec::new(),
+            files,
+            plan,
+            alone: Some(alone),
+        }
     }
 
-    /// Ends the recorder, and lets another follow before anyone else gets a turn.
-    pub(crate) fn follow_with(self, plan: Plan) -> (&'static Recorder, Flight) {
-        let recorder = self.recorder;
-        recorder.uninstall();
-        let this = std::mem::ManuallyDrop::new(self);
-        std::mem::forget(this);
-        // The lock is still held: it was forgotten with the flight.
-        (recorder, Flight::start_with(reclaim(), plan))
+    /// Uninstalls the recorder and installs another, before any other test gets a turn.
+    pub(crate) fn follow_with(mut self, plan: Plan) -> Flight {
+        let alone = self.alone.take().expect("it is given away only here");
+        drop(self);
+        Flight::start_with(alone, plan)
     }
 
     /// Looks at what was published, and leaves its space in use.
@@ -293,12 +298,6 @@ impl Drop for Flight {
     fn drop(&mut self) {
         self.recorder.uninstall();
     }
-}
-
-/// The lock that a forgotten flight still holds.
-fn reclaim() -> MutexGuard<'static, ()> {
-    // A mutex cannot be taken over, so the forgotten guard's is given up for good: a second one serves from here on.
-    unreachable!()
 }
 
 /// The text of a number, in this process.

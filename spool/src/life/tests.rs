@@ -1,11 +1,10 @@
 use std::env;
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::*;
 use crate::spool_dir::SpoolDir;
-use crate::spool_dir::tests::{new_recorder, new_spool};
+use crate::spool_dir::tests::{die, new_recorder, new_spool};
 use crate::storage::DiskStorage;
 
 const CHILD_SPOOL: &str = "SPANRING_TEST_LIFE_SPOOL";
@@ -66,7 +65,7 @@ fn child() {
 fn dead_with(change: impl FnOnce(&mut LockRecord)) -> (tempfile::TempDir, SpoolDir, RecorderId) {
     let (dir, spool) = new_spool();
     let id = RecorderId::generate().unwrap();
-    drop(new_recorder(&spool, &id));
+    die(new_recorder(&spool, &id));
     let path = spool.recorder_path(&id).join(layout::LOCK);
     let mut record = LockRecord::read(&File::open(&path).unwrap()).unwrap().unwrap();
     change(&mut record);
@@ -118,7 +117,8 @@ fn programs_that_the_process_started_do_not_keep_it_alive() {
     let id = RecorderId::generate().unwrap();
     let lock = new_recorder(&spool, &id);
     let mut program = Command::new("sleep").arg("60").spawn().unwrap();
-    drop(lock);
+    die(lock);
+    assert!(program.try_wait().unwrap().is_none());
     assert_eq!(spool.life(&id).unwrap(), Life::Dead);
     program.kill().unwrap();
     program.wait().unwrap();
@@ -128,24 +128,15 @@ fn programs_that_the_process_started_do_not_keep_it_alive() {
 fn those_who_look_do_not_prevent_a_proof() {
     let (_dir, spool) = new_spool();
     let id = RecorderId::generate().unwrap();
-    drop(new_recorder(&spool, &id));
+    die(new_recorder(&spool, &id));
     let path = spool.recorder_path(&id);
-    let done = AtomicBool::new(false);
-    std::thread::scope(|scope| {
-        for _ in 0..2 {
-            scope.spawn(|| {
-                while !done.load(Ordering::Relaxed) {
-                    spool.life(&id).unwrap();
-                    std::thread::yield_now();
-                }
-            });
-        }
-        let proofs: Vec<_> =
-            (0..50).map(|_| DeathProof::obtain(&DiskStorage, &path, &id).map(drop)).collect();
-        done.store(true, Ordering::Relaxed);
-        for proof in proofs {
-            proof.unwrap();
-        }
+    let looks = File::open(path.join(layout::LOCK)).unwrap();
+    looks.lock_shared().unwrap();
+    thread::scope(|scope| {
+        let proof = scope.spawn(|| DeathProof::obtain(&DiskStorage, &path, &id));
+        thread::sleep(TRY_INTERVAL * 5);
+        drop(looks);
+        assert_eq!(*proof.join().unwrap().unwrap().life(), Life::Dead);
     });
 }
 
@@ -214,7 +205,7 @@ fn a_recorder_that_is_over_says_so_whether_its_process_lives_or_not() {
         let lock = new_recorder(&spool, &id);
         fs::write(spool.recorder_path(&id).join(marker), b"").unwrap();
         assert_eq!(spool.life(&id).unwrap(), life);
-        drop(lock);
+        die(lock);
         assert_eq!(spool.life(&id).unwrap(), life);
         let proof = DeathProof::obtain(&DiskStorage, &spool.recorder_path(&id), &id).unwrap();
         assert_eq!(*proof.life(), life);

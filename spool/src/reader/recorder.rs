@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
@@ -35,7 +36,9 @@ pub struct Block {
 /// Reads one recorder's blocks in the order in which they were written, and follows a live recorder as it writes.
 ///
 /// Damage is no error: what is damaged is skipped and counted in [`skipped`](Self::skipped). Rows that stand in two
-/// segments, because the first could not be synced, are read once.
+/// segments, because the first could not be synced, are read once, and from the second where a power cut took the first:
+/// then they come after rows of a higher sequence. Whether rows before the place of a [`seek`](Self::seek) were read is not
+/// known, so where they stand in a later segment again they are read again.
 pub struct RecorderReader {
     path: PathBuf,
     live: bool,
@@ -43,11 +46,18 @@ pub struct RecorderReader {
     done: u64,
     /// Where to start in the segment behind `done`.
     offset: u64,
+    /// What this reader knows about begins here.
+    known_from: u64,
     next_sequence: u64,
+    /// Rows in `known_from..next_sequence` that were not there when it was their turn, oldest first.
+    missing: Vec<Range<u64>>,
     open: Option<OpenSegment>,
     decoder: BlockDecoder,
     skipped: Skipped,
 }
+
+/// How many holes in the sequence a reader remembers, to fill them later. Each is a segment that a power cut took.
+const MISSING_MAX: usize = 1024;
 
 struct OpenSegment {
     number: u64,
@@ -68,7 +78,9 @@ impl RecorderReader {
             live,
             done: 0,
             offset: 0,
+            known_from: 0,
             next_sequence: 0,
+            missing: Vec::new(),
             open: None,
             decoder: BlockDecoder::default(),
             skipped: Skipped::default(),
@@ -98,7 +110,9 @@ impl RecorderReader {
     pub fn seek(&mut self, position: Position) {
         self.done = position.segment.saturating_sub(1);
         self.offset = if position.segment == 0 { 0 } else { position.offset };
+        self.known_from = position.next_sequence;
         self.next_sequence = position.next_sequence;
+        self.missing.clear();
         self.open = None;
     }
 
@@ -121,13 +135,25 @@ impl RecorderReader {
             let Some(open) = &self.open else { continue };
             let Some(Frame::Block(header, payload)) = open.scanner.frame() else { continue };
             let end_sequence = header.first_sequence + u64::from(header.rows);
-            if end_sequence <= self.next_sequence {
-                continue;
+            let first_sequence = if end_sequence <= self.next_sequence {
+                if !find(&mut self.missing, self.known_from, header.first_sequence..end_sequence) {
+                    continue;
+                }
+                let found = end_sequence - header.first_sequence;
+                self.skipped.missing_rows = self.skipped.missing_rows.saturating_sub(found);
+                header.first_sequence
+            } else {
+                header.first_sequence.max(self.next_sequence)
+            };
+            if first_sequence > self.next_sequence {
+                let missing = first_sequence - self.next_sequence;
+                self.skipped.missing_rows = self.skipped.missing_rows.saturating_add(missing);
+                if self.missing.len() < MISSING_MAX {
+                    self.missing.push(self.next_sequence..first_sequence);
+                }
             }
-            let first_sequence = header.first_sequence.max(self.next_sequence);
-            let missing = first_sequence - self.next_sequence;
-            self.skipped.missing_rows = self.skipped.missing_rows.saturating_add(missing);
-            self.next_sequence = end_sequence;
+            self.next_sequence = self.next_sequence.max(end_sequence);
+            let next_sequence = self.next_sequence;
 
             let BlockHeader { codec, raw_len, rows, .. } = header;
             let read_before = u32::try_from(first_sequence - header.first_sequence).unwrap_or(rows);
@@ -136,7 +162,7 @@ impl RecorderReader {
                     let position = Position {
                         segment: open.number,
                         offset: open.scanner.offset(),
-                        next_sequence: end_sequence,
+                        next_sequence
                     };
                     return Ok(Some(Block {
                         position,
@@ -267,6 +293,20 @@ impl RecorderReader {
     }
 }
 
+/// Whether rows that come late are among those that were missing, which they then are no more, or before all that is known.
+fn find(missing: &mut Vec<Range<u64>>, known_from: u64, rows: Range<u64>) -> bool {
+    if rows.start < known_from {
+        return true;
+    }
+    // Blocks are written again as they were, so what is missing is missing by whole blocks.
+    let Some(at) = missing.iter().position(|range| range.start <= rows.start && rows.end <= range.end) else {
+        return false;
+    };
+    let range = missing.remove(at);
+    missing.extend([range.start..rows.start, rows.end..range.end].into_iter().filter(|range| !range.is_empty()));
+    true
+}
+
 /// What the blocks of a dead recorder say about the rings that they were filled from.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct LastPositions {
@@ -305,20 +345,6 @@ pub(crate) fn last_positions(path: &Path) -> Result<LastPositions, Error> {
         }
     }
     Ok(LastPositions { rings, ledger, next_sequence, skipped: reader.skipped })
-}
-
-/// Whether no row lies behind a position of a dead recorder, damaged ones aside.
-pub(crate) fn is_behind_all(path: &Path, position: Position) -> Result<bool, Error> {
-    let mut reader = RecorderReader::open(path, false)?;
-    reader.seek(position);
-    while reader.next_frame()? {
-        if let Some(Frame::Block(header, _)) = reader.open.as_ref().and_then(|open| open.scanner.frame())
-            && header.first_sequence + u64::from(header.rows) > position.next_sequence
-        {
-            return Ok(false);
-        }
-    }
-    Ok(true)
 }
 
 enum Opened {

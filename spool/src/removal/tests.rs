@@ -1,10 +1,10 @@
-use std::fs::File;
 use std::path::PathBuf;
+use std::sync::mpsc;
 
 use super::*;
 use crate::lock::RecorderLock;
 use crate::reader::tests::Writer;
-use crate::spool_dir::tests::{new_recorder, new_spool};
+use crate::spool_dir::tests::{die, new_recorder, new_spool};
 use crate::storage::{DiskStorage, Storage};
 
 fn id(at: u64) -> RecorderId {
@@ -23,7 +23,7 @@ fn touch(spool: &SpoolDir, id: &RecorderId, names: &[&str]) {
 
 /// A recorder whose process died, with segments of no content.
 fn dead(spool: &SpoolDir, id: &RecorderId, segments: &[u64]) {
-    drop(new_recorder(spool, id));
+    die(new_recorder(spool, id));
     for &number in segments {
         fs::write(spool.recorder_path(id).join(layout::segment(number)), [0; 8_192]).unwrap();
     }
@@ -140,22 +140,21 @@ fn files_that_spanring_does_not_know_are_never_removed() {
     assert_eq!(DiskStorage.list(&spool.path().join(&gone)).unwrap(), ["notes.txt"]);
 }
 
-/// The directory of a recorder that is being set up.
+/// Where a recorder is set up.
 fn new_dir(spool: &SpoolDir, id: &RecorderId) -> PathBuf {
-    let dir = spool.path().join(format!("{}{id}", layout::NEW_PREFIX));
-    DiskStorage.create_dir(&dir).unwrap();
-    dir
+    spool.path().join(format!("{}{id}", layout::NEW_PREFIX))
 }
 
 #[test]
 fn what_killed_processes_left_half_done_is_swept_and_what_lives_is_not() {
     let (_dir, spool) = new_spool();
     // Killed before the lock file, before its lock, with the lock, and with everything but the rename.
-    new_dir(&spool, &id(1));
+    let set_up = |at| RecorderLock::set_up(&DiskStorage, &new_dir(&spool, &id(at)), &id(at)).unwrap();
+    DiskStorage.create_dir(&new_dir(&spool, &id(1))).unwrap();
+    DiskStorage.create_dir(&new_dir(&spool, &id(2))).unwrap();
     fs::write(new_dir(&spool, &id(2)).join(layout::LOCK), [0; 1_024]).unwrap();
-    drop(RecorderLock::create(&DiskStorage, &new_dir(&spool, &id(3)), &id(3)).unwrap());
+    [3, 4].map(set_up).into_iter().for_each(die);
     let complete = new_dir(&spool, &id(4));
-    drop(RecorderLock::create(&DiskStorage, &complete, &id(4)).unwrap());
     for name in [layout::CONTROL, "lane-0000", "000000000000000001.segment", layout::CLOSED] {
         fs::write(complete.join(name), b"").unwrap();
     }
@@ -165,10 +164,9 @@ fn what_killed_processes_left_half_done_is_swept_and_what_lives_is_not() {
     fs::rename(spool.recorder_path(&id(5)), gone).unwrap();
     fs::write(spool.path().join(format!("{}0", layout::NEW_MARKER_PREFIX)), b"span").unwrap();
     // Alive, in another container perhaps, and not ours.
-    let alive = new_dir(&spool, &id(6));
-    let lock = RecorderLock::create(&DiskStorage, &alive, &id(6)).unwrap();
-    let elsewhere = new_dir(&spool, &id(7));
-    drop(RecorderLock::create(&DiskStorage, &elsewhere, &id(7)).unwrap());
+    let (alive, elsewhere) = (new_dir(&spool, &id(6)), new_dir(&spool, &id(7)));
+    let lock = set_up(6);
+    die(set_up(7));
     fs::copy(elsewhere.join(layout::LOCK), elsewhere.join("copy")).unwrap();
     fs::rename(elsewhere.join("copy"), elsewhere.join(layout::LOCK)).unwrap();
     let foreign = spool.path().join(".new-something");
@@ -179,39 +177,31 @@ fn what_killed_processes_left_half_done_is_swept_and_what_lives_is_not() {
     let expected = [alive, elsewhere, foreign, spool.recorder_path(&id(8))];
     let found: Vec<PathBuf> = names(&spool).iter().map(|name| spool.path().join(name)).collect();
     assert_eq!(found, expected);
-    drop(lock);
+    die(lock);
     assert_eq!(spool.sweep().unwrap(), 1);
 }
 
 #[test]
-fn a_recorder_that_was_swept_while_it_was_set_up_learns_it_and_one_that_was_not_stays() {
+fn a_recorder_is_set_up_while_others_sweep_and_is_not_swept() {
     let (_dir, spool) = new_spool();
-    let done = std::sync::atomic::AtomicBool::new(false);
-    let (mut set_up, mut swept) = (0, 0);
     std::thread::scope(|scope| {
-        scope.spawn(|| {
-            while !done.load(std::sync::atomic::Ordering::Relaxed) {
+        // The sweeper ends when this is dropped, also by a panic.
+        let (_sweeping, done) = mpsc::channel::<()>();
+        let spool = &spool;
+        scope.spawn(move || {
+            while done.try_recv() == Err(mpsc::TryRecvError::Empty) {
                 spool.sweep().unwrap();
             }
         });
         for at in 0..300 {
-            let dir = new_dir(&spool, &id(at));
-            match RecorderLock::create(&DiskStorage, &dir, &id(at)) {
-                Ok(lock) => {
-                    assert!(File::open(dir.join(layout::LOCK)).is_ok(), "swept although the lock was held");
-                    fs::rename(&dir, spool.recorder_path(&id(at))).unwrap();
-                    drop(lock);
-                    set_up += 1;
-                }
-                Err(Error::Io { .. } | Error::Locked { .. }) => swept += 1,
-                Err(error) => panic!("{error}"),
-            }
+            let dir = new_dir(spool, &id(at));
+            let lock = RecorderLock::set_up(&DiskStorage, &dir, &id(at)).unwrap();
+            fs::write(dir.join(layout::CONTROL), b"").expect("it was swept although its lock is held");
+            fs::rename(&dir, spool.recorder_path(&id(at))).unwrap();
+            drop(lock);
         }
-        done.store(true, std::sync::atomic::Ordering::Relaxed);
     });
-    spool.sweep().unwrap();
-    assert_eq!(set_up + swept, 300);
-    assert_eq!(names(&spool).len(), set_up);
+    assert_eq!(names(&spool).len(), 300);
 }
 
 #[test]

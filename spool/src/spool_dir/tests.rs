@@ -1,3 +1,4 @@
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::{PermissionsExt, chown, symlink};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
@@ -19,13 +20,20 @@ pub(crate) fn new_spool() -> (tempfile::TempDir, SpoolDir) {
 pub(crate) fn new_recorder(spool: &SpoolDir, id: &RecorderId) -> RecorderLock {
     let new = spool.path().join(format!("{}{id}", layout::NEW_PREFIX));
     let storage = spool.storage();
-    storage.create_dir(&new).unwrap();
-    let lock = RecorderLock::create(&**storage, &new, id).unwrap();
+    let lock = RecorderLock::set_up(&**storage, &new, id).unwrap();
     Resource::named("test").store(&**storage, &new).unwrap();
     storage.sync_dir(&new).unwrap();
     storage.rename(&new, &spool.recorder_path(id)).unwrap();
     storage.sync_dir(spool.path()).unwrap();
     lock
+}
+
+/// Lets go of a recorder's lock as the death of its process does. Programs that other tests start at this moment hold it
+/// as well, until they are loaded; this waits for them.
+pub(crate) fn die(lock: RecorderLock) {
+    let same_file = File::open(format!("/proc/self/fd/{}", lock.as_raw_fd())).unwrap();
+    drop(lock);
+    same_file.lock_shared().unwrap();
 }
 
 #[test]
@@ -134,12 +142,12 @@ fn recorders_are_listed_in_the_order_of_creation_with_what_they_were() {
     let (_dir, spool) = new_spool();
     let ids = [3, 1, 2].map(|at| RecorderId::from_parts(at, 9));
     let locks = ids.each_ref().map(|id| new_recorder(&spool, id));
-    drop(new_recorder(&spool, &ids[1].recovery()));
+    die(new_recorder(&spool, &ids[1].recovery()));
     let expected = [ids[1].clone(), ids[1].recovery(), ids[2].clone(), ids[0].clone()];
     assert_eq!(spool.recorders().unwrap(), expected);
     assert_eq!(spool.resource(&ids[0]).unwrap().get("service.name"), Some(&Value::Str("test".into())));
     assert_eq!(spool.life(&ids[0]).unwrap(), Life::Alive);
-    drop(locks);
+    locks.into_iter().for_each(die);
     assert_eq!(spool.life(&ids[0]).unwrap(), Life::Dead);
 
     let missing = RecorderId::from_parts(7, 7);

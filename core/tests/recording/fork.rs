@@ -1,0 +1,174 @@
+//! A forked child neither records into its parent's memory nor keeps its lock.
+#![expect(unsafe_code, reason = "fork, waitpid and _exit have no safe form")]
+
+use std::os::fd::AsRawFd;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use spanring::recorder::{self, Recorder};
+use spanring::{Ended, Overflow, span};
+
+use crate::flight::{Flight, LONG, Plan, Value};
+
+/// Runs `child` in a forked child, and says whether all it claimed was true.
+fn holds_in_child(child: impl FnOnce()) -> bool {
+    // SAFETY: the child runs what the test gives it, on its only thread, and leaves by `_exit`.
+    let pid = unsafe { libc::fork() };
+    assert!(pid >= 0);
+    if pid == 0 {
+        let claims = catch_unwind(AssertUnwindSafe(child));
+        // SAFETY: ends the process, at any time.
+        unsafe { libc::_exit(if claims.is_ok() { 0 } else { 1 }) }
+    }
+    let mut status = 0;
+    // SAFETY: `status` is an int for the call to fill.
+    let waited = unsafe { libc::waitpid(pid, &raw mut status, 0) };
+    assert_eq!(waited, pid);
+    status == 0
+}
+
+#[test]
+fn what_a_child_does_with_inherited_spans_leaves_the_parent_untouched() {
+    let mut flight =
+        Flight::start(Plan { in_files: true, tables: 1, overflow: Overflow::Block(LONG), ..Plan::default() });
+    let open = span("inherited").start();
+    open.set("before", "the fork");
+    let many: Vec<_> = (0..300).map(|_| span("in the table").start()).collect();
+    let before = flight.files();
+    let counted = flight.counters(301);
+
+    let (mut inherited, dropped) = (Some(open), &many);
+    let held = holds_in_child(|| {
+        let started = Instant::now();
+        let open = inherited.take().unwrap();
+        open.set("number", 1);
+        open.set("large", "x".repeat(100_000));
+        open.set_value("packed", &vec!["y"; 10_000]);
+        open.fail("in the child");
+        assert_eq!(open.end(), Ended::NotRecording);
+        for span in dropped {
+            span.event("in the child");
+        }
+        let fresh = span("fresh").start();
+        assert!(!fresh.is_recording());
+        assert_eq!(fresh.end(), Ended::NotRecording);
+        assert!(
+            started.elapsed() < Duration::from_secs(20),
+            "nothing waits for a consumer that is not there"
+        );
+    });
+    assert!(held);
+    assert!(flight.files() == before, "the parent's files did not change");
+    assert_eq!(flight.counters(301), counted);
+
+    let open = inherited.take().unwrap();
+    open.set("after", 1);
+    assert_eq!(open.end(), Ended::Recorded);
+    drop(many);
+    let spans = flight.take();
+    assert_eq!(spans.len(), 301);
+    assert_eq!(spans[0].get("before"), Some(&Value::Str("the fork".to_owned())));
+    assert_eq!((spans[0].get("number"), spans[0].get("after")), (None, Some(&Value::I64(1))));
+}
+
+#[test]
+fn a_grandchild_is_no_different() {
+    let flight = Flight::start(Plan { in_files: true, ..Plan::default() });
+    let open = span("inherited").start();
+    let before = flight.files();
+    assert!(holds_in_child(|| assert!(holds_in_child(|| {
+        open.set("text", "x".repeat(2_000));
+        assert!(!span("fresh").start().is_recording());
+    }))));
+    assert!(flight.files() == before);
+}
+
+#[test]
+fn spans_of_a_recorder_that_another_has_followed_end_as_unrecorded_in_a_child_too() {
+    let first = Flight::start(Plan::default());
+    let of_first = span("of the first").start();
+    let _second = first.follow_with(Plan::default());
+    let mut of_first = Some(of_first);
+    assert!(holds_in_child(|| assert_eq!(of_first.take().unwrap().end(), Ended::NotRecording)));
+    assert_eq!(of_first.take().unwrap().end(), Ended::Recorded);
+}
+
+#[test]
+fn the_threads_of_a_parent_go_on_while_it_forks() {
+    let mut flight = Flight::start(Plan { overflow: Overflow::Block(LONG), ..Plan::default() });
+    let recording = std::thread::spawn(|| {
+        for index in 0..20_000 {
+            let span = span("busy").start();
+            span.set("index", index);
+            assert_eq!(span.end(), Ended::Recorded);
+        }
+    });
+    while !recording.is_finished() {
+        assert!(holds_in_child(|| drop(span("in the child").start())));
+        flight.drain();
+    }
+    recording.join().unwrap();
+    flight.drain();
+    assert_eq!(flight.landed.len(), 20_000);
+    flight.counters(0);
+}
+
+static START_OWN: AtomicBool = AtomicBool::new(false);
+
+/// What a spool does in a child: a recorder of its own.
+fn start_own() {
+    if START_OWN.load(Ordering::Relaxed) {
+        let anonymous = |len| spanring::mapping::Mapping::anonymous(len).unwrap();
+        let options = recorder::Options { ring_bytes: 1 << 16, overflow: Overflow::Drop, live: false };
+        let control = anonymous(spanring::control::CONTROL_FILE_LEN);
+        let dictionary = anonymous(spanring::dictionary::DICTIONARY_FILE_LEN);
+        let recorder = Recorder::new(options, control, dictionary).unwrap();
+        recorder.add_lane(anonymous(spanring::lane_file_len(1 << 16))).unwrap();
+        recorder.add_lane(anonymous(spanring::lane_file_len(1 << 16))).unwrap();
+        recorder.install().unwrap();
+    }
+}
+
+#[test]
+fn a_child_gets_a_recorder_of_its_own_at_its_first_span() {
+    let flight = Flight::start(Plan { in_files: true, ..Plan::default() });
+    recorder::start_in_child(start_own);
+    START_OWN.store(true, Ordering::Relaxed);
+    let open = span("inherited").start();
+    let _entered = open.enter();
+    let before = flight.files();
+    let held = holds_in_child(|| {
+        assert!(!Recorder::is_any_installed());
+        let own = span("in the child").start();
+        assert!(Recorder::is_any_installed() && own.is_recording());
+        own.set_named("key made in the child", 1);
+        own.set("key that is new in the child", 1);
+        assert_eq!(
+            own.context().trace_id(),
+            open.context().trace_id(),
+            "it is still under the inherited span"
+        );
+        assert_ne!(own.context().span_id(), open.context().span_id());
+        assert_eq!(own.end(), Ended::Recorded);
+        assert!(holds_in_child(|| assert_eq!(span("in the grandchild").start().end(), Ended::Recorded)));
+    });
+    START_OWN.store(false, Ordering::Relaxed);
+    assert!(held);
+    assert!(flight.files() == before);
+}
+
+#[test]
+fn a_lock_is_closed_in_children_and_stays_open_in_the_parent() {
+    let _alone = crate::flight::alone();
+    let file = tempfile::tempfile().unwrap();
+    let forgotten = tempfile::tempfile().unwrap();
+    assert!(spanring::close_in_children(file.as_raw_fd()));
+    assert!(spanring::close_in_children(forgotten.as_raw_fd()));
+    spanring::forget_lock(forgotten.as_raw_fd());
+    // SAFETY: asks for flags of a descriptor, whatever it is.
+    let is_open = |file: &std::fs::File| unsafe { libc::fcntl(file.as_raw_fd(), libc::F_GETFD) } >= 0;
+    assert!(holds_in_child(|| assert!(!is_open(&file) && is_open(&forgotten))));
+    assert!(is_open(&file));
+    spanring::forget_lock(file.as_raw_fd());
+}
