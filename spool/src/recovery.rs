@@ -23,11 +23,11 @@ use spanring::record::{Body, Entry, Malformed, Record, Time};
 use crate::block::{BlockBuilder, Compression, Names};
 use crate::boot_id::BootId;
 use crate::ledger::Ledger;
-use crate::life::{DeathProof, Life};
+use crate::life::{self, DeathProof, Life};
 use crate::lock::RecorderLock;
 use crate::progress::{Progress, Sealed};
 use crate::reader::{LastPositions, last_positions};
-use crate::ring_files::{remove_memory, shared_memory_dir};
+use crate::ring_files::{remove_memory, left_in_shared_memory};
 use crate::segment::BlockHeader;
 use crate::segment_writer::{NotAppended, SegmentWriter};
 use crate::storage::open_regular;
@@ -75,25 +75,39 @@ impl SpoolDir {
     /// [`Error::NoSuchRecorder`]; [`Error::Io`]. Nothing is lost by an error.
     pub fn recover(&self, id: &RecorderId) -> Result<RecoveryReport, Error> {
         let dir = self.recorder_dir(id)?;
-        // Held to the end: its lock keeps others from recovering at the same time.
-        let proof = DeathProof::obtain(&**self.storage(), &dir, id)?;
         let mut report = RecoveryReport::nothing_done(id);
-        let is_over = proof.life().is_over();
-        report.already_done = is_over || self.recorder_path(&id.recovery()).exists();
-        report.another_boot = *proof.life() == Life::DeadInAnotherBoot;
-        if !report.already_done {
-            if report.another_boot {
-                self.recover_segments_only(id, &dir, &mut report)?;
-            } else {
-                self.recover_memory(id, &dir, &mut report)?;
+        if !life::look(&dir, id)?.is_over() {
+            // Held to the end: its lock keeps others from recovering at the same time.
+            let proof = DeathProof::obtain(&**self.storage(), &dir, id)?;
+            if !proof.life().is_over() {
+                self.recover_dead(id, &dir, proof.life(), &mut report)?;
             }
         }
-        if !is_over {
-            self.mark_recovered(&dir)?;
-        }
         remove_memory(&**self.storage(), &dir)?;
-        remove_memory(&**self.storage(), &shared_memory_dir(id))?;
+        if let Some(dir) = left_in_shared_memory(id) {
+            remove_memory(&**self.storage(), &dir)?;
+        }
         Ok(report)
+    }
+
+    fn recover_dead(
+        &self,
+        id: &RecorderId,
+        dir: &Path,
+        life: &Life,
+        report: &mut RecoveryReport,
+    ) -> Result<(), Error> {
+        // An earlier recovery may have been killed before it could mark the recorder.
+        if !self.recorder_path(&id.recovery()).exists() {
+            report.already_done = false;
+            if *life == Life::DeadInAnotherBoot {
+                report.another_boot = true;
+                self.recover_segments_only(id, dir, report)?;
+            } else {
+                self.recover_memory(id, dir, report)?;
+            }
+        }
+        self.mark_recovered(dir)
     }
 
     fn recover_memory(&self, id: &RecorderId, dir: &Path, report: &mut RecoveryReport) -> Result<(), Error> {
@@ -215,7 +229,7 @@ impl RecoveryReport {
     fn nothing_done(id: &RecorderId) -> Self {
         RecoveryReport {
             recorder: id.clone(),
-            already_done: false,
+            already_done: true,
             another_boot: false,
             from_segments: 0,
             from_rings: 0,
@@ -292,7 +306,7 @@ impl Memory {
         let mut memory =
             Memory { control: None, names: DeadNames(Vec::new()), lanes: Vec::new(), tables: Vec::new() };
         let mut paths = Vec::new();
-        for dir in [dir.to_owned(), shared_memory_dir(id)] {
+        for dir in [Some(dir.to_owned()), left_in_shared_memory(id)].into_iter().flatten() {
             let entries = match std::fs::read_dir(&dir) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
                 entries => entries.map_err(Error::io("list", &dir))?,

@@ -40,8 +40,16 @@ pub(crate) struct RingFiles {
     tables: u16,
 }
 
+/// The directory in shared memory that a dead recorder has put its files into, if it has. Everybody may create names there, so
+/// it counts only if it and the one above belong to the user.
+pub(crate) fn left_in_shared_memory(recorder: &RecorderId) -> Option<PathBuf> {
+    let dir = shared_memory_dir(recorder);
+    let is_ours = |path: &Path| fs::symlink_metadata(path).is_ok_and(|metadata| check_private_dir(path, &metadata).is_ok());
+    (dir.parent().is_some_and(is_ours) && is_ours(&dir)).then_some(dir)
+}
+
 /// The directory in shared memory that the recorder's files are in if they are not in its own.
-pub(crate) fn shared_memory_dir(recorder: &RecorderId) -> PathBuf {
+fn shared_memory_dir(recorder: &RecorderId) -> PathBuf {
     let user = rustix::process::geteuid().as_raw();
     Path::new(SHARED_MEMORY).join(format!("spanring-{user}")).join(recorder.as_str())
 }

@@ -3,20 +3,6 @@
 //! Everything that creates, writes, syncs, renames, unlinks, lists or locks goes through a [`Storage`], so that a test
 //! can put one in its place that fails, stalls, or forgets what was not synced. Reading does not: a reader takes the
 //! bytes as they are, damaged or not.
-//!
-//! # What is promised
-//!
-//! * **Nothing is created over anything.** [`create`](Storage::create) and [`rename`](Storage::rename) fail where the
-//!   name is taken, and no operation follows a symbolic link in the last component of its path.
-//! * **Space is secured first.** A file that was created has its blocks; to write within its length fails only if the
-//!   disk does, never for want of space.
-//! * **What survives a power cut:** the content of a file once a [`sync`](StorageSync::sync) that started after the
-//!   write has returned `Ok`; a name (created, renamed, gone) once a [`sync_dir`](Storage::sync_dir) of its directory
-//!   that started afterwards has. A new file needs both. In between, pages of 4096 bytes survive or not one by one, in
-//!   any order.
-//! * **A sync that failed says nothing about the future.** The kernel marks the pages as clean although they were not
-//!   written, so a second sync of the same file may return `Ok` without having written them. Whoever needs them writes
-//!   them again, elsewhere.
 
 use std::fmt;
 use std::fs::File;
@@ -38,6 +24,20 @@ pub(crate) use file_system::FileSystem;
 pub const LIST_MAX: usize = 65_536;
 
 /// Operations on files and directories. Errors are those of the operating system, without the path: the caller knows it.
+///
+/// # What is promised
+///
+/// * **Nothing is created over anything.** [`create`](Storage::create) and [`rename`](Storage::rename) fail where the
+///   name is taken, and no operation follows a symbolic link in the last component of its path.
+/// * **Space is secured first.** A file that was created has its blocks; to write within its length fails only if the
+///   disk does, never for want of space.
+/// * **What survives a power cut:** the content of a file once a [`sync`](StorageSync::sync) that started after the
+///   write has returned `Ok`; a name (created, renamed, gone) once a [`sync_dir`](Storage::sync_dir) of its directory
+///   that started afterwards has. A new file needs both. In between, pages of 4096 bytes survive or not one by one, in
+///   any order.
+/// * **A sync that failed says nothing about the future.** The kernel marks the pages as clean although they were not
+///   written, so a second sync of the same file may return `Ok` without having written them. Whoever needs them writes
+///   them again, elsewhere.
 pub trait Storage: Send + Sync + fmt::Debug {
     /// Creates a directory that only its owner may use (0700, whatever the umask).
     ///
@@ -150,6 +150,6 @@ pub trait StorageSync: Send + Sync {
     ///
     /// # Errors
     ///
-    /// Those of the disk: see the [module](self) on what a failed sync means.
+    /// Those of the disk: see [`Storage`] on what a failed sync means.
     fn sync(&self) -> io::Result<()>;
 }
