@@ -17,7 +17,7 @@ use std::path::Path;
 use crate::life::{self, Doubt, Life};
 use crate::position::Position;
 use crate::recorder_id::RecorderId;
-use crate::ring_files::{remove_memory, shared_memory_dir};
+use crate::ring_files::{left_in_shared_memory, remove_memory};
 use crate::spool_dir::{SpoolDir, check_private_dir};
 use crate::storage::LIST_MAX;
 use crate::{Error, layout};
@@ -117,8 +117,7 @@ impl SpoolDir {
             removed.bytes += allocated(&dir.join(&name))?;
         }
         // Left there by a process that was killed between the end of a recovery and this.
-        let shared = shared_memory_dir(id);
-        if is_private_dir(&shared) {
+        if let Some(shared) = left_in_shared_memory(id) {
             remove_memory(&**self.storage(), &shared)?;
         }
         let gone = self.path().join(format!("{}{id}", layout::GONE_PREFIX));
