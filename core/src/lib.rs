@@ -45,7 +45,7 @@
 //! * What [`Span::end`] called recorded survives SIGKILL, abort, panic and the OOM killer, until the machine is rebooted; what was set on
 //!   a span that had not ended is recovered too. Beyond a reboot see the levels of `spanring-spool`.
 //! * Recording takes no lock, allocates nothing and makes no system call, apart from the first span of a thread, the first use of a
-//!   literal, and waiting where that was asked for ([`Overflow::Block`]).
+//!   literal, waking the drain when a ring is half full, and waiting where that was asked for ([`Overflow::Block`]).
 //! * A ring never overwrites. What finds no room is dropped, cut or left out, and counted.
 //! * No panic of a value's `Serialize` reaches the host.
 //!

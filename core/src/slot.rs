@@ -452,7 +452,7 @@ impl Recorder {
         match LOCAL.with(|local| local.lane_in(self)) {
             Some(lane) => claim(lane),
             None => {
-                let orphan = self.orphan()?;
+                let orphan = self.wait_for(|| self.orphan())?;
                 claim(orphan.lane)
             }
         }

@@ -47,7 +47,7 @@ mod mapped {
 
         /// A pointer to `at`, for a writer that keeps within the range it owns.
         #[inline]
-        pub(crate) fn at(&self, at: usize) -> *mut u8 {
+        fn at(&self, at: usize) -> *mut u8 {
             debug_assert!(at <= self.len);
             // SAFETY: callers compute `at` from a position and the mask, so it lies within the range.
             unsafe { self.base.as_ptr().add(at) }

@@ -1,0 +1,80 @@
+//! A spool to measure on, which checks that nothing was lost.
+
+use std::time::Duration;
+
+use spanring_spool::{Ledger, Level, RecorderReader, Spool, SpoolBuilder, SpoolDir};
+
+use crate::Place;
+
+/// No flush of a benchmark takes longer.
+const TIMEOUT: Duration = Duration::from_secs(60);
+
+/// A spool with its threads running, as an application has it.
+#[derive(Debug)]
+pub struct Bed {
+    spool: Spool,
+    settled: Ledger,
+    dir: SpoolDir,
+    place: Place,
+}
+
+impl Bed {
+    /// A spool in this place, set up by `configure`.
+    ///
+    /// # Panics
+    ///
+    /// Where it cannot be started, or would not survive a kill: that is not what is to be measured.
+    pub fn new(place: Place, configure: impl FnOnce(SpoolBuilder) -> SpoolBuilder) -> Self {
+        let spool = configure(Spool::open(place.path().join("spool")).service("benchmark"));
+        let spool = spool.start().expect("the spool starts");
+        assert!(spool.health().is_crash_safe, "the rings are in files");
+        let dir = SpoolDir::open(place.path().join("spool")).expect("the spool is there");
+        Bed { settled: spool.ledger(), spool, dir, place }
+    }
+
+    /// Waits until all that was recorded is in a segment.
+    pub fn drain(&self) {
+        self.spool.flush(Level::Spooled, TIMEOUT).expect("the rings are drained");
+    }
+
+    /// Waits likewise, and checks that since the last time as many spans were spooled as are said to have been recorded,
+    /// and none was dropped.
+    pub fn settle(&mut self, spans: u64) {
+        self.drain();
+        let ledger = self.spool.ledger();
+        assert_eq!(ledger.ended - self.settled.ended, spans, "every span ended");
+        assert_eq!(ledger.spooled - self.settled.spooled, spans, "every span is in a segment");
+        assert_eq!(ledger.dropped.total(), 0, "none was dropped:\n{ledger}");
+        self.settled = ledger;
+    }
+
+    /// A reader of all that was and will be recorded here.
+    pub fn reader(&self) -> RecorderReader {
+        self.dir.reader(self.spool.id()).expect("the recorder can be read")
+    }
+
+    /// Reads on from where the reader was, removes the segments before it, and returns how many spans there were.
+    pub fn read_and_remove(&self, reader: &mut RecorderReader) -> u64 {
+        let (mut spans, mut position) = (0, None);
+        while let Some(block) = reader.next_block().expect("a segment can be read") {
+            spans += block.spans.len() as u64;
+            position = Some(block.position);
+        }
+        assert!(!reader.skipped().is_damage(), "{}", reader.skipped());
+        if let Some(position) = position {
+            self.dir.remove_delivered(self.spool.id(), &[position]).expect("segments can be removed");
+        }
+        spans
+    }
+
+    /// Stops the spool, and returns where its files are.
+    ///
+    /// # Panics
+    ///
+    /// Where not all is durable then.
+    pub fn stop(self) -> (Place, SpoolDir) {
+        let report = self.spool.stop(TIMEOUT);
+        assert!(report.is_complete, "{report}");
+        (self.place, self.dir)
+    }
+}

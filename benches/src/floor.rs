@@ -1,0 +1,89 @@
+//! The least that recording a span could cost: two clock reads, an identity, its bytes, and one release store.
+//!
+//! # Invariants
+//!
+//! * **F1** The file is mapped from `base` for `HEADER_LEN + RING_LEN` bytes as long as the `Floor` lives.
+//! * **F2** Nobody else has the file, and nobody reads it through the mapping.
+#![expect(
+    unsafe_code,
+    reason = "the floor writes through a pointer and reads the counter, without any checks"
+)]
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use memmap2::{Advice, MmapOptions, MmapRaw};
+
+use crate::Place;
+
+const HEADER_LEN: usize = 4096;
+/// As long as a thread's ring is by default, in bytes.
+const RING_LEN: usize = 1 << 20;
+
+/// A ring in a file, written to without any care.
+#[derive(Debug)]
+pub struct Floor {
+    mapping: MmapRaw,
+    at: usize,
+    random: u64,
+    _place: Place,
+}
+
+impl Floor {
+    /// A floor whose file lies in this place.
+    ///
+    /// # Panics
+    ///
+    /// Where the file cannot be made or mapped.
+    pub fn new(place: Place) -> Self {
+        let len = HEADER_LEN + RING_LEN;
+        let file =
+            std::fs::File::options().read(true).write(true).create_new(true).open(place.path().join("floor"));
+        let file = file.expect("a file can be made");
+        file.set_len(len as u64).expect("the file can have its length");
+        let mapping = MmapOptions::new().len(len).map_raw(&file).expect("the file can be mapped");
+        mapping.advise(Advice::PopulateWrite).expect("the mapping can be populated");
+        Floor { mapping, at: 0, random: 0x5eed, _place: place }
+    }
+
+    /// Writes a span of `WORDS` words.
+    #[inline]
+    pub fn span<const WORDS: usize>(&mut self) {
+        const { assert!(WORDS >= 4 && RING_LEN.is_multiple_of(8 * WORDS), "a span never wraps") };
+        let mut words = [0x0101_0101_0101_0101_u64; WORDS];
+        words[0] = ticks();
+        words[1] = self.identity();
+        words[2] = self.at as u64;
+        words[3] = ticks();
+        let base = self.mapping.as_mut_ptr();
+        // SAFETY: `at` is below `RING_LEN`, so the pointer stays in the mapping (F1).
+        let place = unsafe { base.add(HEADER_LEN + self.at) };
+        // SAFETY: `at` is a multiple of the span's length, which divides the ring's, so the span lies in the mapping (F1), at a
+        // multiple of 8; by F2 no one else uses these bytes.
+        unsafe { place.cast::<[u64; WORDS]>().write(words) };
+        self.at = (self.at + 8 * WORDS) & (RING_LEN - 1);
+        // SAFETY: the first word of the mapping (F1), which starts at a page; any bits are an AtomicU64.
+        let tail = unsafe { &*base.cast::<AtomicU64>() };
+        tail.store(self.at as u64, Ordering::Release);
+    }
+
+    #[inline]
+    fn identity(&mut self) -> u64 {
+        self.random = self.random.wrapping_add(0xa076_1d64_78bd_642f);
+        let product = u128::from(self.random) * u128::from(self.random ^ 0xe703_7ed1_a0b4_28db);
+        let [low, high] = [product & u128::from(u64::MAX), product >> 64];
+        u64::try_from(low ^ high).unwrap_or(0)
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[inline]
+fn ticks() -> u64 {
+    // SAFETY: every x86-64 processor has the instruction.
+    unsafe { std::arch::x86_64::_rdtsc() }
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+#[inline]
+fn ticks() -> u64 {
+    spanring::clock::unix_ns()
+}

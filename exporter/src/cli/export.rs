@@ -1,0 +1,159 @@
+//! `spanring export`.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+use spanring_exporter::Exporter;
+use spanring_exporter::sink::SinkAddress;
+use spanring_spool::SpoolDir;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::oneshot;
+
+use super::Failure;
+use super::output::{complain, print};
+
+/// Deliver what is recorded in a spool.
+///
+/// Follows the recorders of the spool until SIGTERM or SIGINT, recovers those whose process died, retries for ever, and
+/// removes what all sinks have. With --once it delivers what is there and ends.
+#[derive(Args, Debug)]
+#[command(after_long_help = AFTER_HELP)]
+pub(super) struct Export {
+    /// The directory of the spool
+    #[arg(long, value_name = "DIR")]
+    spool: PathBuf,
+
+    /// Where to deliver to: file:PATH, otlp+http://HOST[:PORT] or otlp+https://HOST[:PORT]; may be repeated
+    ///
+    /// file:PATH appends OTLP/JSON lines. otlp+http:// and otlp+https:// send OTLP protobuf to /v1/traces; the port is 4318
+    /// and 443 where none is named. Each sink has its own place in the spool, and what is delivered is removed once all
+    /// sinks named here have it.
+    #[arg(long = "to", value_name = "SINK", required = true)]
+    sinks: Vec<String>,
+
+    /// Deliver what is there now, and end
+    #[arg(long)]
+    once: bool,
+
+    /// With --once: give a sink up that has failed for so long without a success in between
+    ///
+    /// A number with the unit ms, s, m or h.
+    #[arg(long, value_name = "TIME", default_value = "30s", requires = "once", value_parser = duration)]
+    deadline: Duration,
+
+    /// Print the report as one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+const AFTER_HELP: &str = "\
+Exit status:
+  0  all was delivered, or a stop was asked for; spans that a receiver took and rejected are in the report
+  1  not all was delivered: a sink refused it or did not answer until the deadline, a recorder could not be
+     read or recovered, or another exporter is at the spool; what was not delivered is kept
+  2  bad input: no such spool, not a spool, no permission, an unknown sink, a wrong option";
+
+impl Export {
+    pub(super) fn run(self) -> Result<(), Failure> {
+        let spool = SpoolDir::open(&self.spool)?;
+        let mut addresses = Vec::new();
+        for sink in &self.sinks {
+            addresses.push(sink.parse::<SinkAddress>()?);
+        }
+        let mut exporter = Exporter::new(spool).on_notice(|notice| complain(&notice.to_string()));
+        if self.once {
+            exporter = exporter.once(self.deadline);
+        }
+        for address in addresses {
+            exporter = exporter.to(address.open()?);
+        }
+
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(|error| Failure::incomplete(format!("cannot start: {error}")))?;
+        let report = runtime.block_on(async { exporter.run(stop()?).await.map_err(Failure::from) })?;
+        match self.json {
+            true => print(serde_json::to_string(&report).unwrap_or_default())?,
+            false => print(&report)?,
+        }
+        let failed = if self.once { !report.is_complete() } else { report.is_failure() };
+        if failed { Err(Failure::told()) } else { Ok(()) }
+    }
+}
+
+/// Ready at the first SIGTERM or SIGINT. The second ends the process at once: whoever sends it does not want to wait for
+/// an answer that may take 30 s. Nothing is lost by it.
+fn stop() -> Result<impl Future<Output = ()>, Failure> {
+    let listen = |kind| {
+        signal(kind).map_err(|error| Failure::incomplete(format!("cannot listen to signals: {error}")))
+    };
+    let mut terminate = listen(SignalKind::terminate())?;
+    let mut interrupt = listen(SignalKind::interrupt())?;
+    let (stop, stopped) = oneshot::channel();
+    drop(tokio::spawn(async move {
+        either(&mut terminate, &mut interrupt).await;
+        complain("stopping after the current batch; a second signal stops at once");
+        if stop.send(()).is_err() {
+            // The exporter has ended by itself.
+            return;
+        }
+        either(&mut terminate, &mut interrupt).await;
+        std::process::exit(i32::from(Failure::INCOMPLETE));
+    }));
+    Ok(async {
+        if stopped.await.is_err() {
+            std::future::pending().await
+        }
+    })
+}
+
+async fn either(one: &mut Signal, other: &mut Signal) {
+    tokio::select! {
+        _ = one.recv() => {}
+        _ = other.recv() => {}
+    }
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at(digits);
+    let ms = match unit {
+        "ms" => 1,
+        "s" => 1000,
+        "m" => 60 * 1000,
+        "h" => 60 * 60 * 1000,
+        _ => return Err("a time is a number with the unit ms, s, m or h, as in 30s".to_owned()),
+    };
+    let ms = number.parse::<u64>().ok().and_then(|number| number.checked_mul(ms));
+    ms.map(Duration::from_millis).ok_or_else(|| "the number is missing or too large".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use spanring_exporter::sink::FORMS;
+
+    use super::*;
+
+    #[test]
+    fn a_time_has_a_number_and_a_unit() {
+        let ms = |text| duration(text).map(|duration| duration.as_millis());
+        assert_eq!(ms("30s"), Ok(30_000));
+        assert_eq!(ms("250ms"), Ok(250));
+        assert_eq!(ms("0s"), Ok(0));
+        assert_eq!(ms("2h"), Ok(7_200_000));
+        for text in
+            ["30", "s", "", "-1s", "1.5s", "30 s", "30d", "99999999999999999999s", "9999999999999999999h"]
+        {
+            assert!(duration(text).is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn the_help_names_the_forms_that_are_known() {
+        let help = <Export as Args>::augment_args(clap::Command::new("export")).render_help().to_string();
+        let squeezed = help.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(squeezed.contains(FORMS), "{help}");
+    }
+}

@@ -1,0 +1,236 @@
+//! The engine: takes spans from a spool to sinks, so that none is lost, and removes what every sink has.
+//!
+//! ```text
+//!              ┌───────────┐ census  ┌─────────┐ batch   ┌──────┐
+//!   spool ───► │ discovery │ ──────► │ courier │ ──────► │ sink │     one courier a sink,
+//!              │  recover  │ ◄────── │         │ ◄────── │      │     each at its own pace
+//!              │  remove   │ progress└─────────┘ outcome └──────┘
+//!              └───────────┘              │ ▲
+//!                                       cursors
+//! ```
+
+mod batching;
+mod courier;
+mod discovery;
+mod json;
+mod notice;
+mod report;
+
+pub use batching::{BYTES_MAX, SPANS_MAX};
+pub use json::{ledger_json, recovery_json};
+pub use notice::Notice;
+pub use report::{ExportReport, SinkEnd, SinkReport};
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::panic::resume_unwind;
+use std::sync::Arc;
+use std::time::Duration;
+
+use spanring_spool::SpoolDir;
+use tokio::sync::watch;
+use tokio::task::{JoinSet, spawn_blocking};
+use tokio::time::{MissedTickBehavior, interval};
+
+use self::courier::{Courier, Journey, Shared};
+use self::discovery::{Discovery, Progress};
+use crate::Error;
+use crate::sink::Sink;
+
+/// How often the spool is searched for new and for dead recorders, and freed of what is delivered.
+const DISCOVERY_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Delivers a spool to sinks.
+///
+/// ```no_run
+/// use std::time::Duration;
+///
+/// use spanring_exporter::{Exporter, sink::SinkAddress};
+/// use spanring_spool::SpoolDir;
+///
+/// # async fn export() -> Result<(), Box<dyn std::error::Error>> {
+/// let sink: SinkAddress = "otlp+http://localhost:4318".parse()?;
+/// let report = Exporter::new(SpoolDir::open("/var/spool/shop")?)
+///     .to(sink.open()?)
+///     .once(Duration::from_secs(30))
+///     .run(std::future::pending())
+///     .await?;
+/// println!("{report}");
+/// # Ok(())
+/// # }
+/// ```
+#[must_use = "an exporter delivers when it is run"]
+pub struct Exporter {
+    spool: SpoolDir,
+    sinks: Vec<Box<dyn Sink>>,
+    mode: Mode,
+    notices: Notices,
+}
+
+/// How long to go on.
+#[derive(Clone, Copy, Debug)]
+enum Mode {
+    /// Until all that is there is delivered.
+    Once {
+        /// How long a sink may fail without any success in between.
+        deadline: Duration,
+    },
+    /// Until a stop is asked for.
+    Follow,
+}
+
+impl Exporter {
+    /// An exporter that follows the spool until it is stopped, and retries for ever.
+    pub fn new(spool: SpoolDir) -> Self {
+        Exporter { spool, sinks: Vec::new(), mode: Mode::Follow, notices: Notices(Arc::new(drop)) }
+    }
+
+    /// Delivers to this sink too. What is delivered is removed once all sinks of this exporter have it.
+    pub fn to(mut self, sink: Box<dyn Sink>) -> Self {
+        self.sinks.push(sink);
+        self
+    }
+
+    /// Delivers what is there when it is run, and ends. A sink that has failed for the time of `deadline` without any
+    /// success in between is given up; what it did not take is kept.
+    pub fn once(mut self, deadline: Duration) -> Self {
+        self.mode = Mode::Once { deadline };
+        self
+    }
+
+    /// Calls `tell` for each notice, from any thread.
+    pub fn on_notice(mut self, tell: impl Fn(Notice) + Send + Sync + 'static) -> Self {
+        self.notices = Notices(Arc::new(tell));
+        self
+    }
+
+    /// Delivers, on a tokio runtime with time (and I/O, if a sink needs it). Once `stop` is ready, each sink finishes the
+    /// batch that it is at.
+    ///
+    /// # Errors
+    ///
+    /// When delivery cannot begin: [`Error::NoSink`], [`Error::SinkTwice`], and [`Error::Spool`] where another exporter
+    /// has claimed the spool. What goes wrong later is in the report.
+    pub async fn run(self, stop: impl Future<Output = ()>) -> Result<ExportReport, Error> {
+        let Exporter { spool, sinks, mode, notices } = self;
+        if sinks.is_empty() {
+            return Err(Error::NoSink);
+        }
+        let mut names = BTreeSet::new();
+        if let Some(twice) = sinks.iter().find(|sink| !names.insert(sink.name())) {
+            return Err(Error::SinkTwice { address: twice.name().to_owned() });
+        }
+        let claim = spool.claim_for_export()?;
+
+        let progress = Arc::new(Progress::new(sinks.len()));
+        let mut discovery = Discovery::new(spool.clone(), Arc::clone(&progress), notices.clone());
+        let census;
+        (discovery, census) = blocking(discovery, |discovery| {
+            discovery.sweep();
+            discovery.census()
+        })
+        .await;
+        let (census, census_seen) = watch::channel(Arc::new(census));
+        let (stopping, stop_seen) = watch::channel(false);
+        let shared = Shared { spool, mode, progress, notices, census: census_seen, stop: stop_seen };
+        let mut couriers = JoinSet::new();
+        for (number, sink) in sinks.into_iter().enumerate() {
+            let courier = Courier::new(number, sink, shared.clone());
+            couriers.spawn(async move { (number, courier.run().await) });
+        }
+
+        let mut journeys = Vec::new();
+        let mut ticks = interval(DISCOVERY_INTERVAL);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        tokio::pin!(stop);
+        loop {
+            tokio::select! {
+                () = &mut stop, if !*stopping.borrow() => drop(stopping.send_replace(true)),
+                _ = ticks.tick() => {
+                    let seen;
+                    (discovery, seen) = blocking(discovery, move |discovery| {
+                        discovery.remove_delivered();
+                        matches!(mode, Mode::Follow).then(|| discovery.census())
+                    })
+                    .await;
+                    if let Some(seen) = seen.map(Arc::new) {
+                        census.send_if_modified(|last| {
+                            let differs = *last != seen;
+                            *last = seen;
+                            differs
+                        });
+                    }
+                }
+                ended = couriers.join_next() => match ended {
+                    Some(Ok(journey)) => journeys.push(journey),
+                    Some(Err(error)) => resume_unwind(error.into_panic()),
+                    None => break,
+                }
+            }
+        }
+        (discovery, ()) = blocking(discovery, Discovery::remove_delivered).await;
+        drop(claim);
+        Ok(report(discovery, journeys))
+    }
+}
+
+/// Runs what may take long where it holds up no sink.
+async fn blocking<T: Send + 'static>(
+    mut discovery: Discovery,
+    task: impl FnOnce(&mut Discovery) -> T + Send + 'static,
+) -> (Discovery, T) {
+    let done = spawn_blocking(move || {
+        let result = task(&mut discovery);
+        (discovery, result)
+    });
+    match done.await {
+        Ok(done) => done,
+        Err(error) => resume_unwind(error.into_panic()),
+    }
+}
+
+fn report(discovery: Discovery, mut journeys: Vec<(usize, Journey)>) -> ExportReport {
+    journeys.sort_by_key(|&(number, _)| number);
+    let mut report = ExportReport {
+        recorders: discovery.seen.len() as u64,
+        recorders_removed: discovery.recorders_removed,
+        segments_removed: discovery.segments_removed,
+        troubles: discovery.troubles().collect(),
+        recovered: discovery.recovered,
+        unproven: discovery.unproven,
+        ..ExportReport::default()
+    };
+    for (_, journey) in journeys {
+        for (recorder, skipped) in journey.skipped {
+            // Each sink reads for itself, from where it had got: who read more has seen more.
+            let most = report.skipped.entry(recorder).or_default();
+            if skipped.bytes >= most.bytes {
+                *most = skipped;
+            }
+        }
+        for (recorder, reason) in journey.troubles {
+            let trouble = Notice::Trouble { recorder: Some(recorder), reason }.to_string();
+            if !report.troubles.contains(&trouble) {
+                report.troubles.push(trouble);
+            }
+        }
+        report.sinks.push(journey.report);
+    }
+    report
+}
+
+/// Whom to tell what happens.
+#[derive(Clone)]
+struct Notices(Arc<dyn Fn(Notice) + Send + Sync>);
+
+impl Notices {
+    fn tell(&self, notice: Notice) {
+        (self.0)(notice);
+    }
+}
+
+impl fmt::Debug for Notices {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Notices")
+    }
+}

@@ -1,0 +1,118 @@
+//! How a block's spans are divided into batches.
+//!
+//! Where a batch ends depends on the block and on nothing else: not on the sink, nor on what was delivered before. So a
+//! batch that is sent again after a restart is the same batch.
+
+use spanring_spool::{EventData, SpanData, Value};
+
+/// No batch has more spans.
+pub const SPANS_MAX: usize = 512;
+/// No batch of more than one span is estimated at more bytes, as protobuf and before compression.
+pub const BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// The batches of a block, in order; none of them is empty.
+pub(super) fn batches(spans: &[SpanData]) -> Batches<'_> {
+    Batches { rest: spans }
+}
+
+pub(super) struct Batches<'a> {
+    rest: &'a [SpanData],
+}
+
+impl<'a> Iterator for Batches<'a> {
+    type Item = &'a [SpanData];
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let mut bytes = 0;
+        let fits = |span: &&SpanData| {
+            bytes += span_len(span);
+            bytes <= BYTES_MAX
+        };
+        let count = self.rest.iter().take(SPANS_MAX).take_while(fits).count();
+        // A span that is larger than a batch by itself goes alone.
+        let (batch, rest) = self.rest.split_at(count.max(1).min(self.rest.len()));
+        self.rest = rest;
+        (!batch.is_empty()).then_some(batch)
+    }
+}
+
+/// At most how many bytes protobuf's tag and length take before a field.
+const FRAME_LEN: usize = 6;
+/// At most how many bytes the fields of fixed size take, with the attributes that spanring adds.
+const SPAN_FIXED_LEN: usize = 256;
+const EVENT_FIXED_LEN: usize = 32;
+const NUMBER_LEN: usize = 20;
+
+/// At most how many bytes a span takes in a request.
+fn span_len(span: &SpanData) -> usize {
+    let events: usize = span.events.iter().map(event_len).sum();
+    SPAN_FIXED_LEN + span.name.len() + span.status_message.len() + pairs_len(&span.attributes) + events
+}
+
+fn event_len(event: &EventData) -> usize {
+    EVENT_FIXED_LEN + event.name.len() + pairs_len(&event.attributes)
+}
+
+fn pairs_len(pairs: &[(String, Value)]) -> usize {
+    pairs.iter().map(|(key, value)| 3 * FRAME_LEN + key.len() + value_len(value)).sum()
+}
+
+fn value_len(value: &Value) -> usize {
+    FRAME_LEN
+        + match value {
+            Value::Null | Value::Bool(_) | Value::I64(_) | Value::U64(_) | Value::F64(_) => NUMBER_LEN,
+            Value::Str(text) => text.len(),
+            Value::Bytes(bytes) => bytes.len(),
+            Value::List(values) => values.iter().map(|value| FRAME_LEN + value_len(value)).sum(),
+            Value::Map(pairs) => pairs_len(pairs),
+        }
+}
+
+#[cfg(test)]
+mod tests {
+    use prost::Message as _;
+
+    use super::*;
+    use crate::demo::runs::AgentRun;
+    use crate::otlp;
+    use crate::sink::tests::span;
+
+    fn lens(spans: &[SpanData]) -> Vec<usize> {
+        batches(spans).map(<[SpanData]>::len).collect()
+    }
+
+    fn of_len(len: usize) -> SpanData {
+        SpanData { attributes: vec![("text".into(), Value::Str("x".repeat(len)))], ..span(1) }
+    }
+
+    #[test]
+    fn batches_are_bounded_by_count_and_by_bytes_and_lose_no_span() {
+        assert_eq!(lens(&[]), [0; 0]);
+        assert_eq!(lens(&vec![span(1); 1025]), [512, 512, 1]);
+        assert_eq!(lens(&vec![of_len(1_000_000); 9]), [4, 4, 1]);
+        let mixed = [span(1), of_len(BYTES_MAX), of_len(2 * BYTES_MAX), span(2), span(3)];
+        assert_eq!(lens(&mixed), [1, 1, 1, 2]);
+    }
+
+    #[test]
+    fn the_estimate_is_never_below_the_request() {
+        let mut all = Vec::new();
+        for run in AgentRun::bundled() {
+            for span in run.spans {
+                let span =
+                    SpanData { interrupted: true, cut: u32::MAX, kind: spanring::Kind::Embedding, ..span };
+                all.push(span);
+            }
+        }
+        let map = Value::Map(vec![
+            ("k".into(), Value::U64(u64::MAX)),
+            ("l".into(), Value::List(vec![Value::Null; 9])),
+        ]);
+        all.push(SpanData { attributes: vec![("map".into(), map)], ..span(1) });
+        for span in all {
+            let empty = otlp::request(&[], &[]).encoded_len();
+            let request = otlp::request(&[], std::slice::from_ref(&span));
+            assert!(request.encoded_len() - empty <= span_len(&span), "{span:?}");
+        }
+    }
+}

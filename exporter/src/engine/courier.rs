@@ -1,0 +1,445 @@
+//! Delivers to one sink, at the sink's own pace.
+//!
+//! ```text
+//! recorder ──► block ──► batch ──► sink
+//!    ▲                               │ outcome
+//!    └────── cursor ◄────────────────┘
+//! ```
+//!
+//! # Invariants
+//!
+//! * **C1** A cursor is stored after the sink has acknowledged every batch before it. A kill in between delivers a block
+//!   again; nothing is passed over.
+//! * **C2** A position is published, and thus allows removal, after its cursor was synced.
+//! * **C3** One block is in memory at a time. All growing recorders are open, but only one that is over.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use spanring_spool::{
+    Block, Cursor, CursorState, Error, Position, RecorderId, RecorderReader, Resource, Skipped, SpoolDir,
+};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep};
+
+use super::batching::batches;
+use super::discovery::{Census, Progress, Standing};
+use super::notice::Notice;
+use super::report::{SinkEnd, SinkReport};
+use super::{Mode, Notices};
+use crate::backoff::Backoff;
+use crate::error::with_causes;
+use crate::sink::{Batch, BatchId, Outcome, Sink};
+
+/// How many blocks of a recorder are delivered before the others have their turn.
+const BLOCKS_PER_TURN: usize = 16;
+/// How soon growing recorders are looked at again after all was delivered.
+const POLL_FIRST: Duration = Duration::from_millis(100);
+/// How late at most, after nothing came for a while.
+const POLL_CAP: Duration = Duration::from_secs(1);
+/// How often the cursor of a growing recorder is synced between two segments. What a power cut takes of it is delivered
+/// again.
+const SYNC_INTERVAL: Duration = Duration::from_secs(1);
+
+/// What all couriers share.
+#[derive(Clone, Debug)]
+pub(super) struct Shared {
+    pub(super) spool: SpoolDir,
+    pub(super) mode: Mode,
+    pub(super) progress: Arc<Progress>,
+    pub(super) notices: Notices,
+    pub(super) census: watch::Receiver<Arc<Census>>,
+    pub(super) stop: watch::Receiver<bool>,
+}
+
+/// What a courier comes back with.
+#[derive(Debug)]
+pub(super) struct Journey {
+    pub(super) report: SinkReport,
+    pub(super) skipped: BTreeMap<RecorderId, Skipped>,
+    pub(super) troubles: BTreeMap<RecorderId, String>,
+}
+
+pub(super) struct Courier {
+    number: usize,
+    sink: Box<dyn Sink>,
+    shared: Shared,
+    places: BTreeMap<RecorderId, Place>,
+    finished: BTreeSet<RecorderId>,
+    backoff: Backoff,
+    /// When the first of the attempts began that have all failed since.
+    failing_since: Option<Instant>,
+    journey: Journey,
+}
+
+/// Where the sink has got in one recorder.
+struct Place {
+    reader: RecorderReader,
+    cursor: Cursor,
+    resource: Resource,
+    /// What the sink has acknowledged. The cursor lags behind it while it cannot be stored.
+    state: CursorState,
+    /// Up to where the cursor is durable and that was published, and since when.
+    synced: Option<(Position, Instant)>,
+    /// How many rows the reader has missed that the state counts as dropped.
+    missed: u64,
+    /// Where to stop in a recorder that grows, when only what is there now is wanted.
+    last_segment: u64,
+}
+
+/// What a turn with a recorder came to.
+enum Turn {
+    /// There is more.
+    More,
+    /// All that is there is delivered.
+    CaughtUp,
+    /// It cannot be read now.
+    Trouble,
+}
+
+impl Courier {
+    pub(super) fn new(number: usize, sink: Box<dyn Sink>, shared: Shared) -> Self {
+        let report = SinkReport::new(sink.name());
+        Courier {
+            number,
+            sink,
+            shared,
+            places: BTreeMap::new(),
+            finished: BTreeSet::new(),
+            backoff: Backoff::default(),
+            failing_since: None,
+            journey: Journey { report, skipped: BTreeMap::new(), troubles: BTreeMap::new() },
+        }
+    }
+
+    /// Delivers until all is delivered, the sink fails for good, or a stop is asked for.
+    pub(super) async fn run(mut self) -> Journey {
+        let end = match self.shared.mode {
+            Mode::Once { .. } => self.deliver_once().await,
+            Mode::Follow => self.follow().await,
+        };
+        let end = end.unwrap_or_else(|end| end);
+        if let SinkEnd::GaveUp { .. } | SinkEnd::Refused { .. } = &end {
+            let sink = self.sink.name().to_owned();
+            let reason = match &end {
+                SinkEnd::GaveUp { reason } => format!("gave up, the rest is kept: {reason}"),
+                SinkEnd::Refused { reason } => format!("stopped, the rest is kept: {reason}"),
+                _ => unreachable!("the pattern above"),
+            };
+            self.shared.notices.tell(Notice::Ended { sink, reason });
+        }
+        for (recorder, mut place) in std::mem::take(&mut self.places) {
+            self.settle(&recorder, &mut place);
+        }
+        self.journey.report.end = end;
+        self.journey
+    }
+
+    async fn deliver_once(&mut self) -> Result<SinkEnd, SinkEnd> {
+        let census = self.shared.census.borrow().clone();
+        for (recorder, standing) in &census.recorders {
+            while matches!(self.turn(recorder, *standing).await?, Turn::More) {}
+            self.leave(recorder);
+        }
+        Ok(if self.journey.troubles.is_empty() { SinkEnd::Complete } else { SinkEnd::Incomplete })
+    }
+
+    async fn follow(&mut self) -> Result<SinkEnd, SinkEnd> {
+        let mut poll = POLL_FIRST;
+        loop {
+            let census = self.shared.census.borrow_and_update().clone();
+            self.forget_all_but(&census);
+            let delivered = self.round(&census).await?;
+            if delivered {
+                poll = POLL_FIRST;
+                tokio::task::yield_now().await;
+                continue;
+            }
+            tokio::select! {
+                () = sleep(poll) => poll = (poll * 2).min(POLL_CAP),
+                Ok(()) = self.shared.census.changed() => {}
+                () = stopped(&mut self.shared.stop) => return Err(SinkEnd::Stopped),
+            }
+        }
+    }
+
+    /// A turn with each growing recorder, and with the oldest that is over. Whether there is more.
+    async fn round(&mut self, census: &Census) -> Result<bool, SinkEnd> {
+        let mut more = false;
+        for (recorder, standing) in &census.recorders {
+            if *standing == Standing::Growing && !self.finished.contains(recorder) {
+                more |= matches!(self.turn(recorder, *standing).await?, Turn::More);
+            }
+        }
+        for (recorder, standing) in &census.recorders {
+            if *standing == Standing::Over && !self.finished.contains(recorder) {
+                let turn = self.turn(recorder, *standing).await?;
+                if !matches!(turn, Turn::More) {
+                    self.leave(recorder);
+                }
+                if !matches!(turn, Turn::Trouble) {
+                    return Ok(true);
+                }
+            }
+        }
+        Ok(more)
+    }
+
+    /// Delivers some blocks of one recorder.
+    async fn turn(&mut self, recorder: &RecorderId, standing: Standing) -> Result<Turn, SinkEnd> {
+        if *self.shared.stop.borrow() {
+            return Err(SinkEnd::Stopped);
+        }
+        let place = match self.places.remove(recorder) {
+            Some(place) => Ok(place),
+            None => self.open(recorder),
+        };
+        let mut place = match place {
+            Ok(place) => place,
+            Err(error) => return Ok(self.trouble(recorder, error)),
+        };
+        if standing == Standing::Over {
+            place.reader.set_dead();
+        }
+        let turn = self.blocks(recorder, standing, &mut place).await;
+        self.places.insert(recorder.clone(), place);
+        match turn {
+            Ok(Ok(turn)) => {
+                self.journey.troubles.remove(recorder);
+                Ok(turn)
+            }
+            Ok(Err(error)) => Ok(self.trouble(recorder, error)),
+            Err(end) => Err(end),
+        }
+    }
+
+    fn open(&self, recorder: &RecorderId) -> Result<Place, Error> {
+        let spool = &self.shared.spool;
+        let mut reader = spool.reader(recorder)?;
+        let cursor = Cursor::open(&spool.recorder_path(recorder), self.sink.name())?;
+        let state = cursor.state();
+        let last_segment = match self.shared.mode {
+            Mode::Once { .. } => reader.last_segment()?,
+            Mode::Follow => u64::MAX,
+        };
+        reader.seek(state.position);
+        // A resource that cannot be read costs its attributes, and no span.
+        let resource = match spool.resource(recorder) {
+            Ok(resource) => resource,
+            Err(error) => {
+                let reason = format!("its spans go without their resource: {}", with_causes(&error));
+                self.shared.notices.tell(Notice::Trouble { recorder: Some(recorder.clone()), reason });
+                Resource::default()
+            }
+        };
+        Ok(Place { reader, cursor, resource, state, synced: None, missed: 0, last_segment })
+    }
+
+    async fn blocks(
+        &mut self,
+        recorder: &RecorderId,
+        standing: Standing,
+        place: &mut Place,
+    ) -> Result<Result<Turn, Error>, SinkEnd> {
+        if place.cursor.state() != place.state
+            && let Err(error) = place.cursor.store(place.state)
+        {
+            return Ok(Err(error));
+        }
+        for _ in 0..BLOCKS_PER_TURN {
+            let block = match place.reader.next_block() {
+                Ok(Some(block)) if block.position.segment <= place.last_segment => block,
+                Ok(_) => return Ok(self.caught_up(recorder, standing, place)),
+                Err(error) => return Ok(Err(error)),
+            };
+            let rejected = self.deliver(recorder, &place.resource, &block).await?;
+            let before = place.state.position;
+            let missed = place.reader.skipped().missing_rows;
+            place.state = CursorState {
+                position: block.position,
+                delivered: place.state.delivered + block.spans.len() as u64 - rejected,
+                dropped: place.state.dropped + rejected + (missed - place.missed),
+                ..place.state
+            };
+            place.missed = missed;
+            let stored = place.cursor.store(place.state);
+            let synced = stored.and_then(|()| match before.segment < block.position.segment {
+                true => self.publish(recorder, place),
+                false => Ok(()),
+            });
+            if let Err(error) = synced {
+                return Ok(Err(error));
+            }
+        }
+        Ok(Ok(Turn::More))
+    }
+
+    fn caught_up(
+        &mut self,
+        recorder: &RecorderId,
+        standing: Standing,
+        place: &mut Place,
+    ) -> Result<Turn, Error> {
+        self.note_skipped(recorder, place.reader.skipped());
+        if standing == Standing::Over {
+            self.publish(recorder, place)?;
+            self.finished.insert(recorder.clone());
+        } else if place
+            .synced
+            .is_none_or(|(position, at)| position != place.state.position && at.elapsed() >= SYNC_INTERVAL)
+        {
+            self.publish(recorder, place)?;
+        }
+        Ok(Turn::CaughtUp)
+    }
+
+    /// Makes the cursor durable, and says so to whoever removes what is delivered.
+    fn publish(&self, recorder: &RecorderId, place: &mut Place) -> Result<(), Error> {
+        place.cursor.sync()?;
+        place.synced = Some((place.state.position, Instant::now()));
+        self.shared.progress.publish(self.number, recorder, place.state.position);
+        Ok(())
+    }
+
+    /// Closes the files of a recorder for now, unless that would forget what was delivered.
+    fn leave(&mut self, recorder: &RecorderId) {
+        if let Some(mut place) = self.places.remove(recorder) {
+            self.settle(recorder, &mut place);
+            if place.cursor.state() != place.state {
+                self.places.insert(recorder.clone(), place);
+            }
+        }
+    }
+
+    /// Syncs what was not worth a sync before.
+    fn settle(&mut self, recorder: &RecorderId, place: &mut Place) {
+        self.note_skipped(recorder, place.reader.skipped());
+        let is_synced = place.synced.is_some_and(|(position, _)| position == place.state.position);
+        if !is_synced
+            && place.cursor.state() == place.state
+            && let Err(error) = self.publish(recorder, place)
+        {
+            self.trouble(recorder, error);
+        }
+    }
+
+    fn note_skipped(&mut self, recorder: &RecorderId, skipped: &Skipped) {
+        if skipped.is_damage() && self.journey.skipped.get(recorder) != Some(skipped) {
+            let notice = Notice::Skipped { recorder: recorder.clone(), skipped: skipped.clone() };
+            self.shared.notices.tell(notice);
+            self.journey.skipped.insert(recorder.clone(), skipped.clone());
+        }
+    }
+
+    /// Forgets recorders that are gone.
+    fn forget_all_but(&mut self, census: &Census) {
+        let is_there = |recorder: &RecorderId| {
+            census.recorders.binary_search_by(|(listed, _)| listed.cmp(recorder)).is_ok()
+        };
+        self.places.retain(|recorder, _| is_there(recorder));
+        self.finished.retain(is_there);
+        self.journey.troubles.retain(|recorder, _| is_there(recorder));
+    }
+
+    fn trouble(&mut self, recorder: &RecorderId, error: Error) -> Turn {
+        if let Error::NoSuchRecorder { .. } = error {
+            // It is gone, and the next census will say so too.
+            self.places.remove(recorder);
+            self.finished.insert(recorder.clone());
+            return Turn::CaughtUp;
+        }
+        let reason = with_causes(&error);
+        if self.journey.troubles.get(recorder) != Some(&reason) {
+            let notice = Notice::Trouble { recorder: Some(recorder.clone()), reason: reason.clone() };
+            self.shared.notices.tell(notice);
+            self.journey.troubles.insert(recorder.clone(), reason);
+        }
+        Turn::Trouble
+    }
+
+    /// Delivers a block, and returns how many of its spans the sink did not want.
+    async fn deliver(
+        &mut self,
+        recorder: &RecorderId,
+        resource: &Resource,
+        block: &Block,
+    ) -> Result<u64, SinkEnd> {
+        let mut rejected = 0;
+        for (number, spans) in batches(&block.spans).enumerate() {
+            let id = BatchId { recorder, block: block.position, number };
+            rejected += self.deliver_batch(&Batch { id, resource, spans }).await?;
+        }
+        Ok(rejected)
+    }
+
+    async fn deliver_batch(&mut self, batch: &Batch<'_>) -> Result<u64, SinkEnd> {
+        loop {
+            if *self.shared.stop.borrow() {
+                return Err(SinkEnd::Stopped);
+            }
+            let began = Instant::now();
+            self.journey.report.requests += 1;
+            let outcome = self.sink.deliver(batch).await;
+            let (after, reason) = match outcome {
+                Outcome::Delivered { rejected, message } => {
+                    return Ok(self.delivered(batch, rejected, message));
+                }
+                Outcome::Retry { after, reason } => (after, reason),
+                Outcome::Rejected { reason } | Outcome::Parked { reason } => {
+                    return Err(SinkEnd::Refused { reason });
+                }
+            };
+            let wait = self.wait(began, after, &reason)?;
+            let sink = self.sink.name().to_owned();
+            self.shared.notices.tell(Notice::Retrying { sink, wait, reason });
+            self.journey.report.retries += 1;
+            tokio::select! {
+                () = sleep(wait) => {}
+                () = stopped(&mut self.shared.stop) => return Err(SinkEnd::Stopped),
+            }
+        }
+    }
+
+    fn delivered(&mut self, batch: &Batch<'_>, rejected: u64, message: String) -> u64 {
+        self.backoff.reset();
+        self.failing_since = None;
+        // No receiver can reject more than it was sent, whatever it says.
+        let rejected = rejected.min(batch.spans.len() as u64);
+        self.journey.report.delivered += batch.spans.len() as u64 - rejected;
+        self.journey.report.rejected += rejected;
+        if rejected > 0 || !message.is_empty() {
+            let (sink, batch) = (self.sink.name().to_owned(), batch.id.to_string());
+            self.shared.notices.tell(Notice::Answered { sink, batch, rejected, message });
+        }
+        rejected
+    }
+
+    /// How long to wait after an attempt that began at `began` and failed, unless the deadline is past.
+    fn wait(&mut self, began: Instant, after: Option<Duration>, reason: &str) -> Result<Duration, SinkEnd> {
+        let failing_since = *self.failing_since.get_or_insert(began);
+        let wait = after.unwrap_or_default().max(self.backoff.next_wait());
+        let Mode::Once { deadline } = self.shared.mode else {
+            return Ok(wait);
+        };
+        let remaining = deadline.saturating_sub(failing_since.elapsed());
+        if remaining.is_zero() {
+            return Err(SinkEnd::GaveUp { reason: reason.to_owned() });
+        }
+        if let Some(after) = after
+            && after > remaining
+        {
+            let reason = format!("{reason}; it asks to wait {} s, beyond the deadline", after.as_secs());
+            return Err(SinkEnd::GaveUp { reason });
+        }
+        Ok(wait.min(remaining))
+    }
+}
+
+/// Waits until a stop is asked for.
+async fn stopped(stop: &mut watch::Receiver<bool>) {
+    if stop.wait_for(|&stop| stop).await.is_err() {
+        // Nobody can ask any more.
+        std::future::pending().await
+    }
+}

@@ -1,0 +1,219 @@
+//! Which recorders there are, recovering the dead ones, and removing what every sink has.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use spanring_spool::{Doubt, Error, Life, Position, RecorderId, RecoveryReport, SpoolDir};
+
+use super::Notices;
+use super::notice::Notice;
+use crate::error::with_causes;
+
+/// The recorders of a spool at one moment, sorted by their creation.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub(super) struct Census {
+    pub(super) recorders: Vec<(RecorderId, Standing)>,
+}
+
+/// What is to be expected of a recorder's segments.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Standing {
+    /// More may be written to them.
+    Growing,
+    /// They hold all that they will ever hold.
+    Over,
+}
+
+/// How far each sink has got in each recorder, durably.
+#[derive(Debug)]
+pub(super) struct Progress {
+    sinks: usize,
+    positions: Mutex<BTreeMap<RecorderId, Vec<Option<Position>>>>,
+}
+
+impl Progress {
+    pub(super) fn new(sinks: usize) -> Self {
+        Progress { sinks, positions: Mutex::default() }
+    }
+
+    /// Sink number `sink` is done with everything before `position`, and its cursor says so after a power cut too.
+    pub(super) fn publish(&self, sink: usize, recorder: &RecorderId, position: Position) {
+        let mut positions = self.positions.lock().unwrap_or_else(PoisonError::into_inner);
+        let of_sinks = positions.entry(recorder.clone()).or_insert_with(|| vec![None; self.sinks]);
+        of_sinks[sink] = Some(position);
+    }
+
+    /// The recorders that every sink has got somewhere in, and where.
+    fn of_all_sinks(&self) -> Vec<(RecorderId, Vec<Position>)> {
+        let positions = self.positions.lock().unwrap_or_else(PoisonError::into_inner);
+        let of_all = |(recorder, of_sinks): (&RecorderId, &Vec<Option<Position>>)| {
+            let all = of_sinks.iter().copied().collect::<Option<Vec<_>>>()?;
+            Some((recorder.clone(), all))
+        };
+        positions.iter().filter_map(of_all).collect()
+    }
+
+    fn forget(&self, recorder: &RecorderId) {
+        self.positions.lock().unwrap_or_else(PoisonError::into_inner).remove(recorder);
+    }
+}
+
+/// Looks after the recorders of a spool. What it does may take long, and belongs on a thread that may block.
+#[derive(Debug)]
+pub(super) struct Discovery {
+    spool: SpoolDir,
+    progress: Arc<Progress>,
+    notices: Notices,
+    pub(super) seen: BTreeSet<RecorderId>,
+    pub(super) recovered: Vec<RecoveryReport>,
+    pub(super) unproven: BTreeMap<RecorderId, Doubt>,
+    pub(super) recorders_removed: u64,
+    pub(super) segments_removed: u64,
+    troubles: BTreeMap<(Option<RecorderId>, Task), String>,
+}
+
+/// What did not work. A trouble is forgotten when its task works again.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+enum Task {
+    List,
+    Sweep,
+    Look,
+    Recover,
+    Remove,
+}
+
+impl Discovery {
+    pub(super) fn new(spool: SpoolDir, progress: Arc<Progress>, notices: Notices) -> Self {
+        Discovery {
+            spool,
+            progress,
+            notices,
+            seen: BTreeSet::new(),
+            recovered: Vec::new(),
+            unproven: BTreeMap::new(),
+            recorders_removed: 0,
+            segments_removed: 0,
+            troubles: BTreeMap::new(),
+        }
+    }
+
+    /// What does not work at present.
+    pub(super) fn troubles(&self) -> impl Iterator<Item = String> {
+        self.troubles.iter().map(|((recorder, _), reason)| {
+            Notice::Trouble { recorder: recorder.clone(), reason: reason.clone() }.to_string()
+        })
+    }
+
+    /// Removes what processes left half done that were killed meanwhile.
+    pub(super) fn sweep(&mut self) {
+        let swept = self.spool.sweep().map(drop);
+        self.note(None, Task::Sweep, swept);
+    }
+
+    /// Recovers the dead, and returns all recorders with what was recovered among them.
+    pub(super) fn census(&mut self) -> Census {
+        let mut tried = BTreeSet::new();
+        loop {
+            let listed = self.spool.recorders();
+            let recorders = listed.as_deref().unwrap_or_default().to_vec();
+            self.note(None, Task::List, listed.map(drop));
+            let tried_before = tried.len();
+            let mut census = Census::default();
+            for recorder in recorders {
+                if let Some(standing) = self.standing(&recorder, &mut tried) {
+                    census.recorders.push((recorder, standing));
+                }
+            }
+            // A recovery makes a recorder, which the list does not have yet.
+            if tried.len() == tried_before {
+                self.unproven
+                    .retain(|recorder, _| census.recorders.iter().any(|(listed, _)| listed == recorder));
+                self.seen.extend(census.recorders.iter().map(|(recorder, _)| recorder.clone()));
+                return census;
+            }
+        }
+    }
+
+    fn standing(&mut self, recorder: &RecorderId, tried: &mut BTreeSet<RecorderId>) -> Option<Standing> {
+        let life = match self.spool.life(recorder) {
+            Ok(life) => life,
+            Err(Error::NoSuchRecorder { .. }) => return None,
+            Err(error) => {
+                self.note(Some(recorder), Task::Look, Err(error));
+                return Some(Standing::Growing);
+            }
+        };
+        self.note(Some(recorder), Task::Look, Ok(()));
+        if !matches!(life, Life::Unproven { .. }) {
+            self.unproven.remove(recorder);
+        }
+        match life {
+            life if life.is_over() => Some(Standing::Over),
+            Life::Dead | Life::DeadInAnotherBoot if tried.insert(recorder.clone()) => {
+                self.recover(recorder);
+                // Over or not, the next round will tell.
+                Some(Standing::Growing)
+            }
+            Life::Unproven { doubt } => {
+                if self.unproven.insert(recorder.clone(), doubt.clone()).as_ref() != Some(&doubt) {
+                    self.notices.tell(Notice::Unproven { recorder: recorder.clone(), doubt });
+                }
+                Some(Standing::Growing)
+            }
+            _ => Some(Standing::Growing),
+        }
+    }
+
+    fn recover(&mut self, recorder: &RecorderId) {
+        let recovered = match self.spool.recover(recorder) {
+            Ok(report) => {
+                if !report.already_done {
+                    self.notices.tell(Notice::Recovered(report.clone()));
+                    self.recovered.push(report);
+                }
+                Ok(())
+            }
+            // Somebody else is at it, or it has been done and delivered since we looked.
+            Err(Error::StillAlive { .. } | Error::Unproven { .. } | Error::NoSuchRecorder { .. }) => Ok(()),
+            Err(error) => Err(error),
+        };
+        self.note(Some(recorder), Task::Recover, recovered);
+    }
+
+    /// Removes what every sink has.
+    pub(super) fn remove_delivered(&mut self) {
+        for (recorder, positions) in self.progress.of_all_sinks() {
+            let removed = match self.spool.remove_delivered(&recorder, &positions) {
+                Ok(removed) => {
+                    self.segments_removed += removed.segments;
+                    self.recorders_removed += u64::from(removed.recorder);
+                    if removed.recorder {
+                        self.progress.forget(&recorder);
+                    }
+                    Ok(())
+                }
+                Err(Error::NoSuchRecorder { .. }) => {
+                    self.progress.forget(&recorder);
+                    Ok(())
+                }
+                Err(error) => Err(error),
+            };
+            self.note(Some(&recorder), Task::Remove, removed);
+        }
+    }
+
+    /// Keeps what does not work until it does, and tells of it once.
+    fn note(&mut self, recorder: Option<&RecorderId>, task: Task, result: Result<(), Error>) {
+        let key = (recorder.cloned(), task);
+        match result {
+            Ok(()) => drop(self.troubles.remove(&key)),
+            Err(error) => {
+                let reason = with_causes(&error);
+                if self.troubles.get(&key) != Some(&reason) {
+                    self.notices.tell(Notice::Trouble { recorder: key.0.clone(), reason: reason.clone() });
+                    self.troubles.insert(key, reason);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! What happens while the exporter works, told as it happens. No notice shows what was recorded.
+
+use std::fmt;
+use std::time::Duration;
+
+use spanring_spool::{Doubt, RecorderId, RecoveryReport, Skipped};
+
+/// Something that whoever runs the exporter should know. Its text is one line.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Notice {
+    /// A recorder's process had died, and what its memory held is in the spool now.
+    Recovered(RecoveryReport),
+    /// Whether a recorder's process lives cannot be told, so its memory is left alone. Its segments are delivered.
+    Unproven {
+        /// The recorder.
+        recorder: RecorderId,
+        /// What prevents the proof.
+        doubt: Doubt,
+    },
+    /// Parts of a recorder's segments could not be read.
+    Skipped {
+        /// The recorder.
+        recorder: RecorderId,
+        /// What was left out, all in all.
+        skipped: Skipped,
+    },
+    /// Something about a recorder does not work. It is tried again; nothing is lost by it.
+    Trouble {
+        /// The recorder, unless it concerns them all.
+        recorder: Option<RecorderId>,
+        /// What, with its causes.
+        reason: String,
+    },
+    /// A sink did not take a batch, which will be sent again.
+    Retrying {
+        /// The sink.
+        sink: String,
+        /// When.
+        wait: Duration,
+        /// Why it did not.
+        reason: String,
+    },
+    /// A sink took a batch and had something to say.
+    Answered {
+        /// The sink.
+        sink: String,
+        /// The batch.
+        batch: String,
+        /// How many of its spans the sink did not want. They are not sent again.
+        rejected: u64,
+        /// What it said.
+        message: String,
+    },
+    /// A sink will not be asked any more. What it did not take is kept.
+    Ended {
+        /// The sink.
+        sink: String,
+        /// Why.
+        reason: String,
+    },
+}
+
+impl fmt::Display for Notice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Notice::Recovered(report) => report.fmt(f),
+            Notice::Unproven { recorder, doubt } => {
+                write!(f, "recorder {recorder} is not recovered, since its process may live: {doubt}")
+            }
+            Notice::Skipped { recorder, skipped } => write!(f, "recorder {recorder}: {skipped}"),
+            Notice::Trouble { recorder: Some(recorder), reason } => {
+                write!(f, "recorder {recorder}: {reason}")
+            }
+            Notice::Trouble { recorder: None, reason } => f.write_str(reason),
+            Notice::Retrying { sink, wait, reason } => {
+                write!(f, "{sink}: {reason}; trying again in {:.1} s", wait.as_secs_f64())
+            }
+            Notice::Answered { sink, batch, rejected, message } => {
+                write!(f, "{sink} took batch {batch}")?;
+                if *rejected > 0 {
+                    write!(f, " and rejected {rejected} of its spans, which are not sent again")?;
+                }
+                if message.is_empty() { Ok(()) } else { write!(f, ": {message}") }
+            }
+            Notice::Ended { sink, reason } => write!(f, "{sink}: {reason}"),
+        }
+    }
+}

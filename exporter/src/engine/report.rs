@@ -1,0 +1,159 @@
+//! What an export came to.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::ser::SerializeMap;
+use serde::{Serialize, Serializer};
+use spanring_spool::{Doubt, RecorderId, RecoveryReport, Skipped};
+
+use super::json::{recovery_json, skipped_json};
+
+/// What an export came to, for people (`Display`) and for programs (`Serialize`).
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct ExportReport {
+    /// What each sink was delivered, in the order in which they were named.
+    pub sinks: Vec<SinkReport>,
+    /// How many recorders there were.
+    pub recorders: u64,
+    /// How many of them are gone, since all they held was delivered.
+    pub recorders_removed: u64,
+    /// How many segments were removed, those of removed recorders included.
+    pub segments_removed: u64,
+    /// The recorders whose process had died, and what was recovered of each.
+    pub recovered: Vec<RecoveryReport>,
+    /// The recorders of which nobody can tell whether their process lives.
+    pub unproven: BTreeMap<RecorderId, Doubt>,
+    /// What could not be read, by recorder.
+    pub skipped: BTreeMap<RecorderId, Skipped>,
+    /// What did not work and was not mended until the end.
+    pub troubles: Vec<String>,
+}
+
+/// What one sink was delivered.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[non_exhaustive]
+pub struct SinkReport {
+    /// Its address.
+    pub sink: String,
+    /// How many spans it has taken.
+    pub delivered: u64,
+    /// How many spans it took and did not want (partial success). They are not sent again.
+    pub rejected: u64,
+    /// How many batches were sent, again or not.
+    pub requests: u64,
+    /// How many of those were sent again.
+    pub retries: u64,
+    /// How it ended.
+    #[serde(flatten)]
+    pub end: SinkEnd,
+}
+
+/// How the delivery to a sink ended.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[serde(tag = "end", rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum SinkEnd {
+    /// Everything that was there is delivered.
+    Complete,
+    /// The exporter was asked to stop.
+    Stopped,
+    /// Some recorder could not be read; the others are delivered.
+    Incomplete,
+    /// The sink could not be reached, or did not take anything, until the deadline.
+    GaveUp {
+        /// What was wrong last.
+        reason: String,
+    },
+    /// The sink refuses what it is sent.
+    Refused {
+        /// Why.
+        reason: String,
+    },
+}
+
+impl SinkReport {
+    pub(super) fn new(sink: &str) -> Self {
+        let (delivered, rejected, requests, retries) = (0, 0, 0, 0);
+        SinkReport { sink: sink.to_owned(), delivered, rejected, requests, retries, end: SinkEnd::Stopped }
+    }
+}
+
+impl ExportReport {
+    /// Whether every sink has all that was there, and nothing else went wrong.
+    pub fn is_complete(&self) -> bool {
+        self.troubles.is_empty() && self.sinks.iter().all(|sink| sink.end == SinkEnd::Complete)
+    }
+
+    /// Whether some sink failed, or something else went wrong. A stop that was asked for is no failure.
+    pub fn is_failure(&self) -> bool {
+        let is_failure = |sink: &SinkReport| !matches!(sink.end, SinkEnd::Complete | SinkEnd::Stopped);
+        !self.troubles.is_empty() || self.sinks.iter().any(is_failure)
+    }
+}
+
+impl fmt::Display for ExportReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for sink in &self.sinks {
+            writeln!(f, "{sink}")?;
+        }
+        write!(f, "{}, {} removed", counted(self.recorders, "recorder"), self.recorders_removed)?;
+        if !self.recovered.is_empty() {
+            write!(f, ", {} recovered", self.recovered.len())?;
+        }
+        if !self.unproven.is_empty() {
+            write!(f, ", {} not recovered since their process may live", self.unproven.len())?;
+        }
+        for (recorder, skipped) in &self.skipped {
+            write!(f, "\nrecorder {recorder}: {skipped}")?;
+        }
+        for trouble in &self.troubles {
+            write!(f, "\n{trouble}")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for SinkReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let SinkReport { sink, delivered, rejected, requests, retries, end } = self;
+        write!(f, "{sink}: {} delivered in {}", counted(*delivered, "span"), counted(*requests, "request"))?;
+        if *retries > 0 {
+            write!(f, ", {} again", retries)?;
+        }
+        if *rejected > 0 {
+            write!(f, ", {} rejected by the receiver", counted(*rejected, "span"))?;
+        }
+        match end {
+            SinkEnd::Complete => Ok(()),
+            SinkEnd::Stopped => write!(f, "; stopped"),
+            SinkEnd::Incomplete => write!(f, "; some recorders could not be read"),
+            SinkEnd::GaveUp { reason } => write!(f, "; gave up, the rest is kept: {reason}"),
+            SinkEnd::Refused { reason } => write!(f, "; refused, the rest is kept: {reason}"),
+        }
+    }
+}
+
+fn counted(count: u64, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+}
+
+impl Serialize for ExportReport {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("sinks", &self.sinks)?;
+        map.serialize_entry("recorders", &self.recorders)?;
+        map.serialize_entry("recorders_removed", &self.recorders_removed)?;
+        map.serialize_entry("segments_removed", &self.segments_removed)?;
+        map.serialize_entry("recovered", &self.recovered.iter().map(recovery_json).collect::<Vec<_>>())?;
+        map.serialize_entry("unproven", &by_recorder(&self.unproven, Doubt::to_string))?;
+        map.serialize_entry("skipped", &by_recorder(&self.skipped, skipped_json))?;
+        map.serialize_entry("troubles", &self.troubles)?;
+        map.end()
+    }
+}
+
+fn by_recorder<V, T>(values: &BTreeMap<RecorderId, V>, to: impl Fn(&V) -> T) -> BTreeMap<&str, T> {
+    values.iter().map(|(recorder, value)| (recorder.as_str(), to(value))).collect()
+}

@@ -1,0 +1,88 @@
+//! Why nothing can be exported at all. What goes wrong later is told by the report and by notices.
+
+use std::fmt;
+use std::io;
+
+/// Why an export cannot begin, or cannot go on for any sink.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Error {
+    /// The address of a sink has no form that is known.
+    UnknownSink {
+        /// The address, as it was given.
+        address: String,
+        /// What does not fit.
+        reason: String,
+    },
+    /// A sink cannot be set up.
+    Sink {
+        /// Its address.
+        address: String,
+        /// What was to be done, as it follows "cannot".
+        action: &'static str,
+        /// Why not.
+        source: io::Error,
+    },
+    /// Two sinks have the same address, so one would be told of deliveries to the other.
+    SinkTwice {
+        /// The address.
+        address: String,
+    },
+    /// No sink was named.
+    NoSink,
+    /// The spool refused something that all delivery needs.
+    Spool(spanring_spool::Error),
+}
+
+impl Error {
+    pub(crate) fn sink(address: impl Into<String>, action: &'static str) -> impl FnOnce(io::Error) -> Self {
+        let address = address.into();
+        move |source| Error::Sink { address, action, source }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Error::UnknownSink { address, reason } => {
+                write!(f, "unknown sink {address:?}: {reason}; a sink is {}", crate::sink::FORMS)
+            }
+            Error::Sink { address, action, .. } => write!(f, "cannot {action} {address}"),
+            Error::SinkTwice { address } => write!(f, "the sink {address} is named twice"),
+            Error::NoSink => write!(f, "no sink is named; a sink is {}", crate::sink::FORMS),
+            Error::Spool(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Error::Sink { source, .. } => Some(source),
+            Error::Spool(error) => error.source(),
+            _ => None,
+        }
+    }
+}
+
+impl From<spanring_spool::Error> for Error {
+    fn from(error: spanring_spool::Error) -> Self {
+        Error::Spool(error)
+    }
+}
+
+/// An error with all its causes, on one line.
+pub(crate) fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        // Some errors repeat their cause in their own text.
+        if !text.ends_with(&cause_text) {
+            text.push_str(": ");
+            text.push_str(&cause_text);
+        }
+        source = cause.source();
+    }
+    text
+}

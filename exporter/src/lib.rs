@@ -1,0 +1,55 @@
+//! Delivers what spanring recorded, and recovers what processes left that died.
+//!
+//! The command:
+//!
+//! ```text
+//! spanring export --spool /var/spool/shop --to otlp+http://localhost:4318
+//! ```
+//!
+//! The library:
+//!
+//! ```no_run
+//! # async fn export() -> Result<(), Box<dyn std::error::Error>> {
+//! use spanring_exporter::{Exporter, sink::SinkAddress};
+//! use spanring_spool::SpoolDir;
+//!
+//! let sink: SinkAddress = "file:spans.jsonl".parse()?;
+//! let exporter = Exporter::new(SpoolDir::open("/var/spool/shop")?).to(sink.open()?);
+//! let report = exporter.run(std::future::pending()).await?; // follows the spool until it is stopped
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! An [`Exporter`] finds the recorders of a spool, alive and dead, and reads their blocks. It divides each into
+//! [batches](sink::Batch), hands those to its [sinks](sink::Sink), and keeps each sink's place in a cursor. A sink delivers
+//! a batch, as [OTLP](otlp) so far, and says what [became of it](sink::Outcome).
+//!
+//! ```text
+//!   spool ══► block ──► batch ──► sink ──► receiver
+//!     ▲                             │
+//!     └────────── cursor ◄──────────┘
+//! ```
+//!
+//! # What it promises
+//!
+//! * Every span that is in the spool is delivered at least once. What a sink does not take is kept, through outages and
+//!   restarts of either side; a kill in between delivers again what had not been acknowledged, in the same batches.
+//! * What is removed from the spool has been acknowledged by every sink of the exporter that removes it.
+//! * Memory is bounded whatever the backlog: one block a sink.
+//!
+//! # What it does not do
+//!
+//! It does not set aside what a receiver refuses for good: that sink stops, and everything is kept. It does not order
+//! spans beyond what their recorder did: first in, first out for each thread.
+#![forbid(unsafe_code)]
+
+pub mod demo;
+pub mod engine;
+pub mod otlp;
+pub mod sink;
+
+mod backoff;
+mod error;
+
+pub use engine::{ExportReport, Exporter};
+pub use error::Error;

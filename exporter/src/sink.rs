@@ -1,0 +1,102 @@
+//! Sinks: where spans are delivered.
+//!
+//! A [`Sink`] is handed one [`Batch`] at a time and says what became of it, an [`Outcome`]. It keeps no queue, does not
+//! retry and knows no cursor; the engine does all that, the same for every sink. A sink that speaks HTTP is an
+//! [`HttpApi`]: it makes a request of a batch and an outcome of a response, and does no I/O at all.
+
+mod address;
+mod file;
+mod http;
+mod otlp_http;
+mod retry_after;
+
+pub use address::{FORMS, SinkAddress};
+pub use file::FileSink;
+pub use http::{HttpApi, HttpSink, Request, Response};
+pub use otlp_http::OtlpHttp;
+
+use std::fmt;
+use std::pin::Pin;
+use std::time::Duration;
+
+use spanring_spool::{Position, RecorderId, Resource, SpanData};
+
+/// Somewhere to deliver spans to.
+pub trait Sink: Send {
+    /// Its address in canonical form. The cursors are kept under this name, so it must stay the same across restarts.
+    fn name(&self) -> &str;
+
+    /// Delivers one batch. The engine hands over the batches of a recorder in order, and the same batch again after
+    /// [`Outcome::Retry`], or after a restart.
+    fn deliver<'a>(&'a mut self, batch: &'a Batch<'a>) -> Delivery<'a>;
+}
+
+/// What a batch will have come to.
+pub type Delivery<'a> = Pin<Box<dyn Future<Output = Outcome> + Send + 'a>>;
+
+/// Spans that are delivered together. All are of one block, hence of one recorder; there is at least one.
+#[derive(Clone, Copy, Debug)]
+pub struct Batch<'a> {
+    /// Which batch it is.
+    pub id: BatchId<'a>,
+    /// What the recording process was.
+    pub resource: &'a Resource,
+    /// The spans, in sequence order.
+    pub spans: &'a [SpanData],
+}
+
+/// The identity of a batch. It is a function of the block, so that it is the same after any restart: a key by which
+/// a receiver can tell that it has had the batch.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct BatchId<'a> {
+    /// The recorder.
+    pub recorder: &'a RecorderId,
+    /// Behind the block.
+    pub block: Position,
+    /// Which batch of the block, counted from 0.
+    pub number: usize,
+}
+
+impl fmt::Display for BatchId<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let BatchId { recorder, block, number } = self;
+        write!(f, "{recorder}:{:x}:{:x}:{number:x}", block.segment, block.offset)
+    }
+}
+
+/// What became of a batch.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Outcome {
+    /// The sink has it. It is not sent again, whatever else the sink said.
+    Delivered {
+        /// How many of its spans the sink did not want. They are given up, and counted.
+        rejected: u64,
+        /// What the sink had to say, if anything.
+        message: String,
+    },
+    /// Not now: the same batch may well be taken later.
+    Retry {
+        /// How long the sink asked to wait.
+        after: Option<Duration>,
+        /// Why.
+        reason: String,
+    },
+    /// Not this batch: the sink takes others, and would refuse this one again.
+    Rejected {
+        /// Why.
+        reason: String,
+    },
+    /// Nothing at all, until somebody changes something: the address, the credentials, the sink.
+    Parked {
+        /// Why.
+        reason: String,
+    },
+}
+
+impl Outcome {
+    /// Delivered, with nothing to add.
+    pub const DELIVERED: Outcome = Outcome::Delivered { rejected: 0, message: String::new() };
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

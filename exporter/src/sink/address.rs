@@ -1,0 +1,155 @@
+//! The addresses by which sinks are named.
+
+use std::fmt;
+use std::path::{Path, PathBuf, absolute};
+use std::str::FromStr;
+
+use reqwest::Url;
+
+use super::{FileSink, HttpSink, OtlpHttp, Sink};
+use crate::Error;
+
+/// The forms of an address, as a message lists them.
+pub const FORMS: &str = "file:PATH, otlp+http://HOST[:PORT] or otlp+https://HOST[:PORT]";
+
+/// The port of OTLP over HTTP, where an address names none. Over TLS it is 443.
+const OTLP_HTTP_PORT: u16 = 4318;
+
+/// The address of a sink that comes with spanring. Its text is canonical, and does not depend on the working directory.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum SinkAddress {
+    /// A file of OTLP/JSON lines, by its absolute path.
+    File(PathBuf),
+    /// An OTLP receiver, by its base URL: `/v1/traces` is added to it.
+    OtlpHttp(Url),
+}
+
+impl SinkAddress {
+    /// Sets the sink up. Nothing is sent.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Sink`] where the file cannot be opened or holds something else, or TLS cannot be set up.
+    pub fn open(&self) -> Result<Box<dyn Sink>, Error> {
+        Ok(match self {
+            SinkAddress::File(path) => Box::new(FileSink::open(self.to_string(), path)?),
+            SinkAddress::OtlpHttp(url) => Box::new(HttpSink::new(self.to_string(), OtlpHttp::new(url))?),
+        })
+    }
+}
+
+impl fmt::Display for SinkAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            SinkAddress::File(path) => write!(f, "file:{}", path.display()),
+            SinkAddress::OtlpHttp(url) => {
+                // With the port that HTTP implies, since this scheme implies another one.
+                let port = url.port_or_known_default().unwrap_or(OTLP_HTTP_PORT);
+                let path = url.path().trim_end_matches('/');
+                write!(f, "otlp+{}://{}:{port}{path}", url.scheme(), url.host_str().unwrap_or_default())
+            }
+        }
+    }
+}
+
+impl FromStr for SinkAddress {
+    type Err = Error;
+
+    fn from_str(address: &str) -> Result<Self, Error> {
+        let unknown =
+            |reason: &str| Error::UnknownSink { address: address.to_owned(), reason: reason.to_owned() };
+        let Some((scheme, rest)) = address.split_once(':') else {
+            return Err(unknown("it has no scheme"));
+        };
+        match scheme {
+            "file" => file(rest).map_err(unknown),
+            "otlp+http" | "otlp+https" => otlp_http(address, scheme).map_err(|reason| unknown(&reason)),
+            _ => Err(unknown(&format!("no sink has the scheme {scheme:?}"))),
+        }
+    }
+}
+
+fn file(path: &str) -> Result<SinkAddress, &'static str> {
+    if path.starts_with("//") && !path.starts_with("///") {
+        return Err("a file is named by its path, without a host");
+    }
+    if path.is_empty() || path.ends_with('/') {
+        return Err("it names no file");
+    }
+    match absolute(Path::new(path)) {
+        Ok(path) => Ok(SinkAddress::File(path)),
+        Err(_) => Err("the working directory, which a relative path begins in, is gone"),
+    }
+}
+
+fn otlp_http(address: &str, scheme: &str) -> Result<SinkAddress, String> {
+    let http = address.strip_prefix("otlp+").unwrap_or(address);
+    let mut url = Url::parse(http).map_err(|error| error.to_string())?;
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(
+            "credentials do not belong into an address, where every user of the machine can read them".into(),
+        );
+    }
+    if url.query().is_some() || url.fragment().is_some() {
+        return Err("a query or fragment has no meaning here".into());
+    }
+    // Under its own scheme the port is what was written, also if it is the one that HTTP implies.
+    let port_is_given = Url::parse(address).is_ok_and(|url| url.port().is_some());
+    if scheme == "otlp+http" && !port_is_given && url.set_port(Some(OTLP_HTTP_PORT)).is_err() {
+        return Err("it names no host".into());
+    }
+    let path = url.path().trim_end_matches('/').to_owned();
+    url.set_path(&path);
+    Ok(SinkAddress::OtlpHttp(url))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn canonical(address: &str) -> String {
+        address.parse::<SinkAddress>().unwrap().to_string()
+    }
+
+    #[test]
+    fn an_address_has_one_canonical_text_wherever_it_is_written() {
+        let here = std::env::current_dir().unwrap();
+        assert_eq!(canonical("file:spans.jsonl"), format!("file:{}/spans.jsonl", here.display()));
+        assert_eq!(canonical("file:./spans.jsonl"), canonical("file:spans.jsonl"));
+        assert_eq!(canonical("file:///tmp/spans.jsonl"), "file:/tmp/spans.jsonl");
+        assert_eq!(canonical("otlp+http://LocalHost"), "otlp+http://localhost:4318");
+        assert_eq!(canonical("otlp+http://localhost:4318/"), "otlp+http://localhost:4318");
+        assert_eq!(canonical("otlp+http://[::1]:80/base/"), "otlp+http://[::1]:80/base");
+        assert_eq!(canonical("otlp+https://host"), "otlp+https://host:443");
+        assert_eq!(canonical("otlp+https://host:4318"), "otlp+https://host:4318");
+    }
+
+    #[test]
+    fn canonical_text_is_an_address_again() {
+        for address in ["file:a", "otlp+http://h", "otlp+http://h:80/b", "otlp+https://h", "otlp+https://h:1"]
+        {
+            assert_eq!(canonical(&canonical(address)), canonical(address), "{address}");
+        }
+    }
+
+    #[test]
+    fn an_address_that_is_none_is_named_with_the_reason_and_the_forms() {
+        let cases = [
+            ("spans.jsonl", "it has no scheme"),
+            ("ftp://host/x", "no sink has the scheme \"ftp\""),
+            ("file:", "it names no file"),
+            ("file:/tmp/", "it names no file"),
+            ("file://host/x", "a file is named by its path, without a host"),
+            ("otlp+http://", "empty host"),
+            ("otlp+http://h:99999", "invalid port number"),
+            ("otlp+https://key@h", "credentials do not belong"),
+            ("otlp+https://h?key=1", "a query or fragment has no meaning here"),
+        ];
+        for (address, reason) in cases {
+            let message = address.parse::<SinkAddress>().unwrap_err().to_string();
+            assert!(message.contains(&format!("{address:?}")), "{message}");
+            assert!(message.contains(reason), "{message}");
+            assert!(message.ends_with(FORMS), "{message}");
+        }
+    }
+}

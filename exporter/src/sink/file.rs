@@ -1,0 +1,181 @@
+//! A file of OTLP/JSON lines, one request a line, as OpenTelemetry's file exporter writes them.
+//!
+//! A batch is one line: written, synced, and only then called delivered. A crash in between leaves a line without
+//! its end, which the next opening cuts off: the batch was not delivered, and comes again.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io;
+use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::{Batch, Delivery, Outcome, Sink};
+use crate::error::with_causes;
+use crate::{Error, otlp};
+
+/// How every line begins. A file that begins otherwise is somebody else's, and is not touched.
+const BEGINNING: &[u8] = b"{\"resourceSpans\"";
+
+/// How much is read at once when the last line is looked for, in bytes.
+const CHUNK_LEN: usize = 64 * 1024;
+
+/// A sink that appends to a file.
+#[derive(Debug)]
+pub struct FileSink {
+    name: String,
+    lines: Arc<Mutex<Lines>>,
+}
+
+impl FileSink {
+    /// The sink that is called `name` and appends to the file at `path`, which is created (0600) where there is none.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Sink`] where it cannot be opened, is no regular file, holds anything but OTLP/JSON lines, or another
+    /// exporter has it open.
+    pub fn open(name: String, path: &Path) -> Result<Self, Error> {
+        match Lines::open(path) {
+            Ok(lines) => Ok(FileSink { name, lines: Arc::new(Mutex::new(lines)) }),
+            Err(error) => Err(Error::sink(name, "open")(error)),
+        }
+    }
+}
+
+impl Sink for FileSink {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn deliver<'a>(&'a mut self, batch: &'a Batch<'a>) -> Delivery<'a> {
+        let lines = Arc::clone(&self.lines);
+        Box::pin(async move {
+            let mut line =
+                otlp::to_json(&otlp::request(&batch.resource.attributes, batch.spans)).into_bytes();
+            line.push(b'\n');
+            // Syncing may take long, and other sinks go on meanwhile.
+            let appended = tokio::task::spawn_blocking(move || {
+                lines.lock().unwrap_or_else(PoisonError::into_inner).append(&line)
+            });
+            match appended.await {
+                Ok(Ok(())) => Outcome::DELIVERED,
+                Ok(Err(error)) => Outcome::Retry { after: None, reason: with_causes(&error) },
+                Err(error) => Outcome::Retry { after: None, reason: with_causes(&error) },
+            }
+        })
+    }
+}
+
+/// The file. What lies before `end` is whole lines, synced; what lies behind, if anything, is the rest of an attempt
+/// that failed.
+#[derive(Debug)]
+struct Lines {
+    file: File,
+    path: PathBuf,
+    end: u64,
+}
+
+impl Lines {
+    fn open(path: &Path) -> io::Result<Self> {
+        // Looked at before it is opened: to open a pipe is to wait for its reader.
+        match fs::metadata(path) {
+            Ok(metadata) if !metadata.is_file() => {
+                return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file"));
+            }
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).mode(0o600);
+        let file = match options.clone().create_new(true).open(path) {
+            Ok(file) => {
+                let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+                File::open(directory.unwrap_or(Path::new(".")))?.sync_all()?;
+                file
+            }
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => options.open(path)?,
+            Err(error) => return Err(error),
+        };
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                return Err(io::Error::new(io::ErrorKind::WouldBlock, "another exporter writes to it"));
+            }
+            Err(TryLockError::Error(error)) => return Err(error),
+        }
+        let end = whole_lines(&file)?;
+        if end < file.metadata()?.len() {
+            file.set_len(end)?;
+            file.sync_all()?;
+        }
+        Ok(Lines { file, path: path.to_owned(), end })
+    }
+
+    /// Appends one line, its line break included, and syncs it.
+    fn append(&mut self, line: &[u8]) -> io::Result<()> {
+        if self.file.metadata()?.nlink() == 0 {
+            // Somebody removed it, and what is written to it now would be gone.
+            *self = Lines::open(&self.path)?;
+        }
+        let written = self.file.write_all_at(line, self.end).and_then(|()| self.file.sync_data());
+        match written {
+            Ok(()) => {
+                self.end += line.len() as u64;
+                Ok(())
+            }
+            Err(error) => {
+                // The line is written anew next time, since after a sync that failed the kernel calls pages clean that
+                // never reached the disk, and a further sync would prove nothing about them. Where the rest cannot be
+                // cut off now, the next line overwrites it, or the next opening cuts it off.
+                self.file.set_len(self.end).map_err(|_| error.kind())?;
+                Err(error)
+            }
+        }
+    }
+}
+
+/// Where the last whole line ends. What lies behind must be the beginning of a line that was cut short.
+fn whole_lines(file: &File) -> io::Result<u64> {
+    let len = file.metadata()?.len();
+    let not_ours =
+        |what| io::Error::new(io::ErrorKind::InvalidData, format!("{what} is no line of OTLP/JSON"));
+    let end = end_of_last_line(file, len)?;
+    if end > 0 && !begins_a_line(&beginning(file, 0, len)?) {
+        return Err(not_ours("its first line"));
+    }
+    if end < len && !begins_a_line(&beginning(file, end, len)?) {
+        return Err(not_ours("its last line, which has no end,"));
+    }
+    Ok(end)
+}
+
+/// Whether it is [`BEGINNING`], or as much of it as reached the disk. A power cut may leave zeros in place of the rest.
+fn begins_a_line(bytes: &[u8]) -> bool {
+    let written = bytes.iter().position(|&byte| byte == 0).unwrap_or(bytes.len());
+    BEGINNING.starts_with(&bytes[..written])
+}
+
+fn beginning(file: &File, at: u64, len: u64) -> io::Result<Vec<u8>> {
+    let len = usize::try_from(len - at).unwrap_or(usize::MAX).min(BEGINNING.len());
+    let mut bytes = vec![0; len];
+    file.read_exact_at(&mut bytes, at)?;
+    Ok(bytes)
+}
+
+fn end_of_last_line(file: &File, len: u64) -> io::Result<u64> {
+    let mut chunk = vec![0; CHUNK_LEN];
+    let mut end = len;
+    while end > 0 {
+        let start = end.saturating_sub(CHUNK_LEN as u64);
+        let chunk = &mut chunk[..usize::try_from(end - start).unwrap_or(CHUNK_LEN)];
+        file.read_exact_at(chunk, start)?;
+        if let Some(at) = chunk.iter().rposition(|&byte| byte == b'\n') {
+            return Ok(start + at as u64 + 1);
+        }
+        end = start;
+    }
+    Ok(0)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,264 @@
+//! The transport of sinks that speak HTTP: one connection pool, gzip, time limits, and a limit on answers.
+
+use std::error::Error as _;
+use std::io::{self, Write as _};
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
+use reqwest::redirect::Policy;
+use reqwest::{Client, Method, Url};
+use rustls::crypto::{CryptoProvider, ring};
+use rustls::{ClientConfig, RootCertStore};
+use rustls_platform_verifier::BuilderVerifierExt as _;
+
+use super::retry_after;
+use super::{Batch, Delivery, Outcome, Sink};
+use crate::Error;
+use crate::error::with_causes;
+
+/// An API over HTTP: spans in, a request out; a response in, an outcome out. It does no I/O.
+pub trait HttpApi: Send {
+    /// The request that delivers a batch. The same batch makes the same request.
+    fn request(&self, batch: &Batch<'_>) -> Request;
+
+    /// What a response says about the batch of its request.
+    fn outcome(&self, response: &Response) -> Outcome;
+
+    /// The server that is asked.
+    fn url(&self) -> &Url;
+}
+
+/// What to send.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// How.
+    pub method: Method,
+    /// Where to.
+    pub url: Url,
+    /// Headers besides the encoding of the body, which the transport adds.
+    pub headers: Vec<(HeaderName, HeaderValue)>,
+    /// The body, not compressed.
+    pub body: Vec<u8>,
+}
+
+/// What came back.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Response {
+    /// The status code.
+    pub status: u16,
+    /// The media type of the body, in lower case and without parameters; empty where none is named.
+    pub media_type: String,
+    /// How long the server asks to wait, at most an hour.
+    pub retry_after: Option<Duration>,
+    /// The body, as far as it was read.
+    pub body: Vec<u8>,
+    /// Whether that is all of it. Else it was too long, or the connection broke.
+    pub whole: bool,
+}
+
+impl Response {
+    /// What the body says, on one short line, for a person who looks for the cause.
+    pub fn excerpt(&self) -> String {
+        excerpt(&String::from_utf8_lossy(&self.body))
+    }
+}
+
+/// At most 200 characters of what a server said, without control characters.
+pub(super) fn excerpt(text: &str) -> String {
+    const CHARS_MAX: usize = 200;
+    let mut words = text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty());
+    let mut excerpt = String::new();
+    for word in words.by_ref() {
+        if !excerpt.is_empty() {
+            excerpt.push(' ');
+        }
+        excerpt.push_str(word);
+        if let Some((cut, _)) = excerpt.char_indices().nth(CHARS_MAX) {
+            excerpt.truncate(cut);
+            excerpt.push('…');
+            break;
+        }
+    }
+    excerpt
+}
+
+/// What a sink that speaks HTTP waits for, and how much it reads.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    /// From the first byte sent to the last byte read. Real receivers can be slow.
+    pub(super) request: Duration,
+    /// Until a connection stands.
+    pub(super) connect: Duration,
+    /// Of a response's body, in bytes.
+    pub(super) body_max: usize,
+}
+
+impl Limits {
+    const DEFAULT: Limits = Limits {
+        request: Duration::from_secs(30),
+        connect: Duration::from_secs(10),
+        body_max: 4 * 1024 * 1024,
+    };
+}
+
+/// A sink that delivers through an API over HTTP.
+#[derive(Debug)]
+pub struct HttpSink<A> {
+    name: String,
+    api: A,
+    client: Client,
+    limits: Limits,
+}
+
+impl<A: HttpApi> HttpSink<A> {
+    /// A sink that is called `name` and asks the server of `api`. Nothing is sent yet.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Sink`] where TLS cannot be set up.
+    pub fn new(name: String, api: A) -> Result<Self, Error> {
+        Self::with_limits(name, api, Limits::DEFAULT)
+    }
+
+    pub(super) fn with_limits(name: String, api: A, limits: Limits) -> Result<Self, Error> {
+        match client(api.url(), limits) {
+            Ok(client) => Ok(HttpSink { name, api, client, limits }),
+            Err(error) => Err(Error::sink(name, "set up TLS for")(error)),
+        }
+    }
+
+    async fn send(&self, batch: &Batch<'_>) -> Outcome {
+        let request = self.api.request(batch);
+        let body = match gzip(&request.body) {
+            Ok(body) => body,
+            Err(error) => return Outcome::Rejected { reason: with_causes(&error) },
+        };
+        let mut headers: HeaderMap = request.headers.into_iter().collect();
+        headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+        let deadline = Instant::now() + self.limits.request;
+        let sent = self
+            .client
+            .request(request.method, request.url)
+            .headers(headers)
+            .timeout(self.limits.request)
+            .body(body)
+            .send();
+        match sent.await {
+            Ok(response) => self.api.outcome(&self.read(response, deadline).await),
+            Err(error) if error.is_builder() => Outcome::Parked { reason: reason(error) },
+            Err(error) => Outcome::Retry { after: None, reason: reason(error) },
+        }
+    }
+
+    async fn read(&self, mut response: reqwest::Response, deadline: Instant) -> Response {
+        let header = |name| response.headers().get(name).and_then(|value: &HeaderValue| value.to_str().ok());
+        let media_type = header(CONTENT_TYPE).and_then(|value| value.split(';').next()).unwrap_or_default();
+        let mut read = Response {
+            status: response.status().as_u16(),
+            media_type: media_type.trim().to_ascii_lowercase(),
+            retry_after: header(RETRY_AFTER).and_then(|value| retry_after::wait(value, SystemTime::now())),
+            ..Response::default()
+        };
+        while Instant::now() < deadline {
+            match response.chunk().await {
+                Ok(Some(chunk)) if read.body.len() + chunk.len() <= self.limits.body_max => {
+                    read.body.extend_from_slice(&chunk);
+                }
+                Ok(Some(_)) | Err(_) => break,
+                Ok(None) => {
+                    read.whole = true;
+                    break;
+                }
+            }
+        }
+        read
+    }
+}
+
+impl<A: HttpApi + Sync> Sink for HttpSink<A> {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn deliver<'a>(&'a mut self, batch: &'a Batch<'a>) -> Delivery<'a> {
+        Box::pin(self.send(batch))
+    }
+}
+
+/// Why nothing came back. The address is in every message about the sink already.
+fn reason(error: reqwest::Error) -> String {
+    let error = error.without_url();
+    if error.is_timeout() && !error.is_connect() {
+        return "no answer in time".to_owned();
+    }
+    // "error sending request" says nothing; its causes do.
+    error.source().map_or_else(|| error.to_string(), with_causes)
+}
+
+fn gzip(body: &[u8]) -> io::Result<Vec<u8>> {
+    let mut encoder = GzEncoder::new(Vec::with_capacity(body.len() / 4), Compression::fast());
+    encoder.write_all(body)?;
+    encoder.finish()
+}
+
+/// A redirect is not followed: it would turn the POST into a GET. The certificates of the system are read only where
+/// they are needed.
+fn client(url: &Url, limits: Limits) -> io::Result<Client> {
+    let tls = tls(url.scheme() == "https").map_err(io::Error::other)?;
+    let mut client = Client::builder()
+        .tls_backend_preconfigured(tls)
+        .redirect(Policy::none())
+        .connect_timeout(limits.connect)
+        .user_agent(concat!("spanring/", env!("CARGO_PKG_VERSION")));
+    if is_loopback(url) {
+        client = client.no_proxy();
+    }
+    client.build().map_err(io::Error::other)
+}
+
+fn tls(verifies: bool) -> Result<ClientConfig, rustls::Error> {
+    let provider: Arc<CryptoProvider> = Arc::new(ring::default_provider());
+    let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
+    let config = match verifies {
+        true => config.with_platform_verifier()?,
+        // Trusts nobody.
+        false => config.with_root_certificates(RootCertStore::empty()),
+    };
+    Ok(config.with_no_client_auth())
+}
+
+/// What runs on this machine is not reached through a proxy, whatever the environment says.
+fn is_loopback(url: &Url) -> bool {
+    let host = url.host_str().unwrap_or_default();
+    let address = host.trim_start_matches('[').trim_end_matches(']');
+    host == "localhost" || address.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_excerpt_is_one_short_line() {
+        assert_eq!(excerpt(" no\r\n\tsuch \u{1b}[31m key "), "no such [31m key");
+        assert_eq!(excerpt(&"é".repeat(300)).chars().count(), 201);
+        assert_eq!(excerpt(""), "");
+    }
+
+    #[test]
+    fn only_this_machine_is_loopback() {
+        let is = |url| is_loopback(&Url::parse(url).unwrap());
+        assert!(is("http://localhost:1") && is("http://127.8.9.1") && is("http://[::1]:4318/x"));
+        assert!(!is("http://localhost.example") && !is("http://10.0.0.1"));
+    }
+
+    #[test]
+    fn tls_is_set_up_without_a_process_wide_provider() {
+        tls(false).unwrap();
+        assert!(CryptoProvider::get_default().is_none());
+    }
+}

@@ -1,0 +1,49 @@
+//! The `Retry-After` header of HTTP: seconds, or a date.
+
+use std::time::{Duration, SystemTime};
+
+/// No receiver makes us wait longer than this at once, in seconds.
+const WAIT_MAX: Duration = Duration::from_secs(3600);
+
+/// How long the header asks to wait from `now` on, at most an hour. A header that is neither says nothing, and a date
+/// that has passed asks for no wait.
+pub(super) fn wait(header: &str, now: SystemTime) -> Option<Duration> {
+    let header = header.trim();
+    let wait = if !header.is_empty() && header.bytes().all(|byte| byte.is_ascii_digit()) {
+        // More seconds than fit are more than the limit.
+        Duration::from_secs(header.parse().unwrap_or(u64::MAX))
+    } else {
+        let date = httpdate::parse_http_date(header).ok()?;
+        date.duration_since(now).unwrap_or_default()
+    };
+    Some(wait.min(WAIT_MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn seconds_and_dates_are_waits_of_at_most_an_hour() {
+        // 1994-11-06 08:49:00, which the dates below exceed by 37 s.
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_740);
+        let cases = [
+            ("0", Some(0)),
+            (" 17 ", Some(17)),
+            ("86400", Some(3600)),
+            ("99999999999999999999999999", Some(3600)),
+            ("Sun, 06 Nov 1994 08:49:37 GMT", Some(37)),
+            ("Sunday, 06-Nov-94 08:49:37 GMT", Some(37)),
+            ("Sun Nov  6 08:49:37 1994", Some(37)),
+            ("Sat, 06 Nov 2094 08:49:37 GMT", Some(3600)),
+            ("Sun, 06 Nov 1994 08:00:00 GMT", Some(0)),
+            ("soon", None),
+            ("-1", None),
+            ("1.5", None),
+            ("", None),
+        ];
+        for (header, seconds) in cases {
+            assert_eq!(wait(header, now), seconds.map(Duration::from_secs), "{header:?}");
+        }
+    }
+}

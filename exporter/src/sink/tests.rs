@@ -1,0 +1,51 @@
+//! What the tests of the sinks share: a block of spans.
+
+use spanring::{Kind, SpanId, Status, TraceId};
+use spanring_spool::{Position, RecorderId, Resource, SpanData};
+
+use super::{Batch, BatchId};
+
+pub(crate) struct Spans {
+    recorder: RecorderId,
+    resource: Resource,
+    spans: Vec<SpanData>,
+}
+
+impl Spans {
+    pub(crate) fn new(count: u8) -> Self {
+        let recorder = RecorderId::from_parts(1, 2);
+        Spans { recorder, resource: Resource::named("shop"), spans: (1..=count).map(span).collect() }
+    }
+
+    pub(crate) fn batch(&self) -> Batch<'_> {
+        let block = Position { segment: 1, offset: 0x1000, next_sequence: 1 };
+        let id = BatchId { recorder: &self.recorder, block, number: 0 };
+        Batch { id, resource: &self.resource, spans: &self.spans }
+    }
+}
+
+pub(crate) fn span(number: u8) -> SpanData {
+    SpanData {
+        trace_id: TraceId::from_bytes([1; 16]),
+        span_id: SpanId::from_bytes([number; 8]),
+        parent_id: None,
+        name: format!("step {number}"),
+        kind: Kind::Tool,
+        status: Status::Ok,
+        status_message: String::new(),
+        start_unix_ns: 1,
+        end_unix_ns: 2,
+        attributes: Vec::new(),
+        events: Vec::new(),
+        interrupted: false,
+        cut: 0,
+    }
+}
+
+#[test]
+fn the_identity_of_a_batch_fits_an_idempotency_key() {
+    let recorder = RecorderId::from_parts(u64::MAX, u64::MAX).recovery();
+    let block = Position { segment: 0xff_ffff_ffff, offset: 1 << 24, next_sequence: 0 };
+    let id = BatchId { recorder: &recorder, block, number: 0xffff }.to_string();
+    assert!(id.len() <= 64, "{id} is {} characters long", id.len());
+}

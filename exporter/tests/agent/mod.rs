@@ -1,0 +1,224 @@
+//! A process that records, and the `spanring` command, as the tests run them.
+
+use std::collections::BTreeMap;
+use std::env;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use opentelemetry_proto::tonic::common::v1::any_value::Value;
+use opentelemetry_proto::tonic::trace::v1::Span;
+use prost::Message as _;
+use spanring::Overflow;
+use spanring_exporter::demo::receiver::{Answer, Received, Receiver};
+use spanring_exporter::otlp::ExportTraceServiceRequest;
+use spanring_spool::Spool;
+use tempfile::TempDir;
+
+const SPOOL: &str = "SPANRING_TEST_SPOOL";
+const FIRST: &str = "SPANRING_TEST_FIRST";
+const COUNT: &str = "SPANRING_TEST_COUNT";
+const STOPS: &str = "SPANRING_TEST_STOPS";
+const READY: &str = "SPANRING_TEST_READY";
+
+/// How long the tests wait for what must happen.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What the recording process does. It is this test program, started once more with only this test.
+pub(crate) fn main() {
+    let Some(dir) = env::var_os(SPOOL) else { return };
+    let number = |name| env::var(name).unwrap().parse::<u64>().unwrap();
+    let spool = Spool::open(dir)
+        .service("agent")
+        .linger(Duration::from_millis(1))
+        .overflow(Overflow::Block(PATIENCE))
+        .start()
+        .unwrap();
+    let open = spanring::span("open").root().start();
+    open.set("set_before_the_kill", "yes");
+    for n in number(FIRST)..number(FIRST) + number(COUNT) {
+        let span = spanring::span("step").root().start();
+        span.set("number", n);
+        assert!(matches!(span.end(), spanring::Ended::Recorded), "span {n} was dropped");
+    }
+    if env::var_os(STOPS).is_some() {
+        assert!(matches!(open.end(), spanring::Ended::Recorded));
+        drop(spool.stop(PATIENCE));
+        return;
+    }
+    fs::write(env::var_os(READY).unwrap(), "").unwrap();
+    loop {
+        thread::sleep(PATIENCE);
+    }
+}
+
+/// A spool in a directory of its own.
+pub(crate) struct TestSpool {
+    dir: TempDir,
+}
+
+/// A recording process that has recorded all it will, and waits to be killed.
+pub(crate) struct Agent(Child);
+
+impl Agent {
+    pub(crate) fn kill(mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
+}
+
+impl TestSpool {
+    pub(crate) fn new() -> Self {
+        TestSpool { dir: tempfile::tempdir().unwrap() }
+    }
+
+    pub(crate) fn path(&self) -> PathBuf {
+        self.dir.path().join("spool")
+    }
+
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    fn agent(&self, first: u64, count: u64) -> Command {
+        let mut command = Command::new(env::current_exe().unwrap());
+        command
+            .args(["--exact", "a_recording_process", "--nocapture", "--test-threads", "1"])
+            .env(SPOOL, self.path())
+            .env(FIRST, first.to_string())
+            .env(COUNT, count.to_string())
+            .stdout(Stdio::null());
+        command
+    }
+
+    /// Records spans numbered from `first` on, and one more, in a process that stops in order.
+    pub(crate) fn record(&self, first: u64, count: u64) {
+        assert!(self.agent(first, count).env(STOPS, "").status().unwrap().success());
+    }
+
+    /// Records spans numbered from `first` on in a process that then waits, with one more span open.
+    pub(crate) fn start(&self, first: u64, count: u64) -> Agent {
+        let ready = self.file("ready");
+        let child = self.agent(first, count).env(READY, &ready).spawn().unwrap();
+        wait_until("the agent has recorded", || ready.exists());
+        fs::remove_file(ready).unwrap();
+        Agent(child)
+    }
+
+    /// The names of the recorders in it.
+    pub(crate) fn recorders(&self) -> Vec<String> {
+        let mut names: Vec<String> = fs::read_dir(self.path())
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .filter(|name| name.as_bytes()[0].is_ascii_hexdigit() && name.contains('-') && name.len() >= 33)
+            .collect();
+        names.sort();
+        names
+    }
+
+    /// `spanring export --spool … --to …`, and more arguments.
+    pub(crate) fn export(&self, sinks: &[&str]) -> Command {
+        let mut command = spanring();
+        command.arg("export").arg("--spool").arg(self.path());
+        for sink in sinks {
+            command.args(["--to", sink]);
+        }
+        command
+    }
+
+    /// Exports once and returns the report.
+    pub(crate) fn export_once(&self, sinks: &[&str]) -> (i32, serde_json::Value, String) {
+        let output = self.export(sinks).args(["--once", "--json", "--deadline", "1s"]).output().unwrap();
+        let report = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{output:?}"));
+        (output.status.code().unwrap(), report, String::from_utf8(output.stderr).unwrap())
+    }
+}
+
+pub(crate) fn spanring() -> Command {
+    Command::new(env!("CARGO_BIN_EXE_spanring"))
+}
+
+/// The exit status and what was said on standard error.
+pub(crate) fn complaint(output: Output) -> (i32, String) {
+    (output.status.code().unwrap(), String::from_utf8(output.stderr).unwrap())
+}
+
+pub(crate) fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !is_so() {
+        assert!(Instant::now() < deadline, "waited in vain until {what}");
+        thread::sleep(Duration::from_millis(2));
+    }
+}
+
+/// What arrived somewhere: how often each span did.
+#[derive(Clone, Default)]
+pub(crate) struct Arrived(Arc<Mutex<Vec<Span>>>);
+
+impl Arrived {
+    pub(crate) fn add(&self, request: &[u8]) {
+        let request = ExportTraceServiceRequest::decode(request).unwrap();
+        let spans = request.resource_spans.into_iter().flat_map(|resource| resource.scope_spans);
+        let mut arrived = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        arrived.extend(spans.flat_map(|scope| scope.spans));
+    }
+
+    pub(crate) fn in_file(path: &Path) -> Self {
+        let arrived = Arrived::default();
+        for line in fs::read_to_string(path).unwrap().lines() {
+            let request: ExportTraceServiceRequest = serde_json::from_str(line).unwrap();
+            arrived.add(&request.encode_to_vec());
+        }
+        arrived
+    }
+
+    /// How often each number arrived.
+    pub(crate) fn numbers(&self) -> BTreeMap<i64, usize> {
+        let mut numbers = BTreeMap::new();
+        for span in self.0.lock().unwrap().iter().filter(|span| span.name == "step") {
+            let value = span.attributes[0].value.clone().unwrap().value;
+            let Some(Value::IntValue(number)) = value else { panic!("no number: {span:?}") };
+            *numbers.entry(number).or_default() += 1;
+        }
+        numbers
+    }
+
+    /// The spans with this name.
+    pub(crate) fn named(&self, name: &str) -> Vec<Span> {
+        self.0.lock().unwrap().iter().filter(|span| span.name == name).cloned().collect()
+    }
+
+    /// Whether the spans numbered from 0 up to `count` all arrived; if not, or if others did, fails.
+    #[track_caller]
+    pub(crate) fn assert_all(&self, count: u64) {
+        let numbers: Vec<i64> = self.numbers().into_keys().collect();
+        let all: Vec<i64> = (0..i64::try_from(count).unwrap()).collect();
+        assert!(numbers == all, "{} of {count} arrived", numbers.len());
+    }
+
+    #[track_caller]
+    pub(crate) fn assert_each_once(&self, count: u64) {
+        self.assert_all(count);
+        assert!(self.numbers().values().all(|&times| times == 1), "some arrived more than once");
+    }
+}
+
+/// A receiver that takes everything, after `answer` had the chance to answer otherwise.
+pub(crate) fn receiver(
+    mut answer: impl FnMut(&Received) -> Option<Answer> + Send + 'static,
+) -> (Receiver, String, Arrived) {
+    let arrived = Arrived::default();
+    let kept = arrived.clone();
+    let receiver = Receiver::start(move |request| {
+        answer(&request).unwrap_or_else(|| {
+            kept.add(&request.body);
+            Answer::status(200)
+        })
+    })
+    .unwrap();
+    let address = format!("otlp+http://{}", receiver.address());
+    (receiver, address, arrived)
+}
