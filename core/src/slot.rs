@@ -22,7 +22,7 @@ use std::cell::Cell;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicU8, AtomicU16, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU16, Ordering, fence};
 
 use serde::Serialize;
 
@@ -79,6 +79,9 @@ impl Slot {
             None => recorder.claim_more(lane)?,
         };
         let cell = lane.cell(number);
+        // Before the next span's head is in the cell, it must not look like the last span's: the Release that freed it does
+        // not keep what comes later behind it. No instruction on x86-64.
+        fence(Ordering::Release);
         let mut write = cell.content();
         for word in head {
             // SAFETY: the head is shorter than a cell's content, which is the claimer's (N2), and aligned to 8.

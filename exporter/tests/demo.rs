@@ -49,7 +49,7 @@ fn agents_that_are_killed_while_they_work_lose_nothing_that_they_recorded() {
     assert!(is_empty(&temporary), "what was made is removed");
 }
 
-/// The agent's side is tested by the judge of the demonstration: here only that something is shown.
+/// That every interrupted span has what had been set, the demonstration sees for itself: this shows one of them.
 #[test]
 fn a_run_that_was_cut_short_is_shown_with_what_had_been_set() {
     let temporary = tempfile::tempdir().unwrap();

@@ -174,7 +174,9 @@ impl Drain {
             // Rows whose sync failed go first, so that rows stand in the order of their sequence.
             let moved = match self.rewrite_unsynced(&mut round) {
                 Rewrite::Waits => false,
-                rewrite => self.spool(&mut round, stop > Stop::Running) | (rewrite == Rewrite::Done) | refilled,
+                rewrite => {
+                    self.spool(&mut round, stop > Stop::Running) | (rewrite == Rewrite::Done) | refilled
+                }
             };
             if let Stop::Draining(deadline) = stop {
                 let is_empty = round.pending.is_none() && self.backlog() == 0;
@@ -342,7 +344,12 @@ impl Drain {
     fn rewrite_unsynced(&mut self, round: &mut Round) -> Rewrite {
         let (from, failed) = {
             let state = self.progress.lock();
-            let failed = state.dirty.iter().filter(|dirty| dirty.failed).map(|dirty| dirty.segment).collect::<Vec<_>>();
+            let failed = state
+                .dirty
+                .iter()
+                .filter(|dirty| dirty.failed)
+                .map(|dirty| dirty.segment)
+                .collect::<Vec<_>>();
             (state.failed_from(), failed)
         };
         let Some(from) = from else { return Rewrite::NotDue };

@@ -27,7 +27,7 @@ use crate::life::{self, DeathProof, Life};
 use crate::lock::RecorderLock;
 use crate::progress::{Progress, Sealed};
 use crate::reader::{LastPositions, last_positions};
-use crate::ring_files::{remove_memory, left_in_shared_memory};
+use crate::ring_files::{left_in_shared_memory, remove_memory};
 use crate::segment::BlockHeader;
 use crate::segment_writer::{NotAppended, SegmentWriter};
 use crate::storage::open_regular;

@@ -44,7 +44,9 @@ pub(crate) struct RingFiles {
 /// it counts only if it and the one above belong to the user.
 pub(crate) fn left_in_shared_memory(recorder: &RecorderId) -> Option<PathBuf> {
     let dir = shared_memory_dir(recorder);
-    let is_ours = |path: &Path| fs::symlink_metadata(path).is_ok_and(|metadata| check_private_dir(path, &metadata).is_ok());
+    let is_ours = |path: &Path| {
+        fs::symlink_metadata(path).is_ok_and(|metadata| check_private_dir(path, &metadata).is_ok())
+    };
     (dir.parent().is_some_and(is_ours) && is_ours(&dir)).then_some(dir)
 }
 

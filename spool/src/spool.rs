@@ -335,7 +335,6 @@ fn start_in_child() {
 
 impl Spool {
     /// A spool in the directory at `path`, which is made where there is none.
-    #[expect(clippy::new_ret_no_self, reason = "the builder starts the spool")]
     pub fn open(path: impl AsRef<Path>) -> SpoolBuilder {
         SpoolBuilder {
             path: path.as_ref().to_owned(),

@@ -23,8 +23,8 @@ use super::tree::Tree;
 use super::witness::{self, What};
 use crate::otlp::ExportTraceServiceRequest;
 
-/// The attributes by which an interrupted span is told.
-const MARKS: [&str; 2] = ["error.type", "spanring.interrupted"];
+/// The attributes by which an interrupted span is told, and its kind as long as no attribute of its own tells it.
+const MARKS: [&str; 3] = ["error.type", "spanring.interrupted", "spanring.kind"];
 /// How many wrong spans are described.
 const FAULTS_MAX: usize = 10;
 

@@ -159,11 +159,8 @@ impl RecorderReader {
             let read_before = u32::try_from(first_sequence - header.first_sequence).unwrap_or(rows);
             match self.decoder.decode(payload, codec, raw_len, rows, read_before) {
                 Ok(rows) => {
-                    let position = Position {
-                        segment: open.number,
-                        offset: open.scanner.offset(),
-                        next_sequence
-                    };
+                    let position =
+                        Position { segment: open.number, offset: open.scanner.offset(), next_sequence };
                     return Ok(Some(Block {
                         position,
                         first_sequence,
@@ -303,7 +300,8 @@ fn find(missing: &mut Vec<Range<u64>>, known_from: u64, rows: Range<u64>) -> boo
         return false;
     };
     let range = missing.remove(at);
-    missing.extend([range.start..rows.start, rows.end..range.end].into_iter().filter(|range| !range.is_empty()));
+    missing
+        .extend([range.start..rows.start, rows.end..range.end].into_iter().filter(|range| !range.is_empty()));
     true
 }
 

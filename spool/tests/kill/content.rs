@@ -32,11 +32,11 @@ pub(crate) fn is_large(index: u64) -> bool {
 }
 
 pub(crate) fn has_event(index: u64) -> bool {
-    index % 5 == 0
+    index.is_multiple_of(5)
 }
 
 pub(crate) fn has_failed(index: u64) -> bool {
-    index % 6 == 0
+    index.is_multiple_of(6)
 }
 
 pub(crate) fn name(index: u64) -> String {
@@ -61,7 +61,7 @@ fn value(index: u64, at: u64) -> Value {
         0 => Value::I64(-i64::try_from(index).expect("small")),
         1 => Value::U64(index << 20),
         2 => Value::F64(index as f64 / 7.0),
-        3 => Value::Bool(index % 2 == 0),
+        3 => Value::Bool(index.is_multiple_of(2)),
         4 => Value::Str(format!("größe {index}")),
         5 => Value::Bytes(index.to_le_bytes().repeat(3)),
         6 => Value::List(vec![

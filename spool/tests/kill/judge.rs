@@ -120,7 +120,9 @@ fn may_be_cut(plan: Plan, index: u64) -> bool {
 fn told(span: &SpanData) -> String {
     let SpanData { span_id, name, kind, parent_id, status, interrupted, cut, .. } = span;
     let keys: Vec<_> = span.attributes.iter().map(|(key, _)| key).collect();
-    format!("{span_id} {name:?} {kind:?} under {parent_id:?}: {status:?}, interrupted {interrupted}, cut {cut}, {keys:?}")
+    format!(
+        "{span_id} {name:?} {kind:?} under {parent_id:?}: {status:?}, interrupted {interrupted}, cut {cut}, {keys:?}"
+    )
 }
 
 fn word(id: SpanId) -> u64 {

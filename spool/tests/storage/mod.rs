@@ -17,7 +17,7 @@ use std::time::Duration;
 use spanring::mapping::Mapping;
 use spanring_spool::{DiskStorage, Storage, StorageFile, StorageSync};
 
-pub(crate) use model::{Unsynced, boot_again};
+pub(crate) use model::Unsynced;
 use model::{FileSync, Model};
 
 mod model;

@@ -227,6 +227,7 @@ fn the_status_of_the_script_is_the_one_of_otlp() {
     let sample = &samples()[0];
     let request = otlp::request(&[], std::slice::from_ref(&sample.data));
     let span = &request.resource_spans[0].scope_spans[0].spans[0];
-    let status = Status { code: sample.data.status as i32, message: String::new() };
+    let status = Status { code: 2, message: sample.data.status_message.clone() };
+    assert_eq!(sample.data.status, spanring::Status::Error);
     assert_eq!(span.status.as_ref(), Some(&status));
 }
