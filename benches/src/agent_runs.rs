@@ -52,7 +52,11 @@ impl AgentRun {
             array(&resource["scopeSpans"]).iter().for_each(|scope| spans.extend(array(&scope["spans"])));
         }
         // A span stands in the file when it ended; it is recorded when it started.
-        spans.sort_by_key(|span| span["startTimeUnixNano"].as_str().and_then(|ns| ns.parse::<u64>().ok()));
+        // The root goes before a child of the same moment.
+        spans.sort_by_key(|span| {
+            let start = span["startTimeUnixNano"].as_str().and_then(|ns| ns.parse::<u64>().ok());
+            (start, span["parentSpanId"].as_str().is_some_and(|id| !id.is_empty()))
+        });
         let index: BTreeMap<&str, usize> =
             spans.iter().enumerate().filter_map(|(at, span)| Some((span["spanId"].as_str()?, at))).collect();
         let spans = spans.iter().enumerate().map(|(at, span)| Recorded {
