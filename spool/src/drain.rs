@@ -17,7 +17,7 @@ use spanring::recorder::{Consumer, Recorder};
 
 use crate::block::{BlockBuilder, Compression, Names, Payload};
 use crate::ledger::Ledger;
-use crate::progress::{Progress, Stop, Trouble};
+use crate::progress::{Progress, Stop};
 use crate::ring_files::RingFiles;
 use crate::segment::{BlockHeader, RingPosition};
 use crate::segment_writer::{NotAppended, SegmentWriter};
@@ -37,6 +37,9 @@ const RATE_INTERVAL_NS: u64 = 600_000_000_000;
 const FAST_ABOVE: u64 = 50;
 const STORE_ABOVE: u64 = 80;
 const FAST: Compression = Compression::Zstd(-5);
+const WRITE: &str = "write a block";
+const RING: &str = "prepare a ring";
+const TABLE: &str = "prepare a table";
 
 pub(crate) struct Drain {
     pub(crate) consumer: Consumer,
@@ -212,7 +215,7 @@ impl Drain {
                 Ok(()) => self.commit(round, made),
                 Err(not_appended) => {
                     if let NotAppended::Failed(error) = not_appended {
-                        self.trouble("write a block", error.to_string());
+                        self.trouble(WRITE, error.to_string());
                     }
                     round.pending = Some(made);
                     thread::park_timeout(RETRY);
@@ -324,7 +327,7 @@ impl Drain {
         let mut state = self.progress.lock();
         state.spooled_spans += made.spans;
         state.damaged = round.damaged;
-        state.trouble = None;
+        state.succeed(WRITE);
         let durable = state.durable();
         drop(state);
         self.progress.notify_moved();
@@ -387,25 +390,27 @@ impl Drain {
             && recorder.lane_count() < self.pools.lanes_max
         {
             if let Err(error) = self.files.add_lane(recorder) {
-                self.trouble("prepare a ring", error.to_string());
+                self.trouble(RING, error.to_string());
                 break;
             }
+            self.progress.lock().succeed(RING);
             added = true;
         }
         while recorder.spare_table_count() < self.pools.spare_tables
             && self.files.tables() < self.pools.tables_max
         {
             if let Err(error) = self.files.add_table(recorder) {
-                self.trouble("prepare a table", error.to_string());
+                self.trouble(TABLE, error.to_string());
                 break;
             }
+            self.progress.lock().succeed(TABLE);
             added = true;
         }
         starved && added
     }
 
     fn trouble(&self, action: &'static str, reason: String) {
-        self.progress.lock().trouble = Some(Trouble { action, reason });
+        self.progress.lock().fail(action, reason);
     }
 
     fn finish(&mut self) {

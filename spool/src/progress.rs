@@ -144,6 +144,16 @@ impl State {
         self.spooled = self.spooled.max(rows.end);
     }
 
+    /// Notes that something does not work.
+    pub(crate) fn fail(&mut self, action: &'static str, reason: String) {
+        self.trouble = Some(Trouble { action, reason });
+    }
+
+    /// Notes that something works, again perhaps.
+    pub(crate) fn succeed(&mut self, action: &'static str) {
+        self.trouble.take_if(|trouble| trouble.action == action);
+    }
+
     /// Whether what is dirty is old or large enough to be synced.
     pub(crate) fn is_sync_due(&self, interval: Duration, bytes_max: u64) -> bool {
         let mut dirty = self.dirty.iter().filter(|dirty| !dirty.failed).peekable();

@@ -11,7 +11,7 @@ use parking_lot::MutexGuard;
 
 use crate::boot_id::BootId;
 use crate::layout;
-use crate::progress::{Progress, Standby, State, Stop, Trouble};
+use crate::progress::{Progress, Standby, State, Stop};
 use crate::recorder_id::RecorderId;
 use crate::segment::SegmentHeader;
 use crate::storage::Storage;
@@ -22,6 +22,9 @@ const SEGMENT_LEN_MAX: u64 = 16 << 20;
 /// How long to wait before a segment that could not be prepared is tried again: this and up to 64 times as long.
 const RETRY_MIN: Duration = Duration::from_millis(10);
 const RETRY_MAX: Duration = Duration::from_millis(500);
+
+const PREPARE: &str = "prepare a segment";
+const SYNC: &str = "sync a segment";
 
 pub(crate) struct SyncThread {
     pub(crate) progress: Arc<Progress>,
@@ -126,7 +129,7 @@ impl SyncThread {
                     state.standby_wanted = 0;
                 }
                 state.standby = Some(standby);
-                state.trouble = None;
+                state.succeed(PREPARE);
                 self.progress.notify_moved();
                 (Instant::now(), RETRY_MIN)
             }
@@ -134,7 +137,7 @@ impl SyncThread {
                 // A name that is taken is passed over, so that it is not tried for ever.
                 state.segments =
                     if error.kind() == io::ErrorKind::AlreadyExists { number } else { number - 1 };
-                state.trouble = Some(Trouble { action: "prepare a segment", reason: error.to_string() });
+                state.fail(PREPARE, error.to_string());
                 (Instant::now() + pause, (pause * 2).min(RETRY_MAX))
             }
         }
@@ -147,8 +150,7 @@ impl SyncThread {
             sealed.into_iter().filter_map(|mut sealed| sealed.file.truncate(sealed.len).err()).last()
         });
         if let Some(error) = failed {
-            state.trouble =
-                Some(Trouble { action: "cut a segment to its length", reason: error.to_string() });
+            state.fail("cut a segment to its length", error.to_string());
         }
     }
 
@@ -170,6 +172,7 @@ impl SyncThread {
             };
             match synced {
                 Ok(()) if state.dirty[at].end <= mark => {
+                    state.succeed(SYNC);
                     state.dirty.remove(at);
                 }
                 Ok(()) => {
@@ -178,7 +181,7 @@ impl SyncThread {
                 }
                 Err(error) => {
                     state.dirty[at].failed = true;
-                    state.trouble = Some(Trouble { action: "sync a segment", reason: error.to_string() });
+                    state.fail(SYNC, error.to_string());
                 }
             }
         }
@@ -194,8 +197,7 @@ impl SyncThread {
             // An unused segment that stays is read as what it is: empty.
             let discarded = MutexGuard::unlocked(state, || self.preparer.discard(standby));
             if let Err(error) = discarded {
-                state.trouble =
-                    Some(Trouble { action: "remove an unused segment", reason: error.to_string() });
+                state.fail("remove an unused segment", error.to_string());
             }
         }
         state.stop = Stop::Done;

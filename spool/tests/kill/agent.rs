@@ -10,7 +10,7 @@ use spanring::{Context, Ended, Overflow, Span};
 use spanring_spool::Spool;
 
 use crate::content;
-use crate::witness::{DROPPED, NOT_RECORDING, RECORDED, SET, STARTED, Witness};
+use crate::witness::{DROPPED, NOT_RECORDING, RECORDED, SET, STARTED, WITHOUT_CELL, Witness};
 
 /// How an agent works; carried to the child process in an environment variable.
 #[derive(Clone, Copy, Debug)]
@@ -174,7 +174,8 @@ impl Worker {
         };
         let span = start(index, parent);
         let id = word(&span);
-        self.witness.note(STARTED, 0, id, index, parent_word(parent));
+        let number = if span.is_recording() { 0 } else { WITHOUT_CELL };
+        self.witness.note(STARTED, number, id, index, parent_word(parent));
         for (at, (key, value)) in content::attributes(index).iter().enumerate() {
             content::set(&span, key, value);
             self.witness.note(SET, u32::try_from(at).expect("few") + 1, id, index, 0);

@@ -7,7 +7,7 @@ use spanring_spool::{RecoveryReport, SpanData, Value};
 
 use crate::agent::Plan;
 use crate::content;
-use crate::witness::{DROPPED, Note, RECORDED, SET, STARTED};
+use crate::witness::{DROPPED, Note, RECORDED, SET, STARTED, WITHOUT_CELL};
 
 /// How the spans of one round came back.
 #[derive(Clone, Copy, Debug, Default)]
@@ -72,6 +72,7 @@ pub(crate) fn judge(
                 unwitnessed_ends += 1;
                 check_whole(plan, &started, span);
             }
+            (None, None) if started.number == WITHOUT_CELL => verdict.dropped += 1,
             (None, None) => {
                 assert!(!plan.blocks, "span {:016x} was open and is lost", id.swap_bytes());
                 unwitnessed_ends += 1;

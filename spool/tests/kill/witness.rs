@@ -17,6 +17,8 @@ const FILE_LEN: usize = 8 << 20;
 
 /// `start` has returned; the index tells the content.
 pub(crate) const STARTED: u32 = 1;
+/// The number of a span that started where no cell was free: it will be dropped.
+pub(crate) const WITHOUT_CELL: u32 = 1;
 /// So many attributes were set, and the last call has returned.
 pub(crate) const SET: u32 = 2;
 /// `end` has returned `Recorded`.
