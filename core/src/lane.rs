@@ -60,7 +60,7 @@
 //! | store (Release)               | pairs with                         | and makes visible        |
 //! |-------------------------------|------------------------------------|--------------------------|
 //! | `state`                       | a reader of the file after a kill  | the content up to length |
-//! | `tables[n]` in `take_table`   | load (Acquire) in `cell`           | the table's base         |
+//! | `tables[n]` in `take_table`   | load (Acquire) in `table`          | the table                |
 //!
 //! `started`, `ended` and `dropped` are statistics while the process lives. They are stored by Release, after what they
 //! count, so at the moment of a kill they are at most one behind it and never ahead; recovery makes them exact from the
@@ -75,6 +75,7 @@ use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
 use crate::mapping::{Leaked, Mapping};
 use crate::return_list::{END, ReturnList};
 use crate::ring::{Producer, Ring};
+use crate::slot::Slot;
 use crate::sync::Bytes;
 
 pub(crate) const LANE_MAGIC: [u8; 8] = *b"SPRNGLAN";
@@ -163,7 +164,8 @@ pub(crate) struct Lane {
     pub(crate) ring: Ring<&'static crate::sync::AtomicU64>,
     memory: Leaked,
     cells: NonNull<u8>,
-    tables: [AtomicPtr<u8>; TABLES_MAX],
+    slots: &'static [Slot],
+    tables: [AtomicPtr<SpareTable>; TABLES_MAX],
     table_count: AtomicU32,
     returned: ReturnList<Box<crate::sync::AtomicU64>>,
     owner: Owner,
@@ -182,8 +184,16 @@ impl fmt::Debug for Lane {
 }
 
 /// A further table that is ready for a lane to take.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct SpareTable(Leaked);
+#[derive(Debug)]
+pub(crate) struct SpareTable {
+    memory: Leaked,
+    slots: &'static [Slot],
+}
+
+// SAFETY: a table belongs to one lane at a time, and a slot to whoever has its cell (N2).
+unsafe impl Sync for SpareTable {}
+// SAFETY: as for Sync.
+unsafe impl Send for SpareTable {}
 
 impl SpareTable {
     /// Formats `mapping`, of zeros and [`table_file_len`] bytes.
@@ -192,11 +202,12 @@ impl SpareTable {
         mapping.write(8, &VERSION.to_le_bytes());
         mapping.write(20, &TABLE_CELLS.to_le_bytes());
         mapping.write(0, &TABLE_MAGIC);
-        SpareTable(mapping.leak())
+        let memory = mapping.leak();
+        SpareTable { memory, slots: slots(cells_of(memory), TABLE_CELLS) }
     }
 
     pub(crate) fn memory(&self) -> Leaked {
-        self.0
+        self.memory
     }
 }
 
@@ -223,8 +234,7 @@ impl Lane {
         let consumer_line = unsafe { memory.base.add(CONSUMER_AT) }.cast::<ConsumerLine>();
         // SAFETY: as for the producer's line.
         let consumer_line: &'static ConsumerLine = unsafe { consumer_line.as_ref() };
-        // SAFETY: as above; the cells lie before the ring, which ends with the mapping.
-        let cells = unsafe { memory.base.add(CELLS_AT) };
+        let cells = cells_of(memory);
         // SAFETY: as above.
         let ring_base = unsafe { cells.add(LANE_CELLS as usize * CELL_LEN) };
         // SAFETY: the ring ends with the mapping, which stays (N4); its start is a multiple of a cell's length.
@@ -236,6 +246,7 @@ impl Lane {
             ring: Ring::new(&producer_line.tail, &consumer_line.read, bytes),
             memory,
             cells,
+            slots: slots(cells, LANE_CELLS),
             tables: [const { AtomicPtr::new(std::ptr::null_mut()) }; TABLES_MAX],
             table_count: AtomicU32::new(0),
             returned: ReturnList::new(Box::new(AtomicU64::new(END))),
@@ -329,22 +340,20 @@ impl Lane {
     }
 
     /// Takes a further table. Only for the holder; `false` where the lane has as many as it can.
-    pub(crate) fn take_table(&self, table: SpareTable) -> bool {
+    pub(crate) fn take_table(&self, table: &'static SpareTable) -> bool {
         // Relaxed: only the holder stores it.
         let count = self.table_count.load(Ordering::Relaxed);
-        let Some(slot) = self.tables.get(count as usize) else { return false };
+        let Some(place) = self.tables.get(count as usize) else { return false };
         let first = LANE_CELLS + count * TABLE_CELLS;
         // SAFETY: offset 24 lies within a table file.
-        let first_cell = unsafe { table.0.base.add(24) }.cast::<AtomicU32>();
+        let first_cell = unsafe { table.memory.base.add(24) }.cast::<AtomicU32>();
         // SAFETY: mapped for ever (N4), aligned, and any bits are an AtomicU32.
         unsafe { first_cell.as_ref() }.store(first.to_le(), Ordering::Relaxed);
         // SAFETY: offset 16 lies within a table file.
-        let lane = unsafe { table.0.base.add(16) }.cast::<AtomicU32>();
+        let lane = unsafe { table.memory.base.add(16) }.cast::<AtomicU32>();
         // SAFETY: as for the first cell.
         unsafe { lane.as_ref() }.store((u32::from(self.number) + 1).to_le(), Ordering::Release);
-        // SAFETY: cells start within the file.
-        let cells = unsafe { table.0.base.add(CELLS_AT) };
-        slot.store(cells.as_ptr(), Ordering::Release); // pairs with `cell`
+        place.store(std::ptr::from_ref(table).cast_mut(), Ordering::Release); // pairs with `table`
         self.table_count.store(count + 1, Ordering::Relaxed);
         self.add_free(first, TABLE_CELLS);
         true
@@ -369,12 +378,49 @@ impl Lane {
 
     #[cold]
     fn cell_of_table(&self, number: u32) -> CellRef {
+        let (table, within) = self.table(number);
+        // SAFETY: a table holds TABLE_CELLS cells, and the number within it is below that.
+        CellRef(unsafe { cells_of(table.memory).add(within * CELL_LEN) })
+    }
+
+    /// The slot of the cell with this number: this thread's, as long as the cell is.
+    #[inline]
+    pub(crate) fn slot(&self, number: u32) -> &'static Slot {
+        match self.slots.get(number as usize) {
+            Some(slot) => slot,
+            None => self.slot_of_table(number),
+        }
+    }
+
+    #[cold]
+    fn slot_of_table(&self, number: u32) -> &'static Slot {
+        let (table, within) = self.table(number);
+        &table.slots[within]
+    }
+
+    /// The table that holds the cell with this number, and the cell's number within it.
+    fn table(&self, number: u32) -> (&'static SpareTable, usize) {
         let beyond = number - LANE_CELLS;
         let table = self.tables[(beyond / TABLE_CELLS) as usize].load(Ordering::Acquire); // pairs with `take_table`
-        let cells = NonNull::new(table).expect("a cell's number is only known once its table was taken");
-        // SAFETY: a table holds TABLE_CELLS cells, and the number within it is below that.
-        CellRef(unsafe { cells.add((beyond % TABLE_CELLS) as usize * CELL_LEN) })
+        let table = NonNull::new(table).expect("a cell's number is only known once its table was taken");
+        // SAFETY: `take_table` has stored a reference that lives as long as the process.
+        (unsafe { table.as_ref() }, (beyond % TABLE_CELLS) as usize)
     }
+}
+
+/// Where the cells of a lane or table file start.
+fn cells_of(memory: Leaked) -> NonNull<u8> {
+    // SAFETY: both kinds of files are longer than what lies before their cells.
+    unsafe { memory.base.add(CELLS_AT) }
+}
+
+/// The slots of so many cells, which live as long as their mapping.
+fn slots(cells: NonNull<u8>, count: u32) -> &'static [Slot] {
+    let slot = |number: u32| {
+        // SAFETY: the caller's file holds that many cells.
+        Slot::of(CellRef(unsafe { cells.add(number as usize * CELL_LEN) }))
+    };
+    Box::leak((0..count).map(slot).collect())
 }
 
 /// The number that a link or a `next` means, which is one above it.

@@ -161,7 +161,7 @@ pub struct Recorder {
     lanes: Box<[OnceLock<Lane>]>,
     lane_count: AtomicU32,
     free_lanes: ArrayQueue<u16>,
-    spare_tables: ArrayQueue<SpareTable>,
+    spare_tables: ArrayQueue<&'static SpareTable>,
     /// Set when someone found no free lane or no spare table, until the spool asks.
     starved: AtomicBool,
     orphan_busy: AtomicBool,
@@ -292,7 +292,7 @@ impl Recorder {
     ///
     /// [`RecorderError::TooMany`].
     pub fn add_table(&self, mapping: Mapping) -> Result<(), RecorderError> {
-        let table = SpareTable::format(mapping);
+        let table: &'static SpareTable = Box::leak(Box::new(SpareTable::format(mapping)));
         if !fork::guard(table.memory()) {
             return Err(RecorderError::TooMany);
         }

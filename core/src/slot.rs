@@ -20,6 +20,7 @@
 
 use std::cell::Cell;
 use std::io;
+use std::ops::Deref;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU8, AtomicU16, Ordering, fence};
@@ -42,19 +43,39 @@ const LEFT_OUT_AT: usize = 46;
 /// The words of a head: see the body in `record.rs`.
 pub(crate) type HeadWords = [u64; HEAD_LEN / 8];
 
-/// An open span's cells, and where the next entry goes.
+/// Where an open span writes: its cells, and the place for the next entry. Each cell has one, in the process's own memory
+/// and for as long as the process lives, so that a span is a reference to it and costs nothing to move.
 #[derive(Debug)]
+#[repr(align(64))]
 pub(crate) struct Slot {
-    recorder: &'static Recorder,
-    home: &'static Lane,
     cell: CellRef,
-    number: u32,
-    write: Cell<NonNull<u8>>,
+    /// The lane and the recorder that the cell belongs to, once it was claimed.
+    home: Cell<Option<&'static Lane>>,
+    recorder: Cell<Option<&'static Recorder>>,
+    number: Cell<u32>,
     room: Cell<u32>,
     len: Cell<u32>,
-    last: Cell<CellRef>,
     busy: Cell<bool>,
     closed: Cell<bool>,
+    write: Cell<NonNull<u8>>,
+    last: Cell<CellRef>,
+}
+
+/// The right to a slot, which one span has at a time (N2).
+#[derive(Debug)]
+pub(crate) struct Claimed(&'static Slot);
+
+// SAFETY: whoever has the right is the only user of the slot and its cells (S1), and the right goes to one thread at a time;
+// what the slot shares with other threads, its lane and recorder, is `Sync`.
+unsafe impl Send for Claimed {}
+
+impl Deref for Claimed {
+    type Target = Slot;
+
+    #[inline]
+    fn deref(&self) -> &Slot {
+        self.0
+    }
 }
 
 /// What is written: where it belongs, and how it is marked.
@@ -66,55 +87,67 @@ pub(crate) struct Entry<'a> {
     pub(crate) content: &'a [u8],
 }
 
-// SAFETY: the pointers lead into leaked mappings (N4), and the cells go with the slot to whichever thread has it (N2);
-// what it shares with other threads, its lane and recorder, is `Sync`.
-unsafe impl Send for Slot {}
-
 impl Slot {
+    /// The slot of a cell that no span has.
+    pub(crate) fn of(cell: CellRef) -> Self {
+        Slot {
+            cell,
+            home: Cell::new(None),
+            recorder: Cell::new(None),
+            number: Cell::new(0),
+            room: Cell::new(0),
+            len: Cell::new(0),
+            busy: Cell::new(false),
+            closed: Cell::new(false),
+            write: Cell::new(cell.content()),
+            last: Cell::new(cell),
+        }
+    }
+
     /// Takes a cell of `lane`, which this thread holds, and prepares a span in it, for [`start`](Self::start) to publish.
     #[inline(always)]
-    pub(crate) fn claim(recorder: &'static Recorder, lane: &'static Lane, head: &HeadWords) -> Option<Slot> {
+    pub(crate) fn claim(
+        recorder: &'static Recorder,
+        lane: &'static Lane,
+        head: &HeadWords,
+    ) -> Option<Claimed> {
         let number = match lane.claim() {
             Some(number) => number,
             None => recorder.claim_more(lane)?,
         };
-        let cell = lane.cell(number);
+        let slot = lane.slot(number);
         // Before the next span's head is in the cell, it must not look like the last span's: the Release that freed it does
         // not keep what comes later behind it. No instruction on x86-64.
         fence(Ordering::Release);
-        let mut write = cell.content();
+        let mut write = slot.cell.content();
         for word in head {
             // SAFETY: the head is shorter than a cell's content, which is the claimer's (N2), and aligned to 8.
             unsafe { write.cast::<u64>().write(word.to_le()) };
             // SAFETY: as above, so still within the cell.
             write = unsafe { write.add(8) };
         }
-        let ordinal = lane.next_started();
-        cell.header().ordinal.store(ordinal, Ordering::Relaxed);
-        Some(Slot {
-            recorder,
-            home: lane,
-            cell,
-            number,
-            write: Cell::new(write),
-            room: Cell::new(const { length(CELL_CONTENT_LEN - HEAD_LEN) }),
-            len: Cell::new(const { length(HEAD_LEN) }),
-            last: Cell::new(cell),
-            busy: Cell::new(false),
-            closed: Cell::new(false),
-        })
+        slot.cell.header().ordinal.store(lane.next_started(), Ordering::Relaxed);
+        slot.home.set(Some(lane));
+        slot.recorder.set(Some(recorder));
+        slot.number.set(number);
+        slot.room.set(const { length(CELL_CONTENT_LEN - HEAD_LEN) });
+        slot.len.set(const { length(HEAD_LEN) });
+        slot.busy.set(false);
+        slot.closed.set(false);
+        slot.write.set(write);
+        slot.last.set(slot.cell);
+        Some(Claimed(slot))
     }
 
-    /// Publishes the span that was prepared, while this thread still holds the lane. A step of its own, so that a slot is
-    /// where it stays before it is pointed to: moving what was just written costs more than all the rest.
+    /// Publishes the span that was prepared in a cell of `lane`, which this thread still holds.
     #[inline]
-    pub(crate) fn start(&self, inline_name: Option<&str>) {
+    pub(crate) fn start(&self, lane: &Lane, inline_name: Option<&str>) {
         match inline_name {
             None => self.commit(),
             Some(name) => self.name(name),
         }
         // Release: never ahead of the span itself, whatever the moment of a kill.
-        self.home.producer_line().started.store(self.home.started(), Ordering::Release);
+        lane.producer_line().started.store(lane.started(), Ordering::Release);
     }
 
     #[cold]
@@ -130,8 +163,13 @@ impl Slot {
         debug_assert!(named, "the name was cut to fit the first cell");
     }
 
+    #[inline]
     pub(crate) fn recorder(&self) -> &'static Recorder {
-        self.recorder
+        self.recorder.get().expect("a slot is only reached once it was claimed")
+    }
+
+    fn home(&self) -> &'static Lane {
+        self.home.get().expect("a slot is only reached once it was claimed")
     }
 
     /// Publishes the length.
@@ -151,7 +189,7 @@ impl Slot {
 
     #[cold]
     fn leave_out(&self) {
-        self.recorder.control().count(Counter::ValuesLeftOut);
+        self.recorder().control().count(Counter::ValuesLeftOut);
         // SAFETY: the head lies within the first cell's content.
         let at = unsafe { self.cell.content().add(LEFT_OUT_AT) }.cast::<AtomicU16>();
         // SAFETY: mapped for ever, aligned to 2, and any bits are an AtomicU16.
@@ -223,7 +261,7 @@ impl Slot {
     #[inline(never)]
     fn append_across(&self, tag: u8, flags: u8, key: u16, content: &[u8]) -> bool {
         if self.busy.get() {
-            self.recorder.control().count(Counter::Reentered);
+            self.recorder().control().count(Counter::Reentered);
             return false;
         }
         let mut chain = Chain::begin(self);
@@ -243,7 +281,7 @@ impl Slot {
                 return false;
             }
             flags |= ENTRY_CUT;
-            self.recorder.control().count(Counter::ValuesCut);
+            self.recorder().control().count(Counter::ValuesCut);
             chain.close_after(&header, kept);
         }
         chain.finish(&header, kept, |len| entry_word(len, tag, flags, key));
@@ -253,7 +291,7 @@ impl Slot {
     /// Appends a value of any type as MessagePack, encoded in place. `key` is written before it if it has no number.
     pub(crate) fn append_packed<const COMMIT: bool>(&self, flags: u8, key: u16, value: &impl Serialize) {
         if self.busy.replace(true) {
-            self.recorder.control().count(Counter::Reentered);
+            self.recorder().control().count(Counter::Reentered);
             return;
         }
         let mut chain = Chain::begin(self);
@@ -271,11 +309,11 @@ impl Slot {
         let mut kept = chain.len - header.len as usize - ENTRY_HEADER_LEN;
         if chain.is_full {
             flags |= ENTRY_CUT;
-            self.recorder.control().count(Counter::ValuesCut);
+            self.recorder().control().count(Counter::ValuesCut);
             chain.close_after(&header, kept);
         } else if !matches!(encoded, Ok(true)) {
             flags |= ENTRY_FAILED;
-            self.recorder.control().count(Counter::ValuesFailed);
+            self.recorder().control().count(Counter::ValuesFailed);
             chain.back_to(&header);
             kept = 0;
             chain.skip_header();
@@ -312,7 +350,7 @@ impl Slot {
     #[inline(never)]
     fn copy_chain_to(&self, lane: &Lane, body: u64, mut copied: usize, len: usize) {
         let mut next = self.cell.header().next.load(Ordering::Relaxed);
-        while let Some((_, _, cell)) = self.recorder.next_cell(next).filter(|_| copied < len) {
+        while let Some((_, _, cell)) = self.recorder().next_cell(next).filter(|_| copied < len) {
             let part = (len - copied).min(CELL_CONTENT_LEN);
             // SAFETY: that much of the chained cell was written (S3), and no one writes it meanwhile (S1).
             let bytes = unsafe { std::slice::from_raw_parts(cell.content().as_ptr(), part) };
@@ -334,10 +372,10 @@ impl Slot {
         let len = self.record_len();
         let position = match lane.ring.reserve(lane.producer(), len) {
             Some(position) => Some(position),
-            None => self.recorder.reserve_more(lane, len, false),
+            None => self.recorder().reserve_more(lane, len, false),
         };
         let Some((position, record_len)) = position.zip(u32::try_from(len).ok()) else {
-            return self.recorder.control().count(Counter::StartsLost);
+            return self.recorder().control().count(Counter::StartsLost);
         };
         self.copy_to(lane, position, record_word(record_len, KIND_STARTED, 0), 0, 0);
         lane.ring.publish(lane.producer(), position + len as u64);
@@ -350,7 +388,7 @@ impl Slot {
         let len = self.record_len();
         let position = match lane.ring.reserve(lane.producer(), len) {
             Some(position) => Some(position),
-            None => self.recorder.reserve_more(lane, len, true),
+            None => self.recorder().reserve_more(lane, len, true),
         };
         let Some(position) = position else { return Err(self.drop_full(lane)) };
         let header = self.cell.header();
@@ -391,12 +429,12 @@ impl Slot {
         let next = self.cell.header().next.load(Ordering::Relaxed);
         self.cell.header().state.store(FREE, Ordering::Release);
         if next != 0 {
-            self.recorder.free_chain(Some(lane), self.cell);
+            self.recorder().free_chain(Some(lane), self.cell);
         }
-        if std::ptr::eq(self.home, lane) {
-            lane.free(self.number);
-        } else {
-            self.home.return_cell(self.number);
+        let number = self.number.get();
+        match self.home() {
+            home if std::ptr::eq(home, lane) => lane.free(number),
+            home => home.return_cell(number),
         }
     }
 
@@ -410,21 +448,21 @@ impl Slot {
     #[cold]
     pub(crate) fn abandon(&self, reason: DropReason) -> DropReason {
         let header = self.cell.header();
-        header.state.store(self.stage(DROPPED, reason as u8, self.home), Ordering::Release);
-        self.recorder.control().count(Counter::AbandonedNoLane);
+        header.state.store(self.stage(DROPPED, reason as u8, self.home()), Ordering::Release);
+        self.recorder().control().count(Counter::AbandonedNoLane);
         let next = header.next.load(Ordering::Relaxed);
         header.state.store(FREE, Ordering::Release);
         if next != 0 {
-            self.recorder.free_chain(None, self.cell);
+            self.recorder().free_chain(None, self.cell);
         }
-        self.home.return_cell(self.number);
+        self.home().return_cell(self.number.get());
         reason
     }
 
     /// Whether this is a span of a parent process, seen from its forked child.
     #[cold]
     pub(crate) fn is_inherited(&self) -> bool {
-        self.recorder.is_forked()
+        self.recorder().is_forked()
     }
 }
 
@@ -495,13 +533,13 @@ impl<'a> Chain<'a> {
 
     /// Makes sure that there are bytes behind `write`.
     fn make_room(&mut self) -> bool {
-        if self.slot.closed.get() || self.len >= self.slot.recorder.body_len_max() {
+        if self.slot.closed.get() || self.len >= self.slot.recorder().body_len_max() {
             return false;
         }
         if self.room > 0 {
             return true;
         }
-        let Some((next, cell)) = self.slot.recorder.claim_for_chain() else { return false };
+        let Some((next, cell)) = self.slot.recorder().claim_for_chain() else { return false };
         self.last.header().next.store(next, Ordering::Release);
         self.last = cell;
         self.write = cell.content();
@@ -539,7 +577,7 @@ impl<'a> Chain<'a> {
                 self.is_full = true;
                 break;
             }
-            let allowed = self.slot.recorder.body_len_max() - self.len;
+            let allowed = self.slot.recorder().body_len_max() - self.len;
             let part = (bytes.len() - done).min(self.room as usize).min(allowed);
             // SAFETY: `part` bytes are free behind `write`, in a cell that is this slot's (S1).
             unsafe { self.write.as_ptr().copy_from_nonoverlapping(bytes[done..].as_ptr(), part) };
@@ -552,7 +590,7 @@ impl<'a> Chain<'a> {
     /// Goes back to where the entry began, and frees the cells that it took.
     fn back_to(&mut self, mark: &Mark) {
         (self.write, self.room, self.len, self.last) = (mark.at, mark.room, mark.len as usize, mark.last);
-        let recorder = self.slot.recorder;
+        let recorder = self.slot.recorder();
         recorder.free_chain(LOCAL.with(|local| local.lane_in(recorder)), mark.last);
     }
 
@@ -581,7 +619,7 @@ impl<'a> Chain<'a> {
 
     /// Makes the slot go on where the chain stands, with no more room than the span may still take.
     fn settle(self) {
-        let left = self.slot.recorder.body_len_max().saturating_sub(self.len);
+        let left = self.slot.recorder().body_len_max().saturating_sub(self.len);
         self.slot.write.set(self.write);
         self.slot.room.set(self.room.min(u32::try_from(left).unwrap_or(u32::MAX)));
         // A body is shorter than a ring, which is at most 1 GiB.

@@ -11,7 +11,7 @@ use crate::record::{
     head_word,
 };
 use crate::recorder::{self, DropReason, Recorder};
-use crate::slot::{Entry, HeadWords, Slot};
+use crate::slot::{Claimed, Entry, HeadWords, Slot};
 use crate::thread::{LOCAL, Local};
 use crate::{Kind, SpanId, Status, TraceId};
 
@@ -50,7 +50,7 @@ enum State {
     Off,
     /// It counts, but there was no room for it when it started.
     Unslotted(&'static Recorder, DropReason),
-    Open(Slot),
+    Open(Claimed),
 }
 
 /// What became of a span when it ended.
@@ -200,7 +200,7 @@ impl<'a> SpanBuilder<'a> {
                     None => unslotted(recorder, DropReason::NoCell),
                 };
                 if let State::Open(slot) = &span.state {
-                    slot.start(self.inline_name(&head));
+                    slot.start(lane, self.inline_name(&head));
                 }
                 !parent.is_valid()
             }
@@ -222,7 +222,7 @@ impl<'a> SpanBuilder<'a> {
         let (context, head) = self.head(local, parent);
         let claim = |lane| {
             let slot = Slot::claim(recorder, lane, &head).ok_or(DropReason::NoCell)?;
-            slot.start(self.inline_name(&head));
+            slot.start(lane, self.inline_name(&head));
             Ok(slot)
         };
         let state = match local.attach(generation, recorder) {
