@@ -8,8 +8,9 @@
 //!
 //! * **M1** The range `base..base + len` is mapped readable and writable for as long as the `Mapping` lives; that of
 //!   a leaked one as long as the process.
-//! * **M2** No Rust reference to mapped bytes exists outside of a method of this file; other files keep raw pointers
-//!   and say in their own invariants who may use which bytes when.
+//! * **M2** Outside of the methods of this file, Rust references into mapped memory are only to atomics, which any number of
+//!   users may share, or to bytes that their holder alone uses for as long as the reference lives: a ring's by R2, a
+//!   cell's by N2. Each file that makes one says so.
 //!
 //! Another process of the same user that truncates the file breaks M1 with SIGBUS: documented, not prevented.
 #![expect(unsafe_code, reason = "mapped memory is reached through pointers, whose ranges M1 and M2 justify")]
