@@ -45,7 +45,7 @@ pub(crate) struct RecorderLock {
 }
 
 /// How often a directory is made again that was swept before it was locked, and how often it is looked whether it is gone.
-const TRIES: u32 = 100;
+const TRIES: u32 = 1000;
 const TRY_INTERVAL: Duration = Duration::from_millis(1);
 
 impl RecorderLock {

@@ -191,6 +191,8 @@ fn a_recorder_is_set_up_while_others_sweep_and_is_not_swept() {
         scope.spawn(move || {
             while done.try_recv() == Err(mpsc::TryRecvError::Empty) {
                 spool.sweep().unwrap();
+                // Without a moment in between no directory would ever get to have a lock.
+                std::thread::sleep(std::time::Duration::from_micros(100));
             }
         });
         for at in 0..300 {
