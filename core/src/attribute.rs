@@ -6,7 +6,7 @@ use crate::record::{
     ENTRY_IN_EVENT, ENTRY_TRUE, INLINE, TAG_BOOL, TAG_BYTES, TAG_F64, TAG_I64, TAG_KEY, TAG_STR, TAG_U64,
 };
 use crate::slot::{Entry, Slot};
-use crate::thread::LOCAL;
+use crate::thread::local;
 
 /// A value that can be set on a span as it is: booleans, integers, floating-point numbers, text, bytes, and options
 /// of them, of which `None` sets nothing. For any other type see [`Span::set_value`](crate::Span::set_value).
@@ -51,7 +51,7 @@ impl<'a> Destination<'a> {
     #[inline]
     fn number(&self) -> Option<u16> {
         let text = match self.key {
-            Key::Static(text) => match LOCAL.with(|local| local.number_of(text)) {
+            Key::Static(text) => match local().number_of(text) {
                 INLINE => text,
                 number => return Some(number),
             },

@@ -34,7 +34,7 @@ use crate::record::{
     TAG_BYTES, TAG_KEY, TAG_NAME, TAG_PACKED, TAG_STATUS_MESSAGE, TAG_STR, entry_word, padded, record_word,
 };
 use crate::recorder::{DropReason, Recorder};
-use crate::thread::LOCAL;
+use crate::thread::local;
 
 /// Where in a head the status and the count of values left out lie.
 const STATUS_AT: usize = 43;
@@ -490,7 +490,7 @@ impl Recorder {
         if self.is_forked() {
             return None; // the lanes are the parent's, and nobody here would ever make room
         }
-        match LOCAL.with(|local| local.lane_in(self)) {
+        match local().lane_in(self) {
             Some(lane) => claim(lane),
             None => {
                 let orphan = self.wait_for(|| self.orphan())?;
@@ -591,7 +591,7 @@ impl<'a> Chain<'a> {
     fn back_to(&mut self, mark: &Mark) {
         (self.write, self.room, self.len, self.last) = (mark.at, mark.room, mark.len as usize, mark.last);
         let recorder = self.slot.recorder();
-        recorder.free_chain(LOCAL.with(|local| local.lane_in(recorder)), mark.last);
+        recorder.free_chain(local().lane_in(recorder), mark.last);
     }
 
     /// Ends a cut entry after `kept` bytes: nothing more fits this span.

@@ -12,7 +12,7 @@ use crate::record::{
 };
 use crate::recorder::{self, DropReason, Recorder};
 use crate::slot::{Claimed, Entry, HeadWords, Slot};
-use crate::thread::{LOCAL, Local};
+use crate::thread::{Local, local};
 use crate::{Kind, SpanId, Status, TraceId};
 
 /// A piece of work that is under way. It ends when it is dropped, or by [`end`](Span::end), which also tells whether
@@ -159,17 +159,18 @@ impl<'a> SpanBuilder<'a> {
     }
 
     /// Starts the span. It does not become current: see [`Span::enter`].
-    #[inline]
+    #[inline(always)]
     pub fn start(self) -> Span {
         self.start_with(|_| ())
     }
 
     /// Starts the span and sets attributes before it is announced. Roots are announced when they start, and with the
     /// spool's `live` option all spans are: what `fill` sets is then known before the span ends.
-    #[inline]
+    // Always: a builder that is passed through memory costs more than the span.
+    #[inline(always)]
     pub fn start_with(self, fill: impl FnOnce(&Span)) -> Span {
         let mut span = Span { context: Context::NONE, state: State::Off };
-        let is_root = LOCAL.with(|local| self.open(local, &mut span));
+        let is_root = self.open(&local(), &mut span);
         fill(&span);
         if let State::Open(slot) = &span.state
             && (is_root || slot.recorder().options().live)
@@ -283,7 +284,7 @@ fn unslotted(recorder: &'static Recorder, reason: DropReason) -> State {
 #[inline(never)]
 fn announce(slot: &Slot) {
     let recorder = slot.recorder();
-    match LOCAL.with(|local| local.lane_in(recorder)) {
+    match local().lane_in(recorder) {
         Some(lane) => slot.announce(lane),
         None => match recorder.orphan() {
             Some(orphan) => slot.announce(orphan.lane),
@@ -393,7 +394,7 @@ impl Span {
     ) {
         let State::Open(slot) = &self.state else { return };
         let (number, text) = match name {
-            Name::Static(name) => (LOCAL.with(|local| local.number_of(name)), name),
+            Name::Static(name) => (local().number_of(name), name),
             Name::Dynamic(name) => (INLINE, name),
         };
         let named = number != INLINE
@@ -406,7 +407,7 @@ impl Span {
     }
 
     /// Ends the span, and says whether it was recorded.
-    #[inline]
+    #[inline(always)]
     pub fn end(mut self) -> Ended {
         self.finish(None)
     }
@@ -416,7 +417,7 @@ impl Span {
         self.finish(Some(end_unix_ns))
     }
 
-    #[inline]
+    #[inline(always)]
     fn finish(&mut self, end_unix_ns: Option<u64>) -> Ended {
         let ended = match &self.state {
             State::Open(slot) => {
@@ -424,7 +425,7 @@ impl Span {
                     Some(unix_ns) => (unix_ns, RECORD_END_IS_UNIX),
                     None => (clock::ticks(), 0),
                 };
-                match LOCAL.with(|local| local.lane_in(slot.recorder())) {
+                match local().lane_in(slot.recorder()) {
                     Some(lane) => {
                         slot.end(lane, flags, end).map_or_else(Ended::Dropped, |()| Ended::Recorded)
                     }
@@ -450,7 +451,7 @@ fn end_unattached(slot: &Slot, flags: u8, end: u64) -> Ended {
     // A thread that only ends spans takes a lane for it too.
     let current = recorder::catch_up().filter(|(_, current)| std::ptr::eq(*current, recorder));
     if let Some(lane) =
-        current.and_then(|(generation, _)| LOCAL.with(|local| local.attach(generation, recorder)))
+        current.and_then(|(generation, _)| local().attach(generation, recorder))
     {
         return slot.end(lane, flags, end).map_or_else(Ended::Dropped, |()| Ended::Recorded);
     }

@@ -1,6 +1,10 @@
 //! What each thread keeps for recording: its lane, its current span, and a few caches.
 
+#![expect(unsafe_code, reason = "a thread's own state is reached by a pointer that does not leave the thread")]
+
 use std::cell::Cell;
+use std::ops::Deref;
+use std::ptr::NonNull;
 
 use crate::context::Context;
 use crate::control::Counter;
@@ -20,6 +24,27 @@ thread_local! {
     pub(crate) static LOCAL: Local = const { Local::new() };
     /// Gives the lane back when the thread ends. Touched only when a lane is taken.
     static DETACH: Detach = const { Detach };
+}
+
+/// This thread's state, for the length of a call. Unlike [`std::thread::LocalKey::with`] it needs no closure: with one, what a
+/// call has in registers goes through memory.
+#[inline(always)]
+pub(crate) fn local() -> LocalRef {
+    LocalRef(LOCAL.with(|local| NonNull::from(local)))
+}
+
+/// See [`local`]. Not `Send`, and not to be kept.
+pub(crate) struct LocalRef(NonNull<Local>);
+
+impl Deref for LocalRef {
+    type Target = Local;
+
+    #[inline(always)]
+    fn deref(&self) -> &Local {
+        // SAFETY: `LOCAL` has no destructor, so it is there as long as its thread, and the pointer does not leave that: it is
+        // not `Send`, and nothing in this crate keeps one beyond a call. All its fields are cells, so there is no `&mut`.
+        unsafe { self.0.as_ref() }
+    }
 }
 
 /// The state of one thread.
