@@ -2,7 +2,7 @@
 //!
 //! # The control format, version 0
 //!
-//! One page. All integers are little-endian, offsets in bytes.
+//! One page, which begins as `file_head.rs` says. All integers are little-endian, offsets in bytes.
 //!
 //! ```text
 //!      0        8         12         16        24
@@ -22,6 +22,7 @@
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 
 use crate::clock::{Anchor, Timeline};
+use crate::file_head;
 use crate::mapping::{Leaked, Mapping};
 
 /// Length of the file.
@@ -102,8 +103,7 @@ impl Control {
     /// Formats `mapping`, of zeros and [`CONTROL_FILE_LEN`] bytes.
     pub(crate) fn format(mut mapping: Mapping) -> (Self, Leaked) {
         assert_eq!(mapping.len(), CONTROL_FILE_LEN, "a control file has one length");
-        mapping.write(8, &CONTROL_VERSION.to_le_bytes());
-        mapping.write(0, &CONTROL_MAGIC);
+        file_head::write(&mut mapping, &CONTROL_MAGIC, CONTROL_VERSION);
         let memory = mapping.leak();
         // SAFETY: leaked, so mapped until the process ends, at least as long as a `Page`, aligned to a page of memory,
         // and any bits are valid.

@@ -6,7 +6,7 @@
 //!
 //! # The dictionary format, version 0
 //!
-//! All integers are little-endian, offsets in bytes.
+//! All integers are little-endian, offsets in bytes. The file begins as `file_head.rs` says.
 //!
 //! ```text
 //!   0        8         12         16        64
@@ -25,6 +25,7 @@
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU32, Ordering};
 
+use crate::file_head;
 use crate::mapping::Mapping;
 use crate::record::{INLINE, Malformed, padded};
 
@@ -92,9 +93,7 @@ fn enter(text: &'static str) -> Option<u16> {
     let count = COUNT.load(Ordering::Relaxed);
     let number = u16::try_from(count).ok().filter(|&number| usize::from(number) < ENTRIES_MAX)?;
     TEXTS[usize::from(number)].set(text).ok()?;
-    if let Some(recorder) = crate::recorder::latest() {
-        recorder.dictionary().append(text);
-    }
+    crate::recorder::installed().for_each(|recorder| recorder.dictionary().append(text));
     let first = bucket(text);
     let free = (0..BUCKETS)
         .map(|step| &INDEX[(first + step) % BUCKETS])
@@ -167,8 +166,7 @@ impl DictionaryFile {
     /// Formats `mapping`, of zeros and [`DICTIONARY_FILE_LEN`] bytes.
     pub(crate) fn format(mut mapping: Mapping) -> Self {
         assert_eq!(mapping.len(), DICTIONARY_FILE_LEN, "a dictionary file has one length");
-        mapping.write(8, &VERSION.to_le_bytes());
-        mapping.write(0, &MAGIC);
+        file_head::write(&mut mapping, &MAGIC, VERSION);
         DictionaryFile { end: std::sync::Mutex::new(FileEnd { mapping, at: ENTRIES_AT, number: 0 }) }
     }
 
@@ -198,12 +196,7 @@ impl DictionaryFile {
 pub fn parse(bytes: &[u8]) -> Result<Vec<String>, Malformed> {
     let word =
         |at: usize| bytes.get(at..at + 4).and_then(|word| word.try_into().ok()).map(u32::from_le_bytes);
-    if bytes.get(..8) != Some(&MAGIC) {
-        return Err(Malformed { offset: 0, reason: "this is no dictionary" });
-    }
-    if word(8) != Some(VERSION) || word(12) != Some(0) {
-        return Err(Malformed { offset: 8, reason: "the dictionary is of an unknown version" });
-    }
+    file_head::check(bytes, &MAGIC, VERSION)?;
     let mut texts = Vec::new();
     let mut at = ENTRIES_AT;
     while let (Some(len @ 1..), Some(crc)) = (word(at), word(at + 4)) {

@@ -9,6 +9,7 @@ use crate::clock::Timeline;
 use crate::control::{
     ALIVE_AT, ANCHOR_LEN, ANCHORS_AT, CONTROL_FILE_LEN, CONTROL_MAGIC, CONTROL_VERSION, COUNTERS_AT, Counter,
 };
+use crate::file_head;
 use crate::lane::{
     CELL_CONTENT_LEN, CELL_HEADER_LEN, CELL_LEN, CELLS_AT, CONSUMER_AT, DROP_REASONS, DROPPED, ENDING, FREE,
     LANE_CELLS, LANE_MAGIC, LIVE, PRODUCER_AT, TABLE_CELLS, TABLE_MAGIC, TABLES_MAX, VERSION, cell_number,
@@ -68,16 +69,6 @@ fn half(bytes: &[u8], at: usize) -> Option<u32> {
     Some(u32::from_le_bytes(bytes.try_into().ok()?))
 }
 
-fn check_magic(bytes: &[u8], magic: &[u8; 8], version: u32) -> Result<(), Malformed> {
-    if bytes.get(..8) != Some(magic) {
-        return Err(Malformed { offset: 0, reason: "the file does not begin as its kind does" });
-    }
-    if half(bytes, 8) != Some(version) || half(bytes, 12) != Some(0) {
-        return Err(Malformed { offset: 8, reason: "the file is of an unknown version" });
-    }
-    Ok(())
-}
-
 impl<'a> Image<'a> {
     /// Adds a lane file.
     ///
@@ -85,7 +76,7 @@ impl<'a> Image<'a> {
     ///
     /// When the bytes are no lane of a version that is known here, or the lane is there already.
     pub fn add_lane(&mut self, bytes: &'a [u8]) -> Result<u16, Malformed> {
-        check_magic(bytes, &LANE_MAGIC, VERSION)?;
+        file_head::check(bytes, &LANE_MAGIC, VERSION)?;
         let number = half(bytes, 16).and_then(|number| u16::try_from(number).ok());
         let ring_at = CELLS_AT + LANE_CELLS as usize * CELL_LEN;
         let ring_bytes = word(bytes, 24).and_then(|len| usize::try_from(len).ok());
@@ -108,7 +99,7 @@ impl<'a> Image<'a> {
     ///
     /// When the bytes are no table of a version that is known here, or its lane is missing.
     pub fn add_table(&mut self, bytes: &'a [u8]) -> Result<(), Malformed> {
-        check_magic(bytes, &TABLE_MAGIC, VERSION)?;
+        file_head::check(bytes, &TABLE_MAGIC, VERSION)?;
         let Some(lane) = half(bytes, 16).and_then(|lane| lane.checked_sub(1)) else { return Ok(()) };
         let first = half(bytes, 24).unwrap_or(0);
         let cells = bytes.get(CELLS_AT..CELLS_AT + TABLE_CELLS as usize * CELL_LEN);
@@ -353,7 +344,7 @@ impl ControlImage {
     ///
     /// When the bytes are no control page of a version that is known here.
     pub fn parse(bytes: &[u8]) -> Result<Self, Malformed> {
-        check_magic(bytes, &CONTROL_MAGIC, CONTROL_VERSION)?;
+        file_head::check(bytes, &CONTROL_MAGIC, CONTROL_VERSION)?;
         if bytes.len() < CONTROL_FILE_LEN {
             return Err(Malformed { offset: bytes.len(), reason: "a control page is cut short" });
         }

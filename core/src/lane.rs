@@ -2,7 +2,7 @@
 //!
 //! # The lane and table formats, version 0
 //!
-//! All integers are little-endian, offsets in bytes.
+//! All integers are little-endian, offsets in bytes. Both files begin as `file_head.rs` says.
 //!
 //! ```text
 //! lane      0        8         12         16     20      24           32
@@ -72,6 +72,7 @@ use std::fmt;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
 
+use crate::file_head;
 use crate::mapping::{Leaked, Mapping};
 use crate::return_list::{END, ReturnList};
 use crate::ring::{Producer, Ring};
@@ -199,9 +200,8 @@ impl SpareTable {
     /// Formats `mapping`, of zeros and [`table_file_len`] bytes.
     pub(crate) fn format(mut mapping: Mapping) -> Self {
         assert_eq!(mapping.len(), table_file_len(), "a table has one size");
-        mapping.write(8, &VERSION.to_le_bytes());
         mapping.write(20, &TABLE_CELLS.to_le_bytes());
-        mapping.write(0, &TABLE_MAGIC);
+        file_head::write(&mut mapping, &TABLE_MAGIC, VERSION);
         let memory = mapping.leak();
         SpareTable { memory, slots: slots(cells_of(memory), TABLE_CELLS) }
     }
@@ -220,11 +220,10 @@ impl Lane {
             "a lane file has the length that its ring asks for"
         );
         assert!(ring_bytes.is_power_of_two(), "a ring's length is a power of two");
-        mapping.write(8, &VERSION.to_le_bytes());
         mapping.write(16, &u32::from(number).to_le_bytes());
         mapping.write(20, &LANE_CELLS.to_le_bytes());
         mapping.write(24, &(ring_bytes as u64).to_le_bytes());
-        mapping.write(0, &LANE_MAGIC);
+        file_head::write(&mut mapping, &LANE_MAGIC, VERSION);
         let memory = mapping.leak();
         // SAFETY: the offset lies within the file's length, asserted above.
         let producer_line = unsafe { memory.base.add(PRODUCER_AT) }.cast::<ProducerLine>();

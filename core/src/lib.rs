@@ -82,6 +82,7 @@ mod attribute;
 #[cfg(not(loom))]
 mod context;
 #[cfg(not(loom))]
+mod file_head;
 mod fork;
 mod id;
 mod kind;
@@ -102,6 +103,7 @@ pub use attribute::Attribute;
 #[cfg(not(loom))]
 pub use context::{Context, Entered};
 #[cfg(not(loom))]
+pub use file_head::is_of_later_version;
 pub use fork::{close_in_children, forget_lock};
 pub use id::{SpanId, TraceId};
 pub use kind::{Kind, Status};

@@ -9,7 +9,7 @@
 //! | store (Release)              | pairs with load (Acquire)       | and makes visible        |
 //! |------------------------------|---------------------------------|--------------------------|
 //! | `RECORDER` in `install`      | `RECORDER` in `current`         | the recorder             |
-//! | `LATEST` in `install`        | `LATEST` in `latest`            | the recorder             |
+//! | `LATEST` in `install`        | `LATEST` in `latest`            | the recorder, and those before it |
 //! | `orphan_busy` in its guard   | the exchange in `orphan`        | the orphan lane's owner  |
 //!
 //! `GENERATION` is read Relaxed on every start: it only tells a thread that its lane is out of date, and what it then
@@ -167,11 +167,18 @@ pub struct Recorder {
     orphan_busy: AtomicBool,
     has_consumer: AtomicBool,
     consumer: OnceLock<Thread>,
+    /// Set when the consumer is gone.
+    has_ended: AtomicBool,
+    /// The recorder that was installed before this one.
+    previous: OnceLock<Option<&'static Recorder>>,
     /// Set when no thread may take a lane any more.
     closed: AtomicBool,
     /// `FORKS` when it was made: in a forked child there are more, and its copy of this recorder must not be used.
     forks: u32,
 }
+
+/// No span's body is longer, whatever its ring: two of them fit a block.
+const BODY_LEN_MAX: usize = 32 << 20;
 
 /// The recorder that is installed.
 pub(crate) fn current() -> Option<&'static Recorder> {
@@ -180,8 +187,13 @@ pub(crate) fn current() -> Option<&'static Recorder> {
 }
 
 /// The recorder that was installed last, even if it no longer is.
-pub(crate) fn latest() -> Option<&'static Recorder> {
+fn latest() -> Option<&'static Recorder> {
     reference(LATEST.load(Ordering::Acquire)) // pairs with `install`
+}
+
+/// All recorders that were ever installed in this process, the last one first: a span of any of them may still be open.
+pub(crate) fn installed() -> impl Iterator<Item = &'static Recorder> {
+    std::iter::successors(latest(), |recorder| recorder.previous.get().copied().flatten())
 }
 
 #[expect(unsafe_code, reason = "the pointer is null or one that `Recorder::new` leaked")]
@@ -261,6 +273,8 @@ impl Recorder {
             orphan_busy: AtomicBool::new(false),
             has_consumer: AtomicBool::new(false),
             consumer: OnceLock::new(),
+            has_ended: AtomicBool::new(false),
+            previous: OnceLock::new(),
             closed: AtomicBool::new(false),
             forks: FORKS.load(Ordering::Relaxed),
         })))
@@ -318,9 +332,12 @@ impl Recorder {
         {
             return Err(RecorderError::AlreadyInstalled);
         }
-        LATEST.store(this, Ordering::Release); // pairs with `latest`
         // Before any number can be used in a ring of this recorder: the generation still says that it is off.
         entering.copy_to(&self.dictionary);
+        if !installed().any(|recorder| std::ptr::eq(recorder, self)) {
+            self.previous.get_or_init(latest);
+            LATEST.store(this, Ordering::Release); // pairs with `latest`
+        }
         GENERATION.store(generation, Ordering::Release);
         Ok(())
     }
@@ -459,10 +476,11 @@ impl Recorder {
         self.lanes.get(usize::from(number))?.get()
     }
 
-    /// How long a span's body may be, a multiple of 8: a quarter of a ring, with its record's header.
+    /// How long a span's body may be, a multiple of 8: a quarter of a ring, with its record's header, and 32 MiB at most, so that
+    /// it fits a block.
     #[inline]
     pub(crate) fn body_len_max(&self) -> usize {
-        self.options.ring_bytes / 4 - RECORD_HEADER_LEN
+        (self.options.ring_bytes / 4 - RECORD_HEADER_LEN).min(BODY_LEN_MAX)
     }
 
     #[cold]
@@ -528,7 +546,9 @@ impl Recorder {
             if let Some(done) = attempt() {
                 return Some(done);
             }
-            if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+            // Once the recorder is closed, or nobody drains it any more, there will never be room.
+            let is_over = self.closed.load(Ordering::Relaxed) || self.has_ended.load(Ordering::Relaxed);
+            if is_over || deadline.is_some_and(|deadline| Instant::now() >= deadline) {
                 return None;
             }
             self.starve();
@@ -614,6 +634,12 @@ pub struct Consumer {
     recorder: &'static Recorder,
     /// By lane: what was consumed, and up to where it was released.
     consumed: Vec<(Consumed, u64)>,
+}
+
+impl Drop for Consumer {
+    fn drop(&mut self) {
+        self.recorder.has_ended.store(true, Ordering::Relaxed);
+    }
 }
 
 impl Consumer {

@@ -450,9 +450,7 @@ fn end_unattached(slot: &Slot, flags: u8, end: u64) -> Ended {
     }
     // A thread that only ends spans takes a lane for it too.
     let current = recorder::catch_up().filter(|(_, current)| std::ptr::eq(*current, recorder));
-    if let Some(lane) =
-        current.and_then(|(generation, _)| local().attach(generation, recorder))
-    {
+    if let Some(lane) = current.and_then(|(generation, _)| local().attach(generation, recorder)) {
         return slot.end(lane, flags, end).map_or_else(Ended::Dropped, |()| Ended::Recorded);
     }
     match recorder.wait_for(|| recorder.orphan()) {

@@ -1,6 +1,9 @@
 //! What each thread keeps for recording: its lane, its current span, and a few caches.
 
-#![expect(unsafe_code, reason = "a thread's own state is reached by a pointer that does not leave the thread")]
+#![expect(
+    unsafe_code,
+    reason = "a thread's own state is reached by a pointer that does not leave the thread"
+)]
 
 use std::cell::Cell;
 use std::ops::Deref;

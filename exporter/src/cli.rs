@@ -3,7 +3,7 @@
 //! | exit status | meaning |
 //! |---|---|
 //! | 0 | done |
-//! | 1 | not all could be done: a sink did not take what it was sent, a recorder could not be recovered |
+//! | 1 | not all could be done: a sink did not take what it was sent, a recorder could not be recovered or may have a living process |
 //! | 2 | bad input: no such spool, not a spool, no permission, an unknown sink, a wrong option |
 
 mod demo;
@@ -11,9 +11,11 @@ mod export;
 mod output;
 mod recover;
 
+use std::io::ErrorKind;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use spanring_exporter::with_causes;
 
 /// A crash-safe flight recorder for AI agents: delivers what was recorded, and recovers it after a crash.
 #[derive(Parser, Debug)]
@@ -81,7 +83,7 @@ impl Failure {
     }
 
     fn bad_input(error: impl std::error::Error) -> Self {
-        Failure { status: Self::BAD_INPUT, message: Some(output::with_causes(&error)) }
+        Failure { status: Self::BAD_INPUT, message: Some(with_causes(&error)) }
     }
 }
 
@@ -90,7 +92,7 @@ impl From<spanring_spool::Error> for Failure {
         match error {
             // It is what it should be, and in use.
             spanring_spool::Error::Locked { .. } | spanring_spool::Error::StillAlive { .. } => {
-                Failure::incomplete(output::with_causes(&error))
+                Failure::incomplete(with_causes(&error))
             }
             error => Failure::bad_input(error),
         }
@@ -101,6 +103,10 @@ impl From<spanring_exporter::Error> for Failure {
     fn from(error: spanring_exporter::Error) -> Self {
         match error {
             spanring_exporter::Error::Spool(error) => error.into(),
+            // Another exporter writes to it.
+            spanring_exporter::Error::Sink { ref source, .. } if source.kind() == ErrorKind::WouldBlock => {
+                Failure::incomplete(with_causes(&error))
+            }
             error => Failure::bad_input(error),
         }
     }

@@ -39,6 +39,9 @@ use crate::sink::Sink;
 
 /// How often the spool is searched for new and for dead recorders, and freed of what is delivered.
 const DISCOVERY_INTERVAL: Duration = Duration::from_secs(1);
+/// How long a sink that takes nothing at all is left alone, in an exporter that follows its spool. Somebody has to change
+/// something first: its credentials, its address.
+const PARKED_INTERVAL: Duration = Duration::from_secs(5 * 60);
 
 /// Delivers a spool to sinks.
 ///
@@ -76,13 +79,17 @@ enum Mode {
         deadline: Duration,
     },
     /// Until a stop is asked for.
-    Follow,
+    Follow {
+        /// How long a sink is left alone that takes nothing at all.
+        parked_interval: Duration,
+    },
 }
 
 impl Exporter {
     /// An exporter that follows the spool until it is stopped, and retries for ever.
     pub fn new(spool: SpoolDir) -> Self {
-        Exporter { spool, sinks: Vec::new(), mode: Mode::Follow, notices: Notices(Arc::new(drop)) }
+        let mode = Mode::Follow { parked_interval: PARKED_INTERVAL };
+        Exporter { spool, sinks: Vec::new(), mode, notices: Notices(Arc::new(drop)) }
     }
 
     /// Delivers to this sink too. What is delivered is removed once all sinks of this exporter have it.
@@ -123,7 +130,7 @@ impl Exporter {
         let claim = spool.claim_for_export()?;
 
         let progress = Arc::new(Progress::new(sinks.len()));
-        let mut discovery = Discovery::new(spool.clone(), Arc::clone(&progress), notices.clone());
+        let mut discovery = Discovery::new(spool.clone(), mode, Arc::clone(&progress), notices.clone());
         let census;
         (discovery, census) = blocking(discovery, |discovery| {
             discovery.sweep();
@@ -150,7 +157,8 @@ impl Exporter {
                     let seen;
                     (discovery, seen) = blocking(discovery, move |discovery| {
                         discovery.remove_delivered();
-                        matches!(mode, Mode::Follow).then(|| discovery.census())
+                        discovery.sweep_if_due();
+                        matches!(mode, Mode::Follow { .. }).then(|| discovery.census())
                     })
                     .await;
                     if let Some(seen) = seen.map(Arc::new) {
@@ -192,15 +200,17 @@ async fn blocking<T: Send + 'static>(
 fn report(discovery: Discovery, mut journeys: Vec<(usize, Journey)>) -> ExportReport {
     journeys.sort_by_key(|&(number, _)| number);
     let mut report = ExportReport {
-        recorders: discovery.seen.len() as u64,
+        recorders: discovery.recorders,
         recorders_removed: discovery.recorders_removed,
         segments_removed: discovery.segments_removed,
         troubles: discovery.troubles().collect(),
+        recoveries: discovery.recoveries,
         recovered: discovery.recovered,
         unproven: discovery.unproven,
         ..ExportReport::default()
     };
     for (_, journey) in journeys {
+        report.recorders_skipped_in = report.recorders_skipped_in.max(journey.recorders_skipped_in);
         for (recorder, skipped) in journey.skipped {
             // Each sink reads for itself, from where it had got: who read more has seen more.
             let most = report.skipped.entry(recorder).or_default();
@@ -234,3 +244,6 @@ impl fmt::Debug for Notices {
         f.write_str("Notices")
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -9,7 +9,7 @@ use std::io;
 pub enum Error {
     /// The address of a sink has no form that is known.
     UnknownSink {
-        /// The address, as it was given.
+        /// The address, without what may be secret in it: credentials, a query, a fragment.
         address: String,
         /// What does not fit.
         reason: String,
@@ -71,8 +71,8 @@ impl From<spanring_spool::Error> for Error {
     }
 }
 
-/// An error with all its causes, on one line.
-pub(crate) fn with_causes(error: &dyn std::error::Error) -> String {
+/// An error with all its causes, on one line, each said once.
+pub fn with_causes(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {
@@ -85,4 +85,19 @@ pub(crate) fn with_causes(error: &dyn std::error::Error) -> String {
         source = cause.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cause_that_an_error_tells_itself_is_not_told_again() {
+        let source = || io::Error::from_raw_os_error(13);
+        let spool = spanring_spool::Error::Io { action: "open", path: "/s".into(), source: source() };
+        let text = with_causes(&Error::Spool(spool));
+        assert_eq!(text, format!("cannot open /s: {}", source()));
+        let text = with_causes(&Error::sink("file:/f", "open")(source()));
+        assert_eq!(text, format!("cannot open file:/f: {}", source()));
+    }
 }

@@ -52,4 +52,4 @@ mod backoff;
 mod error;
 
 pub use engine::{ExportReport, Exporter};
-pub use error::Error;
+pub use error::{Error, with_causes};

@@ -86,7 +86,8 @@ pub enum Outcome {
         /// Why.
         reason: String,
     },
-    /// Nothing at all, until somebody changes something: the address, the credentials, the sink.
+    /// Nothing at all, until somebody changes something: the address, the credentials, the sink. An exporter that follows its
+    /// spool asks again every few minutes.
     Parked {
         /// Why.
         reason: String,

@@ -76,10 +76,23 @@ fn a_spool_that_is_in_use_is_left_alone() {
     let no_spool = demo(temporary.path(), &["--spool", temporary.path().to_str().unwrap()]);
     assert_eq!(no_spool.status.code(), Some(2), "{no_spool:?}");
 
+    let nowhere = demo(temporary.path(), &["--spool", "/proc/no/such/spool"]);
+    assert_eq!(nowhere.status.code(), Some(2), "{nowhere:?}");
+
     let recording = spanring_spool::Spool::open(&spool).start().unwrap();
     let used = demo(temporary.path(), &["--spool", text]);
     assert_eq!(used.status.code(), Some(2), "{used:?}");
     let complaint = String::from_utf8(used.stderr).unwrap();
     assert!(complaint.contains(text) && complaint.contains("holds recorders already"), "{complaint}");
     drop(recording);
+}
+
+#[test]
+fn a_demonstration_that_cannot_say_what_it_will_do_leaves_nothing_behind() {
+    let temporary = tempfile::tempdir().unwrap();
+    let full = fs::File::options().write(true).open("/dev/full").unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_spanring"));
+    let status = command.arg("demo").env("TMPDIR", temporary.path()).stdout(full).status().unwrap();
+    assert_eq!(status.code(), Some(1));
+    assert!(is_empty(&temporary));
 }

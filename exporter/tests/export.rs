@@ -345,6 +345,63 @@ fn recovering_by_hand_reports_what_there_is_and_once() {
 }
 
 #[test]
+fn a_recorder_that_is_left_alone_since_its_process_may_live_is_status_1() {
+    let spool = TestSpool::new();
+    spool.start(0, 10).kill();
+    // Its lock is then another file than the one that the process had locked.
+    let copy = spool.file("copy");
+    assert!(Command::new("cp").arg("-a").arg(spool.path()).arg(&copy).status().unwrap().success());
+    fs::remove_dir_all(spool.path()).unwrap();
+    fs::rename(&copy, spool.path()).unwrap();
+
+    let output = spanring().arg("recover").arg(spool.path()).arg("--json").output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report["unproven"].as_array().unwrap().len(), 1, "{report}");
+
+    let (_receiver, sink, _) = receiver(|_| None);
+    let (status, report, complaints) = spool.export_once(&[&sink]);
+    assert_eq!((status, &report["sinks"][0]["end"]), (1, &"complete".into()), "{report}");
+    assert_eq!(report["unproven"].as_object().unwrap().len(), 1, "{report}");
+    assert!(complaints.contains("its process may live"), "{complaints}");
+    assert_eq!(spool.recorders().len(), 1);
+}
+
+#[test]
+fn a_sink_that_comes_later_is_told_what_had_been_removed_and_calls_it_no_damage() {
+    let spool = TestSpool::new();
+    let agent = spool.start(0, 30_000);
+    let sinks = ["first", "second"].map(|name| format!("file:{}", spool.file(name).display()));
+    let mut removed = 0;
+    wait_until("all is in segments and delivered", || {
+        let (status, report, _) = spool.export_once(&[&sinks[0]]);
+        assert_eq!(status, 0, "{report}");
+        removed += report["segments_removed"].as_u64().unwrap();
+        Arrived::in_file(&spool.file("first")).numbers().len() == 30_000
+    });
+    assert!(removed > 0);
+    let (status, report, complaints) = spool.export_once(&[&sinks[1]]);
+    assert_eq!((status, report["skipped"].as_object().unwrap().len()), (0, 0), "{report}");
+    assert!(complaints.contains(&format!("is new and does not get {removed} segment")), "{complaints}");
+    agent.kill();
+}
+
+#[test]
+fn a_file_that_is_named_twice_is_status_2_and_one_that_is_in_use_is_status_1() {
+    let spool = TestSpool::new();
+    spool.record(0, 1);
+    let export = |sinks: &[&str]| complaint(spool.export(sinks).arg("--once").output().unwrap());
+    let (status, said) = export(&["file:twice", "file:./twice"]);
+    assert!(status == 2 && said.contains("named twice"), "{said}");
+    assert!(!std::path::Path::new("twice").exists());
+    let path = spool.file("locked");
+    let locked = fs::File::create(&path).unwrap();
+    locked.lock().unwrap();
+    let (status, said) = export(&[&format!("file:{}", path.display())]);
+    assert!(status == 1 && said.contains("another exporter writes to it"), "{said}");
+}
+
+#[test]
 fn bad_input_is_status_2_and_one_line_that_names_it_and_the_reason() {
     let spool = TestSpool::new();
     spool.record(0, 1);

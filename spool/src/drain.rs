@@ -15,6 +15,7 @@ use spanring::clock::{Anchor, Timeline};
 use spanring::record::Record;
 use spanring::recorder::{Consumer, Recorder};
 
+use crate::Error;
 use crate::block::{BlockBuilder, Compression, Names, Payload};
 use crate::ledger::Ledger;
 use crate::progress::{Progress, Stop};
@@ -38,6 +39,7 @@ const FAST_ABOVE: u64 = 50;
 const STORE_ABOVE: u64 = 80;
 const FAST: Compression = Compression::Zstd(-5);
 const WRITE: &str = "write a block";
+const MAKE: &str = "make a block";
 const RING: &str = "prepare a ring";
 const TABLE: &str = "prepare a table";
 
@@ -258,7 +260,8 @@ impl Drain {
         let builder = &mut round.builder;
         round.next_lane = if round.next_lane >= lanes { 0 } else { round.next_lane };
         for lane in (round.next_lane..lanes).chain(0..round.next_lane) {
-            round.next_lane = lane;
+            // The next block begins with the next lane, so that none that is always full keeps the others waiting.
+            round.next_lane = lane + 1;
             let mut expected = self.consumer.consumed(lane).ended + 1;
             self.consumer.consume(lane, |record| {
                 match record {
@@ -296,7 +299,7 @@ impl Drain {
             Ok(payload) => payload,
             Err(error) => {
                 // No block of these limits is too large for a reader; should one be, its spans are lost and counted.
-                self.trouble("make a block", error.to_string());
+                self.trouble(MAKE, error.to_string());
                 round.damaged += spans;
                 self.consumer.release();
                 return None;
@@ -328,6 +331,7 @@ impl Drain {
         state.spooled_spans += made.spans;
         state.damaged = round.damaged;
         state.succeed(WRITE);
+        state.succeed(MAKE);
         let durable = state.durable();
         drop(state);
         self.progress.notify_moved();
@@ -385,28 +389,40 @@ impl Drain {
             return false;
         }
         round.pools_tried = Instant::now();
-        let mut added = false;
-        while recorder.free_lane_count() < self.pools.free_lanes
-            && recorder.lane_count() < self.pools.lanes_max
-        {
+        let lanes = recorder.lane_count();
+        let made = loop {
+            if recorder.free_lane_count() >= self.pools.free_lanes
+                || recorder.lane_count() >= self.pools.lanes_max
+            {
+                break Ok(());
+            }
             if let Err(error) = self.files.add_lane(recorder) {
-                self.trouble(RING, error.to_string());
-                break;
+                break Err(error);
             }
-            self.progress.lock().succeed(RING);
-            added = true;
-        }
-        while recorder.spare_table_count() < self.pools.spare_tables
-            && self.files.tables() < self.pools.tables_max
-        {
+        };
+        self.tell(RING, made);
+        let tables = self.files.tables();
+        let made = loop {
+            if recorder.spare_table_count() >= self.pools.spare_tables
+                || self.files.tables() >= self.pools.tables_max
+            {
+                break Ok(());
+            }
             if let Err(error) = self.files.add_table(recorder) {
-                self.trouble(TABLE, error.to_string());
-                break;
+                break Err(error);
             }
-            self.progress.lock().succeed(TABLE);
-            added = true;
+        };
+        self.tell(TABLE, made);
+        starved && (recorder.lane_count() > lanes || self.files.tables() > tables)
+    }
+
+    /// Notes whether something works.
+    fn tell(&self, action: &'static str, done: Result<(), Error>) {
+        let mut state = self.progress.lock();
+        match done {
+            Ok(()) => state.succeed(action),
+            Err(error) => state.fail(action, error.to_string()),
         }
-        starved && added
     }
 
     fn trouble(&self, action: &'static str, reason: String) {

@@ -81,6 +81,11 @@ pub enum Error {
         /// What does not fit.
         reason: &'static str,
     },
+    /// A file was written by a later version of spanring, which can read it. It is left alone.
+    LaterVersion {
+        /// The file.
+        path: PathBuf,
+    },
     /// Something is larger than its format allows.
     TooLarge {
         /// What is too large.
@@ -107,6 +112,8 @@ pub enum Error {
         /// The spool.
         path: PathBuf,
     },
+    /// The spool belongs to the parent of this forked process, and does nothing here.
+    InForkedChild,
     /// Spooling is not possible on this operating system.
     UnsupportedPlatform,
 }
@@ -181,6 +188,9 @@ impl fmt::Display for Error {
             Error::Damaged { path, offset, reason } => {
                 write!(f, "{} is damaged at byte {offset}: {reason}", path.display())
             }
+            Error::LaterVersion { path } => {
+                write!(f, "{} was written by a later version of spanring, and is left alone", path.display())
+            }
             Error::TooLarge { what, len, max } => {
                 write!(f, "{what} of {len} bytes exceeds the limit of {max}")
             }
@@ -200,6 +210,7 @@ impl fmt::Display for Error {
                 "what is recorded does not survive a kill: there is no memory for it beside {} or in /dev/shm",
                 path.display()
             ),
+            Error::InForkedChild => f.write_str("the spool belongs to the parent of this forked process"),
             Error::UnsupportedPlatform => f.write_str("spooling is not possible on this operating system"),
         }
     }

@@ -5,9 +5,10 @@
 //! * **G1** Rows below `spooled` are committed in segments, in the order of their sequence.
 //! * **G2** Every committed row that is not known to survive a power cut lies in a [`Dirty`] segment, at or behind its `first`.
 //!   So what lies below all of them is durable.
-//! * **G3** A segment whose sync failed stays dirty until its rows were written to another one: it is never synced again,
-//!   since the kernel has marked its pages as clean (see [`storage`](crate::storage)).
+//! * **G3** A segment whose sync failed stays dirty until its rows were written to another one: no later sync of it counts for
+//!   them, since the kernel has marked its pages as clean (see [`storage`](crate::storage)).
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -57,8 +58,8 @@ pub(crate) struct State {
     pub(crate) sync_wanted: bool,
     /// Whether rows were lost to a failed sync that could not be written again, so that nothing behind them counts as durable.
     pub(crate) not_durable: bool,
-    /// What has failed last, and has not succeeded since.
-    pub(crate) trouble: Option<Trouble>,
+    /// What has failed and not succeeded since, with the reason.
+    pub(crate) troubles: BTreeMap<&'static str, String>,
     /// Where a stop is.
     pub(crate) stop: Stop,
 }
@@ -82,8 +83,8 @@ pub(crate) struct Dirty {
     pub(crate) file: Arc<dyn StorageSync>,
     /// The first of those rows.
     pub(crate) first: u64,
-    /// The row behind the last.
-    pub(crate) end: u64,
+    /// The first of the rows that were written since the last sync began; `None` where none was.
+    pub(crate) written: Option<u64>,
     pub(crate) bytes: u64,
     pub(crate) since: Instant,
     pub(crate) failed: bool,
@@ -128,14 +129,16 @@ impl State {
     ) {
         match self.dirty.iter_mut().find(|dirty| dirty.segment == segment && !dirty.failed) {
             Some(dirty) => {
-                (dirty.end, dirty.bytes) = (dirty.end.max(rows.end), dirty.bytes + bytes);
+                dirty.bytes += bytes;
                 dirty.first = dirty.first.min(rows.start);
+                // Not only of new rows: those whose sync had failed elsewhere are written here again.
+                dirty.written = Some(dirty.written.map_or(rows.start, |first| first.min(rows.start)));
             }
             None => self.dirty.push(Dirty {
                 segment,
                 file: file.clone(),
                 first: rows.start,
-                end: rows.end,
+                written: Some(rows.start),
                 bytes,
                 since: Instant::now(),
                 failed: false,
@@ -146,12 +149,12 @@ impl State {
 
     /// Notes that something does not work.
     pub(crate) fn fail(&mut self, action: &'static str, reason: String) {
-        self.trouble = Some(Trouble { action, reason });
+        self.troubles.insert(action, reason);
     }
 
     /// Notes that something works, again perhaps.
     pub(crate) fn succeed(&mut self, action: &'static str) {
-        self.trouble.take_if(|trouble| trouble.action == action);
+        self.troubles.remove(action);
     }
 
     /// Whether what is dirty is old or large enough to be synced.

@@ -159,6 +159,8 @@ impl SpoolDir {
             }
             ended += lane_ended;
         }
+        let has_image = |number: u16| image.lanes().any(|lane| lane.number() == number);
+        ended += last.rings.values().filter(|ring| !has_image(ring.lane)).map(|ring| ring.ended).sum::<u64>();
         for in_flight in &tables.in_flight {
             match Body::parse(&in_flight.body) {
                 Ok(body) => {
@@ -181,7 +183,8 @@ impl SpoolDir {
         }
         report.from_segments = last_ledger.spooled;
         report.settle(&last_ledger, ended, &tables, control.as_ref());
-        writer.complete(&report.ledger)
+        report.skipped.missing_rows += writer.complete(&report.ledger)?;
+        Ok(())
     }
 
     /// After another boot the pages of rings and tables are a mixture of what they held at different times. They are kept
@@ -206,7 +209,7 @@ impl SpoolDir {
         ledger.interrupted += std::mem::take(&mut ledger.in_flight);
         ledger.dropped.damaged += ledger.unspooled();
         report.ledger = ledger;
-        RecoveryWriter::create(self, id, dir)?.complete(&ledger)
+        RecoveryWriter::create(self, id, dir)?.complete(&ledger).map(drop)
     }
 
     fn mark_recovered(&self, dir: &Path) -> Result<(), Error> {
@@ -251,13 +254,14 @@ impl RecoveryReport {
             unslotted.saturating_sub(no_cell).saturating_sub(of_control(|control| control.unslotted_no_lane));
 
         let mut ledger = Ledger { spooled: last.spooled + self.from_rings + self.from_tables, ..*last };
-        ledger.started = tables.started + unslotted;
+        // Where a lane's file is missing, the last block's account knows more than what is left.
+        ledger.started = (tables.started + unslotted).max(last.started);
         ledger.in_flight = 0;
         ledger.interrupted = self.from_tables + lost_in_flight;
         ledger.dropped.ring_full = tables.dropped_ring_full;
         ledger.dropped.no_cell = no_cell + lost_in_flight;
         ledger.dropped.no_lane = no_lane;
-        ledger.ended = ended + tables.dropped_ring_full + no_cell + no_lane;
+        ledger.ended = (ended + tables.dropped_ring_full + no_cell + no_lane).max(last.ended);
         if let Some(control) = control {
             ledger.starts_lost = control.starts_lost;
             [ledger.values_cut, ledger.values_left_out, ledger.values_failed] = control.values;
@@ -269,6 +273,8 @@ impl RecoveryReport {
         ledger.dropped.no_lane += uncounted;
 
         self.unaccounted = ledger.started.abs_diff(ledger.ended + ledger.interrupted);
+        // They were open, or ended, in memory that is gone or damaged.
+        ledger.interrupted += ledger.started.saturating_sub(ledger.ended + ledger.interrupted);
         // What ended and is in no segment is in a damaged one, or was in a damaged ring.
         ledger.dropped.damaged = last.dropped.damaged;
         ledger.dropped.damaged += ledger.unspooled();
@@ -334,6 +340,9 @@ impl Memory {
             // A file begins with zeros until it is ready to be used: the process was killed before that.
             if bytes.iter().take(8).all(|&byte| byte == 0) {
                 continue;
+            }
+            if spanring::is_of_later_version(&bytes) {
+                return Err(Error::LaterVersion { path });
             }
             let file = MemoryFile { path, bytes };
             if name == layout::CALLSITES {
@@ -427,6 +436,8 @@ struct RecoveryWriter<'a> {
     writer: SegmentWriter,
     builder: BlockBuilder,
     sequence: u64,
+    /// Rows that no block can hold.
+    unbuildable: u64,
 }
 
 impl<'a> RecoveryWriter<'a> {
@@ -459,6 +470,7 @@ impl<'a> RecoveryWriter<'a> {
             writer,
             builder,
             sequence: 0,
+            unbuildable: 0,
         })
     }
 
@@ -469,7 +481,15 @@ impl<'a> RecoveryWriter<'a> {
     /// Writes what was pushed as a block with this account.
     fn write(&mut self, ledger: &Ledger) -> Result<(), Error> {
         let rows = self.builder.rows();
-        let payload = self.builder.finish(Compression::default())?;
+        let payload = match self.builder.finish(Compression::default()) {
+            Ok(payload) => payload,
+            // No recorder makes a span that does not fit; memory that says so is damaged, and must not keep back the rest.
+            Err(Error::TooLarge { .. }) => {
+                self.unbuildable += u64::from(rows);
+                return Ok(());
+            }
+            Err(error) => return Err(error),
+        };
         let header = BlockHeader {
             first_sequence: self.sequence,
             rows,
@@ -501,8 +521,9 @@ impl<'a> RecoveryWriter<'a> {
         Ok(())
     }
 
-    /// Writes the rest with the final account, seals, syncs, and gives the recorder its name.
-    fn complete(mut self, ledger: &Ledger) -> Result<(), Error> {
+    /// Writes the rest with the final account, seals, syncs, and gives the recorder its name. Returns how many rows no block
+    /// could hold.
+    fn complete(mut self, ledger: &Ledger) -> Result<u64, Error> {
         self.write(ledger)?;
         self.writer.seal();
         let (sealed, dirty) = {
@@ -522,7 +543,8 @@ impl<'a> RecoveryWriter<'a> {
         storage.sync_dir(&self.new).map_err(Error::io("sync", &self.new))?;
         let path = self.spool.recorder_path(&self.recovery);
         storage.rename(&self.new, &path).map_err(Error::io("set up", &path))?;
-        storage.sync_dir(self.spool.path()).map_err(Error::io("sync", self.spool.path()))
+        storage.sync_dir(self.spool.path()).map_err(Error::io("sync", self.spool.path()))?;
+        Ok(self.unbuildable)
     }
 }
 
@@ -550,3 +572,6 @@ impl fmt::Display for RecoveryReport {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -142,17 +142,25 @@ impl SpoolDir {
             Err(error) => match error.kind() {
                 io::ErrorKind::WouldBlock => return Ok(false),
                 // The lock is the first file to be made and the last to be removed.
-                io::ErrorKind::NotFound => return self.clear(dir),
+                io::ErrorKind::NotFound => return self.clear_with_memory(dir, id),
                 _ => return Err(Error::io("lock", &path)(error)),
             },
         };
         match life::judge(&lock, dir, id) {
             // Without a record, the process was killed before it could check.
-            Ok(Life::Unproven { doubt: Doubt::UnreadableLock }) => self.clear(dir),
+            Ok(Life::Unproven { doubt: Doubt::UnreadableLock }) => self.clear_with_memory(dir, id),
             Ok(Life::Unproven { .. } | Life::Alive) | Err(Error::NoSuchRecorder { .. }) => Ok(false),
-            Ok(_) => self.clear(dir),
+            Ok(_) => self.clear_with_memory(dir, id),
             Err(error) => Err(error),
         }
+    }
+
+    /// Removes what was set up of a recorder, in shared memory too.
+    fn clear_with_memory(&self, dir: &Path, id: &RecorderId) -> Result<bool, Error> {
+        if let Some(shared) = left_in_shared_memory(id) {
+            remove_memory(&**self.storage(), &shared)?;
+        }
+        self.clear(dir)
     }
 
     /// Removes the files of a directory that spanring knows, the lock last, and the directory if it is empty then.

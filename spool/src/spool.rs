@@ -1,6 +1,7 @@
 //! The spool of this process: started once, held for as long as spans are to be recorded.
 
 use std::fmt;
+use std::mem::ManuallyDrop;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
@@ -15,7 +16,7 @@ use crate::drain::{Clock, Drain, Pools};
 use crate::ledger::Ledger;
 use crate::lock::RecorderLock;
 use crate::progress::{Progress, Stop};
-use crate::ring_files::{Placement, RingFiles};
+use crate::ring_files::{Placement, RingFiles, left_in_shared_memory, remove_memory};
 use crate::segment_writer::SegmentWriter;
 use crate::sync_thread::{Preparer, SyncThread};
 use crate::{
@@ -172,8 +173,9 @@ impl SpoolBuilder {
         self
     }
 
-    /// Names a sink that must have acknowledged a span for it to count as [`Level::Delivered`], as the exporter's `--to`
-    /// names it. Can be repeated.
+    /// Names a sink that must have acknowledged a span for it to count as [`Level::Delivered`]. Can be repeated. The name is the
+    /// one that the exporter's report shows: an absolute path (`file:/var/log/spans.jsonl`), a port that is written out
+    /// (`otlp+http://localhost:4318`). What a sink has acknowledged includes what was rejected or damaged and counted so.
     pub fn delivered_by(mut self, sink: &str) -> Self {
         self.sinks.push(sink.to_owned());
         self
@@ -261,6 +263,13 @@ impl SpoolBuilder {
     }
 }
 
+/// The moment after so long; one that is never reached where the clock does not go so far.
+fn deadline_after(timeout: Duration) -> Instant {
+    const NEVER: Duration = Duration::from_secs(30 * 365 * 24 * 60 * 60);
+    let now = Instant::now();
+    now.checked_add(timeout).unwrap_or(now + NEVER)
+}
+
 fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> std::io::Result<JoinHandle<()>> {
     thread::Builder::new().name(name.to_owned()).spawn(run)
 }
@@ -322,6 +331,9 @@ impl Setup<'_> {
                 drop(self.builder.storage.remove_dir(&path));
             }
         }
+        if let Some(shared) = left_in_shared_memory(self.id) {
+            drop(remove_memory(&*self.builder.storage, &shared));
+        }
     }
 }
 
@@ -360,9 +372,12 @@ impl Spool {
     ///
     /// [`Error::TimedOut`]: it may still get there. At once: [`Error::NotRecorded`] for [`Level::Recorded`] where rings do not
     /// survive the process; [`Error::NotDurable`] where a sync has failed for good; [`Error::NoSinkNamed`] for
-    /// [`Level::Delivered`] where the configuration names none.
+    /// [`Level::Delivered`] where the configuration names none; [`Error::InForkedChild`].
     pub fn flush(&self, level: Level, timeout: Duration) -> Result<(), Error> {
-        let deadline = Instant::now() + timeout;
+        if self.recorder.is_forked() {
+            return Err(Error::InForkedChild);
+        }
+        let deadline = deadline_after(timeout);
         let timed_out = || Error::TimedOut { waited: timeout };
         match level {
             Level::Recorded if self.placement == Placement::Heap => {
@@ -441,17 +456,27 @@ impl Spool {
 
     /// The account, as of now: exact while no span starts or ends.
     pub fn ledger(&self) -> Ledger {
+        if self.recorder.is_forked() {
+            return Ledger::default();
+        }
         let state = self.progress.lock();
         Ledger::live(&self.recorder.counters(), state.spooled_spans, state.damaged)
     }
 
     /// Whether everything works.
     pub fn health(&self) -> Health {
+        if self.recorder.is_forked() {
+            return Health { is_crash_safe: false, is_durable: false, trouble: None };
+        }
         let state = self.progress.lock();
         Health {
             is_crash_safe: self.placement != Placement::Heap,
             is_durable: !state.not_durable,
-            trouble: state.trouble.clone(),
+            trouble: state
+                .troubles
+                .iter()
+                .next()
+                .map(|(action, reason)| Trouble { action, reason: reason.clone() }),
         }
     }
 
@@ -479,23 +504,26 @@ impl Spool {
     }
 
     fn stop_within(&mut self, timeout: Duration) -> StopReport {
-        let Some(running) = self.running.take() else {
+        let Some(Running { lock, drain, sync }) = self.running.take() else {
             return StopReport { ledger: self.ledger(), is_complete: false };
         };
         if self.recorder.is_forked() {
             // All of it is the parent's: threads that do not exist here, and a descriptor that is closed.
-            std::mem::forget(running);
+            std::mem::forget((lock, drain, sync));
             return StopReport { ledger: Ledger::default(), is_complete: false };
         }
-        self.recorder.uninstall();
+        // Whatever happens here, nobody may think that this process is dead while its threads still write.
+        let lock = ManuallyDrop::new(lock);
+        // First, so that it cannot take away what another start sets from now on.
         *CHILDREN.lock() = None;
+        self.recorder.uninstall();
         let is_idle = self.recorder.close();
-        let deadline = Instant::now() + timeout;
+        let deadline = deadline_after(timeout);
         let mut state = self.progress.lock();
         state.stop = state.stop.max(Stop::Draining(deadline));
-        // The drain gives up at the deadline; a sync that hangs is left behind.
-        while state.stop < Stop::Done && Instant::now() < deadline + timeout {
-            running.drain.thread().unpark();
+        // What has not been done by then is left behind: a sync that hangs, rings that a full disk keeps from being emptied.
+        while state.stop < Stop::Done && Instant::now() < deadline {
+            drain.thread().unpark();
             self.progress.notify_work();
             self.progress.wait_moved(&mut state, Instant::now() + Duration::from_millis(20));
         }
@@ -504,14 +532,14 @@ impl Spool {
         drop(state);
         let is_empty = self.recorder.tails() == self.recorder.released();
         let is_complete = is_idle && is_durable && is_empty && self.close().is_ok();
-        if !is_complete {
-            // Until the process ends: its death is what lets others recover the rest.
-            std::mem::forget(running.lock);
+        if is_complete {
+            drop(ManuallyDrop::into_inner(lock));
         }
+        // Else it is held until the process ends: its death is what lets others recover the rest.
         if is_stopped {
             // Both threads are at their end; one that panicked is what the report shows as incomplete.
-            drop(running.drain.join());
-            drop(running.sync.join());
+            drop(drain.join());
+            drop(sync.join());
         }
         StopReport { ledger: self.ledger(), is_complete }
     }
@@ -525,7 +553,7 @@ impl Spool {
         file.syncer().sync().map_err(Error::io("sync", &marker))?;
         storage.sync_dir(&path).map_err(Error::io("sync", &path))?;
         if let Placement::Files(memory) = &self.placement {
-            crate::ring_files::remove_memory(storage, memory)?;
+            remove_memory(storage, memory)?;
         }
         Ok(())
     }

@@ -24,6 +24,7 @@ const RETRY_MIN: Duration = Duration::from_millis(10);
 const RETRY_MAX: Duration = Duration::from_millis(500);
 
 const PREPARE: &str = "prepare a segment";
+const CUT: &str = "cut a segment to its length";
 const SYNC: &str = "sync a segment";
 
 pub(crate) struct SyncThread {
@@ -149,21 +150,20 @@ impl SyncThread {
         let failed = MutexGuard::unlocked(state, || {
             sealed.into_iter().filter_map(|mut sealed| sealed.file.truncate(sealed.len).err()).last()
         });
-        if let Some(error) = failed {
-            state.fail("cut a segment to its length", error.to_string());
+        match failed {
+            Some(error) => state.fail(CUT, error.to_string()),
+            None => state.succeed(CUT),
         }
     }
 
     /// Syncs every dirty segment once.
     fn sync(&self, state: &mut MutexGuard<'_, State>) {
         state.sync_wanted = false;
-        let mark = state.spooled;
-        let files: Vec<_> = state
-            .dirty
-            .iter()
-            .filter(|dirty| !dirty.failed)
-            .map(|dirty| (dirty.segment, dirty.file.clone()))
-            .collect();
+        let mut files = Vec::new();
+        for dirty in state.dirty.iter_mut().filter(|dirty| !dirty.failed) {
+            dirty.written = None;
+            files.push((dirty.segment, dirty.file.clone()));
+        }
         for (segment, file) in files {
             let synced = MutexGuard::unlocked(state, || file.sync());
             let Some(at) = state.dirty.iter().position(|dirty| dirty.segment == segment && !dirty.failed)
@@ -171,13 +171,13 @@ impl SyncThread {
                 continue;
             };
             match synced {
-                Ok(()) if state.dirty[at].end <= mark => {
-                    state.succeed(SYNC);
-                    state.dirty.remove(at);
-                }
                 Ok(()) => {
+                    state.succeed(SYNC);
                     let dirty = &mut state.dirty[at];
-                    (dirty.first, dirty.bytes, dirty.since) = (dirty.first.max(mark), 0, Instant::now());
+                    match dirty.written {
+                        None => drop(state.dirty.remove(at)),
+                        Some(first) => (dirty.first, dirty.bytes, dirty.since) = (first, 0, Instant::now()),
+                    }
                 }
                 Err(error) => {
                     state.dirty[at].failed = true;

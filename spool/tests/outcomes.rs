@@ -232,3 +232,59 @@ fn a_ring_of_an_impossible_length_is_refused() {
     }
     stop(place.spool().ring_bytes(4096).start().unwrap());
 }
+
+#[test]
+fn a_timeout_that_no_clock_can_hold_is_just_long() {
+    let place = Place::new();
+    let spool = place.spool().start().unwrap();
+    let worker = || assert_eq!(spanring::span("work").start().end(), Ended::Recorded);
+    thread::spawn(worker).join().unwrap();
+    for level in [Level::Recorded, Level::Spooled, Level::Durable] {
+        spool.flush(level, Duration::MAX).unwrap();
+    }
+    assert!(spool.stop(Duration::MAX).is_complete);
+}
+
+#[test]
+fn a_reader_that_waits_at_a_prepared_segment_follows_when_a_longer_one_takes_its_place() {
+    let place = Place::new();
+    let spool = place
+        .spool()
+        .ring_bytes(8 << 20)
+        .tables(4, 16)
+        .overflow(Overflow::Block(MINUTE))
+        .linger(Duration::from_millis(1))
+        .start()
+        .unwrap();
+    let dir = SpoolDir::open(place.dir.path().join("spool")).unwrap();
+    let mut reader = dir.reader(spool.id()).unwrap();
+    assert!(reader.next_block().unwrap().is_none(), "the first segment is prepared, and empty");
+    // A text that cannot be compressed, and is longer than the first segments.
+    let mut state = 1_u64;
+    let mut noise = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        char::from_u32(u32::try_from(state >> 44).unwrap() + 0x1_0000).unwrap_or('x')
+    };
+    let text: String = (0..400_000).map(|_| noise()).collect();
+    let mut found = 0;
+    for number in 0..4_u32 {
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                let span = spanring::span!("large", number = number);
+                span.set("text", &text);
+                assert_eq!(span.end(), Ended::Recorded);
+            });
+        });
+        spool.flush(Level::Spooled, MINUTE).unwrap();
+        while let Some(block) = reader.next_block().unwrap() {
+            found += block.spans.len();
+        }
+    }
+    stop(spool);
+    reader.set_dead();
+    while let Some(block) = reader.next_block().unwrap() {
+        found += block.spans.len();
+    }
+    assert_eq!(found, 4, "{}", reader.skipped());
+    assert!(!reader.skipped().is_damage(), "{}", reader.skipped());
+}

@@ -8,9 +8,10 @@ use std::sync::Mutex;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use spanring_exporter::demo::{Agent, BLOCK_TIMEOUT, Demo, DemoError, DemoReport, Step};
+use spanring_exporter::with_causes;
 
 use super::Failure;
-use super::output::{complain, print, with_causes};
+use super::output::{complain, print};
 
 /// See it work: record real agent runs, kill the agents while they work, and lose nothing
 ///
@@ -46,7 +47,7 @@ with another content than the agent meant, `lost` did not arrive although the ag
 Exit status:
   0  every span was delivered, as it was meant
   1  some were lost or wrong, an account did not add up, or the demonstration could not go on
-  2  bad input: a directory that is in use or no spool, a wrong option";
+  2  bad input: a directory that is in use, no spool or not to be written to, a wrong option";
 
 /// Threads beyond what a recorder has rings for would share one.
 const THREADS_MAX: u32 = 64;
@@ -60,9 +61,17 @@ impl DemoCommand {
     pub(super) fn run(self) -> Result<(), Failure> {
         let program = std::env::current_exe()
             .map_err(|error| Failure::incomplete(format!("cannot find this program: {error}")))?;
-        let demo = Demo::prepare(program, self.spool.clone(), self.kills, self.threads.get())?;
-        if !self.json {
-            self.introduce(&demo)?;
+        let demo = Demo::prepare(program, self.spool.clone(), self.kills, self.threads.get());
+        let demo = demo.map_err(|error| match error {
+            DemoError::Spool(error) => error.into(),
+            // Nothing has begun: it is the directory that was named, or the one for temporary files.
+            error => Failure::bad_input(error),
+        })?;
+        if !self.json
+            && let Err(failure) = self.introduce(&demo)
+        {
+            demo.clean_up()?;
+            return Err(failure);
         }
         let progress = Progress::new();
         let bar = progress.bar.clone();
@@ -76,7 +85,7 @@ impl DemoCommand {
                 return Err(error.into());
             }
         };
-        self.print(&report)?;
+        let printed = self.print(&report);
         for fault in &report.faults {
             complain(fault);
         }
@@ -84,10 +93,11 @@ impl DemoCommand {
             complain(trouble);
         }
         if report.is_success() {
-            return Ok(demo.clean_up()?);
+            demo.clean_up()?;
+            return printed;
         }
         complain(&kept);
-        Err(Failure::told())
+        printed.and(Err(Failure::told()))
     }
 
     fn introduce(&self, demo: &Demo) -> Result<(), Failure> {

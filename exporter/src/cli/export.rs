@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
-use spanring_exporter::Exporter;
 use spanring_exporter::sink::SinkAddress;
+use spanring_exporter::{Error, Exporter};
 use spanring_spool::SpoolDir;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
@@ -49,9 +49,11 @@ pub(super) struct Export {
 
 const AFTER_HELP: &str = "\
 Exit status:
-  0  all was delivered, or a stop was asked for; spans that a receiver took and rejected are in the report
+  0  all was delivered, or, without --once, a stop was asked for; spans that a receiver took and rejected
+     are in the report
   1  not all was delivered: a sink refused it or did not answer until the deadline, a recorder could not be
-     read or recovered, or another exporter is at the spool; what was not delivered is kept
+     read or recovered or may have a living process, another exporter is at the spool or at a file, or, with
+     --once, a stop was asked for; what was not delivered is kept
   2  bad input: no such spool, not a spool, no permission, an unknown sink, a wrong option";
 
 impl Export {
@@ -59,7 +61,11 @@ impl Export {
         let spool = SpoolDir::open(&self.spool)?;
         let mut addresses = Vec::new();
         for sink in &self.sinks {
-            addresses.push(sink.parse::<SinkAddress>()?);
+            let address = sink.parse::<SinkAddress>()?;
+            if addresses.contains(&address) {
+                return Err(Error::SinkTwice { address: address.to_string() }.into());
+            }
+            addresses.push(address);
         }
         let mut exporter = Exporter::new(spool).on_notice(|notice| complain(&notice.to_string()));
         if self.once {

@@ -1,6 +1,5 @@
 //! What is printed: results to standard output, everything else to standard error.
 
-use std::error::Error;
 use std::fmt;
 use std::io::{self, Write as _};
 
@@ -21,15 +20,4 @@ pub(super) fn print(line: impl fmt::Display) -> Result<(), Failure> {
 /// Says what is wrong, or worth knowing, on one line of standard error. Where that is closed, nobody listens.
 pub(super) fn complain(message: &str) {
     drop(writeln!(io::stderr().lock(), "spanring: {}", message.replace('\n', " ")));
-}
-
-/// An error with its causes.
-pub(super) fn with_causes(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(&format!(": {cause}"));
-        source = cause.source();
-    }
-    text
 }

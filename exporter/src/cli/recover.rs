@@ -5,10 +5,11 @@ use std::path::PathBuf;
 use clap::Args;
 use serde_json::json;
 use spanring_exporter::engine::recovery_json;
+use spanring_exporter::with_causes;
 use spanring_spool::{Error, Life, SpoolDir};
 
 use super::Failure;
-use super::output::{complain, print, with_causes};
+use super::output::{complain, print};
 
 /// Recover what processes that died had recorded
 ///
@@ -30,7 +31,7 @@ pub(super) struct Recover {
 const AFTER_HELP: &str = "\
 Exit status:
   0  all recorders whose process died are recovered
-  1  some could not be
+  1  some could not be, or were left alone since nobody can tell whether their process died
   2  bad input: no such spool, not a spool, no permission, a wrong option";
 
 impl Recover {
@@ -83,6 +84,6 @@ impl Recover {
                 unproven.len()
             ))?,
         }
-        if failed { Err(Failure::told()) } else { Ok(()) }
+        if failed || !unproven.is_empty() { Err(Failure::told()) } else { Ok(()) }
     }
 }

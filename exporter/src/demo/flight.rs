@@ -8,8 +8,9 @@
 //!      └───────── reads ─► witness ─────────► judge ◄──────────────────┘
 //! ```
 
-use std::fs::{self, File};
+use std::fs::{self, DirBuilder, File};
 use std::io::{self, BufRead as _, BufReader};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -94,6 +95,7 @@ impl Demo {
     ) -> Result<Self, DemoError> {
         if let Some(spool) = &spool {
             check_vacant(spool)?;
+            make_writable(spool).map_err(DemoError::io("write to", spool))?;
         }
         let dir = tempfile::Builder::new().prefix("spanring-demo-").tempdir();
         let dir = dir.map_err(DemoError::io("make a directory in", std::env::temp_dir()))?.keep();
@@ -201,6 +203,12 @@ fn check_vacant(spool: &Path) -> Result<(), DemoError> {
         }
         Err(error) => Err(error.into()),
     }
+}
+
+/// Makes the directory of a spool unless it is there, and tries whether files can be made in it.
+fn make_writable(spool: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(spool)?;
+    tempfile::tempfile_in(spool).map(drop)
 }
 
 fn hear(judge: &mut Judge, agent: &Agent, was_killed: bool) -> Result<(), DemoError> {

@@ -14,6 +14,8 @@
 //! * **C3** One block is in memory at a time. All growing recorders are open, but only one that is over.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -57,6 +59,8 @@ pub(super) struct Shared {
 #[derive(Debug)]
 pub(super) struct Journey {
     pub(super) report: SinkReport,
+    pub(super) recorders_skipped_in: u64,
+    /// Of recorders that are gone only if all is delivered once: it would grow for ever.
     pub(super) skipped: BTreeMap<RecorderId, Skipped>,
     pub(super) troubles: BTreeMap<RecorderId, String>,
 }
@@ -86,6 +90,42 @@ struct Place {
     missed: u64,
     /// Where to stop in a recorder that grows, when only what is there now is wanted.
     last_segment: u64,
+    /// Whether the sink is new to a recorder that another sink has a cursor in, and no block was read yet.
+    is_late: bool,
+    /// How many segments and rows had been removed before a sink that is new. The reader calls them missing.
+    late: (u64, u64),
+}
+
+impl Place {
+    /// The sink has its first block. If segments before that are not there and nothing else is amiss, they were removed once
+    /// the other sinks had them. Returns how many there were.
+    fn begin(&mut self) -> u64 {
+        let skipped = self.reader.skipped();
+        if !std::mem::take(&mut self.is_late) || skipped.files + skipped.holes > 0 {
+            return 0;
+        }
+        self.late = (skipped.missing_segments, skipped.missing_rows);
+        self.missed = skipped.missing_rows;
+        skipped.missing_segments
+    }
+
+    /// What was left out that should have been there.
+    fn skipped(&self) -> Skipped {
+        let mut skipped = self.reader.skipped().clone();
+        let (segments, rows) = match self.is_late {
+            true => (skipped.missing_segments, skipped.missing_rows),
+            false => self.late,
+        };
+        skipped.missing_segments = skipped.missing_segments.saturating_sub(segments);
+        skipped.missing_rows = skipped.missing_rows.saturating_sub(rows);
+        skipped
+    }
+}
+
+/// How many sinks have a cursor in the directory of a recorder.
+fn cursors(recorder_dir: &Path) -> usize {
+    let names = fs::read_dir(recorder_dir).into_iter().flatten().flatten().map(|entry| entry.file_name());
+    names.filter(|name| name.to_str().is_some_and(|name| name.starts_with("cursor-"))).count()
 }
 
 /// What a turn with a recorder came to.
@@ -109,7 +149,12 @@ impl Courier {
             finished: BTreeSet::new(),
             backoff: Backoff::default(),
             failing_since: None,
-            journey: Journey { report, skipped: BTreeMap::new(), troubles: BTreeMap::new() },
+            journey: Journey {
+                report,
+                recorders_skipped_in: 0,
+                skipped: BTreeMap::new(),
+                troubles: BTreeMap::new(),
+            },
         }
     }
 
@@ -117,7 +162,7 @@ impl Courier {
     pub(super) async fn run(mut self) -> Journey {
         let end = match self.shared.mode {
             Mode::Once { .. } => self.deliver_once().await,
-            Mode::Follow => self.follow().await,
+            Mode::Follow { .. } => self.follow().await,
         };
         let end = end.unwrap_or_else(|end| end);
         if let SinkEnd::GaveUp { .. } | SinkEnd::Refused { .. } = &end {
@@ -221,8 +266,9 @@ impl Courier {
         let state = cursor.state();
         let last_segment = match self.shared.mode {
             Mode::Once { .. } => reader.last_segment()?,
-            Mode::Follow => u64::MAX,
+            Mode::Follow { .. } => u64::MAX,
         };
+        let is_late = state == CursorState::default() && cursors(&spool.recorder_path(recorder)) > 1;
         reader.seek(state.position);
         // A resource that cannot be read costs its attributes, and no span.
         let resource = match spool.resource(recorder) {
@@ -233,7 +279,17 @@ impl Courier {
                 Resource::default()
             }
         };
-        Ok(Place { reader, cursor, resource, state, synced: None, missed: 0, last_segment })
+        Ok(Place {
+            reader,
+            cursor,
+            resource,
+            state,
+            synced: None,
+            missed: 0,
+            last_segment,
+            is_late,
+            late: (0, 0),
+        })
     }
 
     async fn blocks(
@@ -253,6 +309,12 @@ impl Courier {
                 Ok(_) => return Ok(self.caught_up(recorder, standing, place)),
                 Err(error) => return Ok(Err(error)),
             };
+            let segments = place.begin();
+            if segments > 0 {
+                let sink = self.sink.name().to_owned();
+                let notice = Notice::BeganLate { sink, recorder: recorder.clone(), segments };
+                self.shared.notices.tell(notice);
+            }
             let rejected = self.deliver(recorder, &place.resource, &block).await?;
             let before = place.state.position;
             let missed = place.reader.skipped().missing_rows;
@@ -281,7 +343,7 @@ impl Courier {
         standing: Standing,
         place: &mut Place,
     ) -> Result<Turn, Error> {
-        self.note_skipped(recorder, place.reader.skipped());
+        self.note_skipped(recorder, place.skipped());
         if standing == Standing::Over {
             self.publish(recorder, place)?;
             self.finished.insert(recorder.clone());
@@ -314,7 +376,7 @@ impl Courier {
 
     /// Syncs what was not worth a sync before.
     fn settle(&mut self, recorder: &RecorderId, place: &mut Place) {
-        self.note_skipped(recorder, place.reader.skipped());
+        self.note_skipped(recorder, place.skipped());
         let is_synced = place.synced.is_some_and(|(position, _)| position == place.state.position);
         if !is_synced
             && place.cursor.state() == place.state
@@ -324,11 +386,12 @@ impl Courier {
         }
     }
 
-    fn note_skipped(&mut self, recorder: &RecorderId, skipped: &Skipped) {
-        if skipped.is_damage() && self.journey.skipped.get(recorder) != Some(skipped) {
+    fn note_skipped(&mut self, recorder: &RecorderId, skipped: Skipped) {
+        if skipped.is_damage() && self.journey.skipped.get(recorder) != Some(&skipped) {
             let notice = Notice::Skipped { recorder: recorder.clone(), skipped: skipped.clone() };
             self.shared.notices.tell(notice);
-            self.journey.skipped.insert(recorder.clone(), skipped.clone());
+            let is_new = self.journey.skipped.insert(recorder.clone(), skipped).is_none();
+            self.journey.recorders_skipped_in += u64::from(is_new);
         }
     }
 
@@ -339,6 +402,7 @@ impl Courier {
         };
         self.places.retain(|recorder, _| is_there(recorder));
         self.finished.retain(is_there);
+        self.journey.skipped.retain(|recorder, _| is_there(recorder));
         self.journey.troubles.retain(|recorder, _| is_there(recorder));
     }
 
@@ -381,16 +445,17 @@ impl Courier {
             let began = Instant::now();
             self.journey.report.requests += 1;
             let outcome = self.sink.deliver(batch).await;
-            let (after, reason) = match outcome {
+            let (wait, reason) = match outcome {
                 Outcome::Delivered { rejected, message } => {
                     return Ok(self.delivered(batch, rejected, message));
                 }
-                Outcome::Retry { after, reason } => (after, reason),
-                Outcome::Rejected { reason } | Outcome::Parked { reason } => {
-                    return Err(SinkEnd::Refused { reason });
-                }
+                Outcome::Retry { after, reason } => (self.wait(began, after, &reason)?, reason),
+                Outcome::Parked { reason } => match self.shared.mode {
+                    Mode::Follow { parked_interval } => (parked_interval, reason),
+                    Mode::Once { .. } => return Err(SinkEnd::Refused { reason }),
+                },
+                Outcome::Rejected { reason } => return Err(SinkEnd::Refused { reason }),
             };
-            let wait = self.wait(began, after, &reason)?;
             let sink = self.sink.name().to_owned();
             self.shared.notices.tell(Notice::Retrying { sink, wait, reason });
             self.journey.report.retries += 1;

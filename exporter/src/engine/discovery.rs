@@ -2,12 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use spanring_spool::{Doubt, Error, Life, Position, RecorderId, RecoveryReport, SpoolDir};
 
-use super::Notices;
 use super::notice::Notice;
+use super::{Mode, Notices};
 use crate::error::with_causes;
+
+/// How often what processes left half done is removed.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
 
 /// The recorders of a spool at one moment, sorted by their creation.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -62,9 +66,15 @@ impl Progress {
 #[derive(Debug)]
 pub(super) struct Discovery {
     spool: SpoolDir,
+    mode: Mode,
     progress: Arc<Progress>,
     notices: Notices,
-    pub(super) seen: BTreeSet<RecorderId>,
+    /// The recorders that are there.
+    seen: BTreeSet<RecorderId>,
+    swept_at: Instant,
+    pub(super) recorders: u64,
+    pub(super) recoveries: u64,
+    /// Only if all is delivered once: it would grow for ever.
     pub(super) recovered: Vec<RecoveryReport>,
     pub(super) unproven: BTreeMap<RecorderId, Doubt>,
     pub(super) recorders_removed: u64,
@@ -83,12 +93,16 @@ enum Task {
 }
 
 impl Discovery {
-    pub(super) fn new(spool: SpoolDir, progress: Arc<Progress>, notices: Notices) -> Self {
+    pub(super) fn new(spool: SpoolDir, mode: Mode, progress: Arc<Progress>, notices: Notices) -> Self {
         Discovery {
             spool,
+            mode,
             progress,
             notices,
             seen: BTreeSet::new(),
+            swept_at: Instant::now(),
+            recorders: 0,
+            recoveries: 0,
             recovered: Vec::new(),
             unproven: BTreeMap::new(),
             recorders_removed: 0,
@@ -106,8 +120,16 @@ impl Discovery {
 
     /// Removes what processes left half done that were killed meanwhile.
     pub(super) fn sweep(&mut self) {
+        self.swept_at = Instant::now();
         let swept = self.spool.sweep().map(drop);
         self.note(None, Task::Sweep, swept);
+    }
+
+    /// Sweeps if the last time was a while ago.
+    pub(super) fn sweep_if_due(&mut self) {
+        if self.swept_at.elapsed() >= SWEEP_INTERVAL {
+            self.sweep();
+        }
     }
 
     /// Recovers the dead, and returns all recorders with what was recovered among them.
@@ -115,6 +137,7 @@ impl Discovery {
         let mut tried = BTreeSet::new();
         loop {
             let listed = self.spool.recorders();
+            let is_listed = listed.is_ok();
             let recorders = listed.as_deref().unwrap_or_default().to_vec();
             self.note(None, Task::List, listed.map(drop));
             let tried_before = tried.len();
@@ -126,12 +149,21 @@ impl Discovery {
             }
             // A recovery makes a recorder, which the list does not have yet.
             if tried.len() == tried_before {
-                self.unproven
-                    .retain(|recorder, _| census.recorders.iter().any(|(listed, _)| listed == recorder));
-                self.seen.extend(census.recorders.iter().map(|(recorder, _)| recorder.clone()));
+                if is_listed {
+                    self.remember_only(&census);
+                }
                 return census;
             }
         }
+    }
+
+    /// Counts the recorders that are new, and forgets those that are gone.
+    fn remember_only(&mut self, census: &Census) {
+        let there: BTreeSet<_> = census.recorders.iter().map(|(recorder, _)| recorder.clone()).collect();
+        self.recorders += there.difference(&self.seen).count() as u64;
+        self.unproven.retain(|recorder, _| there.contains(recorder));
+        self.troubles.retain(|(recorder, _), _| recorder.as_ref().is_none_or(|id| there.contains(id)));
+        self.seen = there;
     }
 
     fn standing(&mut self, recorder: &RecorderId, tried: &mut BTreeSet<RecorderId>) -> Option<Standing> {
@@ -169,7 +201,10 @@ impl Discovery {
             Ok(report) => {
                 if !report.already_done {
                     self.notices.tell(Notice::Recovered(report.clone()));
-                    self.recovered.push(report);
+                    self.recoveries += 1;
+                    if matches!(self.mode, Mode::Once { .. }) {
+                        self.recovered.push(report);
+                    }
                 }
                 Ok(())
             }

@@ -25,6 +25,15 @@ pub enum Notice {
         /// What was left out, all in all.
         skipped: Skipped,
     },
+    /// A sink is new to a recorder, of which the other sinks had segments that were removed since. It is not damage.
+    BeganLate {
+        /// The sink.
+        sink: String,
+        /// The recorder.
+        recorder: RecorderId,
+        /// How many segments had been removed.
+        segments: u64,
+    },
     /// Something about a recorder does not work. It is tried again; nothing is lost by it.
     Trouble {
         /// The recorder, unless it concerns them all.
@@ -69,6 +78,11 @@ impl fmt::Display for Notice {
                 write!(f, "recorder {recorder} is not recovered, since its process may live: {doubt}")
             }
             Notice::Skipped { recorder, skipped } => write!(f, "recorder {recorder}: {skipped}"),
+            Notice::BeganLate { sink, recorder, segments } => {
+                write!(f, "{sink} is new and does not get {segments} ")?;
+                write!(f, "{} of recorder ", if *segments == 1 { "segment" } else { "segments" })?;
+                write!(f, "{recorder}, which other sinks had and which were removed")
+            }
             Notice::Trouble { recorder: Some(recorder), reason } => {
                 write!(f, "recorder {recorder}: {reason}")
             }

@@ -21,11 +21,16 @@ pub struct ExportReport {
     pub recorders_removed: u64,
     /// How many segments were removed, those of removed recorders included.
     pub segments_removed: u64,
-    /// The recorders whose process had died, and what was recovered of each.
+    /// How many recorders were recovered, since their process had died.
+    pub recoveries: u64,
+    /// What was recovered of each. An exporter that follows its spool keeps none of it; its notices told.
     pub recovered: Vec<RecoveryReport>,
     /// The recorders of which nobody can tell whether their process lives.
     pub unproven: BTreeMap<RecorderId, Doubt>,
-    /// What could not be read, by recorder.
+    /// Of how many recorders something could not be read.
+    pub recorders_skipped_in: u64,
+    /// What could not be read, by recorder. An exporter that follows its spool forgets that of recorders that are gone; its
+    /// notices told.
     pub skipped: BTreeMap<RecorderId, Skipped>,
     /// What did not work and was not mended until the end.
     pub troubles: Vec<String>,
@@ -81,15 +86,18 @@ impl SinkReport {
 }
 
 impl ExportReport {
-    /// Whether every sink has all that was there, and nothing else went wrong.
+    /// Whether every sink has all that was there, and nothing else went wrong. What the memory of a recorder holds that was
+    /// left alone, since its process may live, no sink has.
     pub fn is_complete(&self) -> bool {
-        self.troubles.is_empty() && self.sinks.iter().all(|sink| sink.end == SinkEnd::Complete)
+        self.troubles.is_empty()
+            && self.unproven.is_empty()
+            && self.sinks.iter().all(|sink| sink.end == SinkEnd::Complete)
     }
 
     /// Whether some sink failed, or something else went wrong. A stop that was asked for is no failure.
     pub fn is_failure(&self) -> bool {
         let is_failure = |sink: &SinkReport| !matches!(sink.end, SinkEnd::Complete | SinkEnd::Stopped);
-        !self.troubles.is_empty() || self.sinks.iter().any(is_failure)
+        !self.troubles.is_empty() || !self.unproven.is_empty() || self.sinks.iter().any(is_failure)
     }
 }
 
@@ -99,11 +107,14 @@ impl fmt::Display for ExportReport {
             writeln!(f, "{sink}")?;
         }
         write!(f, "{}, {} removed", counted(self.recorders, "recorder"), self.recorders_removed)?;
-        if !self.recovered.is_empty() {
-            write!(f, ", {} recovered", self.recovered.len())?;
+        if self.recoveries > 0 {
+            write!(f, ", {} recovered", self.recoveries)?;
         }
         if !self.unproven.is_empty() {
             write!(f, ", {} not recovered since their process may live", self.unproven.len())?;
+        }
+        if self.recorders_skipped_in > 0 {
+            write!(f, ", {} not read in full", self.recorders_skipped_in)?;
         }
         for (recorder, skipped) in &self.skipped {
             write!(f, "\nrecorder {recorder}: {skipped}")?;
@@ -146,8 +157,10 @@ impl Serialize for ExportReport {
         map.serialize_entry("recorders", &self.recorders)?;
         map.serialize_entry("recorders_removed", &self.recorders_removed)?;
         map.serialize_entry("segments_removed", &self.segments_removed)?;
+        map.serialize_entry("recoveries", &self.recoveries)?;
         map.serialize_entry("recovered", &self.recovered.iter().map(recovery_json).collect::<Vec<_>>())?;
         map.serialize_entry("unproven", &by_recorder(&self.unproven, Doubt::to_string))?;
+        map.serialize_entry("recorders_skipped_in", &self.recorders_skipped_in)?;
         map.serialize_entry("skipped", &by_recorder(&self.skipped, skipped_json))?;
         map.serialize_entry("troubles", &self.troubles)?;
         map.end()

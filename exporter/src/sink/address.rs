@@ -56,16 +56,41 @@ impl FromStr for SinkAddress {
     type Err = Error;
 
     fn from_str(address: &str) -> Result<Self, Error> {
-        let unknown =
-            |reason: &str| Error::UnknownSink { address: address.to_owned(), reason: reason.to_owned() };
+        let unknown = |reason: &str| {
+            let shown = without_secrets(address);
+            let cut = if shown == address { "" } else { " (credentials, query and fragment are not shown)" };
+            Error::UnknownSink { address: shown, reason: format!("{reason}{cut}") }
+        };
         let Some((scheme, rest)) = address.split_once(':') else {
             return Err(unknown("it has no scheme"));
         };
         match scheme {
             "file" => file(rest).map_err(unknown),
             "otlp+http" | "otlp+https" => otlp_http(address, scheme).map_err(|reason| unknown(&reason)),
-            _ => Err(unknown(&format!("no sink has the scheme {scheme:?}"))),
+            // It may be a user's name, of an address that begins with credentials.
+            _ => Err(unknown("no sink has such a scheme")),
         }
+    }
+}
+
+/// An address for a message, which may end in a log: with `…` in place of credentials, and of a query or a fragment. An
+/// address that is none has no certain parts, so rather too much is cut out.
+fn without_secrets(address: &str) -> String {
+    let is_known = |scheme: &str| matches!(scheme, "file" | "otlp+http" | "otlp+https");
+    let begin = match address.split_once(':') {
+        Some((scheme, rest)) if is_known(scheme) || rest.starts_with("//") => {
+            address.len() - rest.trim_start_matches(['/', '\\']).len()
+        }
+        _ => 0,
+    };
+    let (scheme, rest) = address.split_at(begin);
+    let end = rest.find(['?', '#']).unwrap_or(rest.len());
+    match rest.rfind('@') {
+        // Within a query, or behind a password with a question mark.
+        Some(at) if at > end => format!("{scheme}…"),
+        Some(at) => format!("{scheme}…{}{}", &rest[at..end], if end < rest.len() { "…" } else { "" }),
+        None if end < rest.len() => format!("{scheme}{}…", &rest[..end]),
+        None => address.to_owned(),
     }
 }
 
@@ -136,20 +161,42 @@ mod tests {
     fn an_address_that_is_none_is_named_with_the_reason_and_the_forms() {
         let cases = [
             ("spans.jsonl", "it has no scheme"),
-            ("ftp://host/x", "no sink has the scheme \"ftp\""),
+            ("ftp://host/x", "no sink has such a scheme"),
             ("file:", "it names no file"),
             ("file:/tmp/", "it names no file"),
             ("file://host/x", "a file is named by its path, without a host"),
             ("otlp+http://", "empty host"),
             ("otlp+http://h:99999", "invalid port number"),
-            ("otlp+https://key@h", "credentials do not belong"),
-            ("otlp+https://h?key=1", "a query or fragment has no meaning here"),
         ];
         for (address, reason) in cases {
             let message = address.parse::<SinkAddress>().unwrap_err().to_string();
             assert!(message.contains(&format!("{address:?}")), "{message}");
             assert!(message.contains(reason), "{message}");
             assert!(message.ends_with(FORMS), "{message}");
+        }
+    }
+
+    #[test]
+    fn what_may_be_secret_in_an_address_is_in_no_message() {
+        let cases = [
+            ("otlp+https://secret@h", "otlp+https://…@h", "credentials do not belong"),
+            ("otlp+https://secret:secret@h/b", "otlp+https://…@h/b", "credentials do not belong"),
+            ("otlp+https:secret@h", "otlp+https:…@h", "credentials do not belong"),
+            ("otlp+https://se/secret@h?secret", "otlp+https://…@h…", ""),
+            ("otlp+https://secret?secret@h", "otlp+https://…", ""),
+            ("otlp+https://h?key=secret", "otlp+https://h…", "a query or fragment has no meaning here"),
+            ("otlp+https://h#secret", "otlp+https://h…", "a query or fragment has no meaning here"),
+            ("otlp+https://secret@h?key=secret", "otlp+https://…@h…", ""),
+            ("https://secret:secret@h", "https://…@h", "no sink has such a scheme"),
+            ("secret:secret@h", "…@h", "no sink has such a scheme"),
+            ("secret@h", "…@h", "it has no scheme"),
+            ("file://secret@h/x", "file://…@h/x", "without a host"),
+        ];
+        for (address, shown, reason) in cases {
+            let message = address.parse::<SinkAddress>().unwrap_err().to_string();
+            assert!(!message.contains("secret"), "{message}");
+            assert!(message.contains(&format!("{shown:?}")) && message.contains(reason), "{message}");
+            assert!(message.contains("are not shown"), "{message}");
         }
     }
 }

@@ -103,19 +103,20 @@ impl Lines {
             }
             Err(TryLockError::Error(error)) => return Err(error),
         }
-        let end = whole_lines(&file)?;
-        if end < file.metadata()?.len() {
-            file.set_len(end)?;
-            file.sync_all()?;
-        }
+        let end = cut_to_whole_lines(&file)?;
         Ok(Lines { file, path: path.to_owned(), end })
     }
 
     /// Appends one line, its line break included, and syncs it.
     fn append(&mut self, line: &[u8]) -> io::Result<()> {
-        if self.file.metadata()?.nlink() == 0 {
+        let metadata = self.file.metadata()?;
+        if metadata.nlink() == 0 {
             // Somebody removed it, and what is written to it now would be gone.
             *self = Lines::open(&self.path)?;
+        } else if metadata.len() < self.end {
+            // Somebody cut it short, such as logrotate with copytruncate. What is written at the end that was would
+            // follow a hole of zeros.
+            self.end = cut_to_whole_lines(&self.file)?;
         }
         let written = self.file.write_all_at(line, self.end).and_then(|()| self.file.sync_data());
         match written {
@@ -134,13 +135,26 @@ impl Lines {
     }
 }
 
+/// Cuts off what follows the last whole line, and returns where that ends.
+fn cut_to_whole_lines(file: &File) -> io::Result<u64> {
+    let end = whole_lines(file)?;
+    if end < file.metadata()?.len() {
+        file.set_len(end)?;
+        file.sync_all()?;
+    }
+    Ok(end)
+}
+
 /// Where the last whole line ends. What lies behind must be the beginning of a line that was cut short.
 fn whole_lines(file: &File) -> io::Result<u64> {
     let len = file.metadata()?.len();
     let not_ours =
         |what| io::Error::new(io::ErrorKind::InvalidData, format!("{what} is no line of OTLP/JSON"));
     let end = end_of_last_line(file, len)?;
-    if end > 0 && !begins_a_line(&beginning(file, 0, len)?) {
+    let first = beginning(file, 0, len)?;
+    // Zeros stand for what a power cut took of the last line. At the beginning of a file they are somebody else's, or a
+    // hole that was left by cutting it short.
+    if first.first() == Some(&0) || end > 0 && !first.starts_with(BEGINNING) {
         return Err(not_ours("its first line"));
     }
     if end < len && !begins_a_line(&beginning(file, end, len)?) {

@@ -17,7 +17,7 @@ use crate::segment::{
     SegmentHeader, Source,
 };
 use crate::storage::open_regular;
-use crate::{Error, Position, Skipped, SpanData, layout};
+use crate::{Error, FileId, Position, Skipped, SpanData, layout};
 
 /// The spans of one block.
 #[derive(Clone, PartialEq, Debug)]
@@ -206,10 +206,12 @@ impl RecorderReader {
                     self.open = Some(open);
                     return Ok(true);
                 }
+                Found::End if !is_at(&open)? => self.reopen(open.number),
                 Found::End => {
                     self.done = open.number;
                     self.offset = 0;
                 }
+                Found::NotYet if !is_at(&open)? => self.reopen(open.number),
                 Found::NotYet => {
                     // Looked at only after the tail was found incomplete, so that what was completed in between is
                     // found by the next step.
@@ -224,6 +226,13 @@ impl RecorderReader {
                 }
             }
         }
+    }
+
+    /// Goes back to the beginning of a segment that was prepared anew after it had been opened: the recorder found that it
+    /// was too short, or could not sync it. Nothing stood in the file that was open.
+    fn reopen(&mut self, number: u64) {
+        self.done = number - 1;
+        self.offset = 0;
     }
 
     /// Opens the first segment that is not done with; false where there is none that can be read yet.
@@ -288,6 +297,14 @@ impl RecorderReader {
         }
         Ok(false)
     }
+}
+
+/// Whether the file that is open still has its name, or nothing else has it.
+fn is_at(open: &OpenSegment) -> Result<bool, Error> {
+    let inspect = |error| Error::io("inspect", &open.path)(error);
+    let found = FileId::of(&open.file).map_err(inspect)?;
+    let is_gone = !open.path.try_exists().map_err(inspect)?;
+    Ok(is_gone || found.is_at(&open.path).map_err(inspect)?)
 }
 
 /// Whether rows that come late are among those that were missing, which they then are no more, or before all that is known.
@@ -372,7 +389,7 @@ fn open_segment(path: &Path) -> Result<Opened, Error> {
         Ok(header) => return Ok(Opened::Segment(file, header)),
         Err(HeaderFault::Unused) => return Ok(Opened::Unused),
         Err(HeaderFault::Damaged) => "both copies of its header are damaged",
-        Err(HeaderFault::LaterVersion) => "a later version wrote it",
+        Err(HeaderFault::LaterVersion) => return Err(Error::LaterVersion { path: path.to_owned() }),
     };
     Ok(Opened::Faulty(len_of(&file, path)?, reason))
 }

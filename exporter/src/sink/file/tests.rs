@@ -70,7 +70,16 @@ fn a_line_longer_than_what_is_read_at_once_is_found() {
 fn a_file_that_holds_anything_else_is_refused_and_not_touched() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("notes.txt");
-    for text in ["hello", "hello\n", "{\"resourceSpans\":[]}\nhello", "\n", "hello\n{\"resourceSpans\":["] {
+    for text in [
+        "hello",
+        "hello\n",
+        "{\"resourceSpans\":[]}\nhello",
+        "\n",
+        "hello\n{\"resourceSpans\":[",
+        "\0\0\0\0",
+        "\0\0\0\0{\"resourceSpans\":[]}\n",
+        "{\"res\0\0\0\0\0\0\0\0\0\0\0\n",
+    ] {
         fs::write(&path, text).unwrap();
         let message = open(&path).unwrap_err();
         assert!(
@@ -117,6 +126,21 @@ fn a_file_that_was_removed_is_made_anew_rather_than_written_into_nowhere() {
     fs::remove_file(&path).unwrap();
     assert_eq!(deliver(&mut sink, &Spans::new(1)), Outcome::DELIVERED);
     assert_eq!(fs::read(&path).unwrap(), line);
+}
+
+#[test]
+fn a_file_that_was_cut_short_goes_on_behind_its_last_whole_line() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("spans.jsonl");
+    let mut sink = open(&path).unwrap();
+    deliver(&mut sink, &Spans::new(1));
+    let line = fs::read(&path).unwrap();
+    for len in [0, 5, line.len(), line.len() + 5] {
+        deliver(&mut sink, &Spans::new(1));
+        OpenOptions::new().write(true).open(&path).unwrap().set_len(len as u64).unwrap();
+        assert_eq!(deliver(&mut sink, &Spans::new(1)), Outcome::DELIVERED);
+        assert_eq!(fs::read(&path).unwrap(), line.repeat(len / line.len() + 1), "cut to {len}");
+    }
 }
 
 #[test]
