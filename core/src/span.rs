@@ -1,5 +1,7 @@
 //! A span: started, filled, ended.
 
+use std::mem::ManuallyDrop;
+
 use serde::Serialize;
 
 use crate::attribute::{Attribute, Destination, Key};
@@ -165,23 +167,12 @@ impl<'a> SpanBuilder<'a> {
     }
 
     /// Starts the span and sets attributes before it is announced. Roots are announced when they start, and with the
-    /// spool's `live` option all spans are: what `fill` sets is then known before the span ends.
+    /// spool's `live` option all spans are: what `fill` sets is then known before the span ends. Where nothing is recorded,
+    /// `fill` is not called.
     // Always: a builder that is passed through memory costs more than the span.
     #[inline(always)]
     pub fn start_with(self, fill: impl FnOnce(&Span)) -> Span {
-        let mut span = Span { context: Context::NONE, state: State::Off };
-        let is_root = self.open(&local(), &mut span);
-        fill(&span);
-        if let State::Open(slot) = &span.state
-            && (is_root || slot.recorder().options().live)
-        {
-            announce(slot);
-        }
-        span
-    }
-
-    #[inline(always)]
-    fn open(self, local: &Local, span: &mut Span) -> bool {
+        let local = local();
         let parent = match self.parent {
             Parent::Current => local.current(),
             Parent::Of(context) => context,
@@ -189,36 +180,27 @@ impl<'a> SpanBuilder<'a> {
         };
         let generation = recorder::generation();
         if generation == recorder::OFF {
-            span.context = parent;
-            return false;
+            return Span { context: parent, state: State::Off };
         }
-        match local.lane_of(generation) {
-            Some((lane, recorder)) => {
-                let (context, head) = self.head(local, parent);
-                span.context = context;
-                span.state = match Slot::claim(recorder, lane, &head) {
-                    Some(slot) => State::Open(slot),
-                    None => unslotted(recorder, DropReason::NoCell),
-                };
-                if let State::Open(slot) = &span.state {
-                    slot.start(lane, self.inline_name(&head));
-                }
-                !parent.is_valid()
-            }
-            None => {
-                let is_root;
-                (*span, is_root) = self.open_unattached(local, parent);
-                is_root
-            }
-        }
+        // Each way makes its own span: where they meet, it would go through memory.
+        let Some((lane, recorder)) = local.lane_of(generation) else {
+            let (context, state) = self.open_unattached(&local, parent);
+            return Span { context, state }.announced(parent, fill);
+        };
+        let (context, head) = self.head(&local, parent);
+        let Some(slot) = Slot::claim(recorder, lane, &head) else {
+            return Span { context, state: unslotted(recorder, DropReason::NoCell) };
+        };
+        slot.start(lane, self.inline_name(&head));
+        Span { context, state: State::Open(slot) }.announced(parent, fill)
     }
 
     /// For a thread that holds no lane of the recorder: takes one, or shares the orphan lane.
     #[cold]
     #[inline(never)]
-    fn open_unattached(self, local: &Local, parent: Context) -> (Span, bool) {
+    fn open_unattached(self, local: &Local, parent: Context) -> (Context, State) {
         let Some((generation, recorder)) = recorder::catch_up() else {
-            return (Span { context: parent, state: State::Off }, false);
+            return (parent, State::Off);
         };
         let (context, head) = self.head(local, parent);
         let claim = |lane| {
@@ -234,7 +216,7 @@ impl<'a> SpanBuilder<'a> {
             },
         };
         let state = state.map_or_else(|reason| unslotted(recorder, reason), State::Open);
-        (Span { context, state }, !parent.is_valid())
+        (context, state)
     }
 
     #[inline(always)]
@@ -294,6 +276,18 @@ fn announce(slot: &Slot) {
 }
 
 impl Span {
+    /// Sets what is known at the start, and announces the span if it is a root, or if all are announced.
+    #[inline(always)]
+    fn announced(self, parent: Context, fill: impl FnOnce(&Span)) -> Self {
+        fill(&self);
+        if let State::Open(slot) = &self.state
+            && (!parent.is_valid() || slot.recorder().options().live)
+        {
+            announce(slot);
+        }
+        self
+    }
+
     /// The identities to start other spans under this one, on any thread. Without a recorder, those of the parent.
     #[inline]
     pub fn context(&self) -> Context {
@@ -408,35 +402,32 @@ impl Span {
 
     /// Ends the span, and says whether it was recorded.
     #[inline(always)]
-    pub fn end(mut self) -> Ended {
-        self.finish(None)
+    pub fn end(self) -> Ended {
+        finish(&ManuallyDrop::new(self).state, None)
     }
 
     /// Ends the span at this moment, in nanoseconds since the Unix epoch, and not now.
-    pub fn end_at_unix_ns(mut self, end_unix_ns: u64) -> Ended {
-        self.finish(Some(end_unix_ns))
+    pub fn end_at_unix_ns(self, end_unix_ns: u64) -> Ended {
+        finish(&ManuallyDrop::new(self).state, Some(end_unix_ns))
     }
+}
 
-    #[inline(always)]
-    fn finish(&mut self, end_unix_ns: Option<u64>) -> Ended {
-        let ended = match &self.state {
-            State::Open(slot) => {
-                let (end, flags) = match end_unix_ns {
-                    Some(unix_ns) => (unix_ns, RECORD_END_IS_UNIX),
-                    None => (clock::ticks(), 0),
-                };
-                match local().lane_in(slot.recorder()) {
-                    Some(lane) => {
-                        slot.end(lane, flags, end).map_or_else(Ended::Dropped, |()| Ended::Recorded)
-                    }
-                    None => end_unattached(slot, flags, end),
-                }
+/// Ends a span, whose state must not be used again: its cells belong to others then.
+#[inline(always)]
+fn finish(state: &State, end_unix_ns: Option<u64>) -> Ended {
+    match state {
+        State::Open(slot) => {
+            let (end, flags) = match end_unix_ns {
+                Some(unix_ns) => (unix_ns, RECORD_END_IS_UNIX),
+                None => (clock::ticks(), 0),
+            };
+            match local().lane_in(slot.recorder()) {
+                Some(lane) => slot.end(lane, flags, end).map_or_else(Ended::Dropped, |()| Ended::Recorded),
+                None => end_unattached(slot, flags, end),
             }
-            State::Unslotted(recorder, reason) => end_unslotted(recorder, *reason),
-            State::Off => return Ended::NotRecording,
-        };
-        self.state = State::Off; // its cells belong to others now
-        ended
+        }
+        State::Unslotted(recorder, reason) => end_unslotted(recorder, *reason),
+        State::Off => Ended::NotRecording,
     }
 }
 
@@ -475,15 +466,10 @@ fn end_unslotted(recorder: &'static Recorder, reason: DropReason) -> Ended {
 impl Drop for Span {
     #[inline]
     fn drop(&mut self) {
-        if !matches!(self.state, State::Off) {
-            // Whether it was recorded is counted; only `end` tells.
-            drop_outcome(self.finish(None));
-        }
+        // Whether it was recorded is counted; only `end` tells.
+        let _outcome = finish(&self.state, None);
     }
 }
-
-#[inline]
-fn drop_outcome(_: Ended) {}
 
 /// An event that is being filled.
 #[derive(Debug)]
