@@ -321,7 +321,8 @@ impl Courier {
             place.state = CursorState {
                 position: block.position,
                 delivered: place.state.delivered + block.spans.len() as u64 - rejected,
-                dropped: place.state.dropped + rejected + (missed - place.missed),
+                // Rows that were missing may come late, and are not missing then.
+                dropped: (place.state.dropped + rejected + missed).saturating_sub(place.missed),
                 ..place.state
             };
             place.missed = missed;
