@@ -83,6 +83,7 @@ mod attribute;
 mod context;
 #[cfg(not(loom))]
 mod file_head;
+#[cfg(not(loom))]
 mod fork;
 mod id;
 mod kind;
@@ -104,6 +105,7 @@ pub use attribute::Attribute;
 pub use context::{Context, Entered};
 #[cfg(not(loom))]
 pub use file_head::is_of_later_version;
+#[cfg(not(loom))]
 pub use fork::{close_in_children, forget_lock};
 pub use id::{SpanId, TraceId};
 pub use kind::{Kind, Status};
