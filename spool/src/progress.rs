@@ -166,6 +166,30 @@ impl State {
                 || dirty.any(|dirty| dirty.bytes >= bytes_max || dirty.since.elapsed() >= interval))
     }
 
+    /// The segments to sync now. What is written to them from here on is not covered.
+    pub(crate) fn begin_sync(&mut self) -> Vec<(u64, Arc<dyn StorageSync>)> {
+        let dirty = self.dirty.iter_mut().filter(|dirty| !dirty.failed);
+        dirty
+            .map(|dirty| {
+                dirty.written = None;
+                (dirty.segment, dirty.file.clone())
+            })
+            .collect()
+    }
+
+    /// Notes that the sync of a segment has succeeded or failed.
+    pub(crate) fn end_sync(&mut self, segment: u64, is_synced: bool) {
+        let Some(at) = self.dirty.iter().position(|dirty| dirty.segment == segment && !dirty.failed) else {
+            return;
+        };
+        let dirty = &mut self.dirty[at];
+        match dirty.written {
+            _ if !is_synced => dirty.failed = true,
+            None => drop(self.dirty.remove(at)),
+            Some(first) => (dirty.first, dirty.bytes, dirty.since) = (first, 0, Instant::now()),
+        }
+    }
+
     /// The oldest row of a segment whose sync failed.
     pub(crate) fn failed_from(&self) -> Option<u64> {
         self.dirty.iter().filter(|dirty| dirty.failed).map(|dirty| dirty.first).min()
@@ -223,6 +247,25 @@ mod tests {
         state.dirty.remove(0);
         assert_eq!(state.durable(), 5);
         state.dirty.clear();
+        assert_eq!(state.durable(), 9);
+    }
+
+    #[test]
+    fn rows_written_while_a_sync_goes_on_are_not_durable_by_it_even_if_they_are_old() {
+        let file: Arc<dyn StorageSync> = Arc::new(Synced);
+        let mut state = State::default();
+        state.commit(1, &file, 0..9, 100);
+        state.begin_sync();
+        state.end_sync(1, false);
+        // The first rows are written again, and a sync begins before the others are.
+        state.commit(2, &file, 0..5, 50);
+        assert_eq!(state.begin_sync().len(), 1);
+        state.commit(2, &file, 5..9, 50);
+        state.end_sync(2, true);
+        state.dirty.retain(|dirty| !dirty.failed);
+        assert_eq!((state.spooled, state.durable()), (9, 5));
+        state.begin_sync();
+        state.end_sync(2, true);
         assert_eq!(state.durable(), 9);
     }
 

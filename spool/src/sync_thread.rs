@@ -159,30 +159,12 @@ impl SyncThread {
     /// Syncs every dirty segment once.
     fn sync(&self, state: &mut MutexGuard<'_, State>) {
         state.sync_wanted = false;
-        let mut files = Vec::new();
-        for dirty in state.dirty.iter_mut().filter(|dirty| !dirty.failed) {
-            dirty.written = None;
-            files.push((dirty.segment, dirty.file.clone()));
-        }
-        for (segment, file) in files {
+        for (segment, file) in state.begin_sync() {
             let synced = MutexGuard::unlocked(state, || file.sync());
-            let Some(at) = state.dirty.iter().position(|dirty| dirty.segment == segment && !dirty.failed)
-            else {
-                continue;
-            };
+            state.end_sync(segment, synced.is_ok());
             match synced {
-                Ok(()) => {
-                    state.succeed(SYNC);
-                    let dirty = &mut state.dirty[at];
-                    match dirty.written {
-                        None => drop(state.dirty.remove(at)),
-                        Some(first) => (dirty.first, dirty.bytes, dirty.since) = (first, 0, Instant::now()),
-                    }
-                }
-                Err(error) => {
-                    state.dirty[at].failed = true;
-                    state.fail(SYNC, error.to_string());
-                }
+                Ok(()) => state.succeed(SYNC),
+                Err(error) => state.fail(SYNC, error.to_string()),
             }
         }
         self.progress.notify_moved();
