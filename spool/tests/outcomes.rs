@@ -5,7 +5,9 @@ use std::thread;
 use std::time::Duration;
 
 use spanring::{DropReason, Ended, Kind, Overflow, Status};
-use spanring_spool::{Error, Level, Life, SpanData, Spool, SpoolBuilder, SpoolDir, Value};
+use spanring_spool::{
+    Cursor, CursorState, Error, Level, Life, SpanData, Spool, SpoolBuilder, SpoolDir, Value,
+};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -287,4 +289,29 @@ fn a_reader_that_waits_at_a_prepared_segment_follows_when_a_longer_one_takes_its
     }
     assert_eq!(found, 4, "{}", reader.skipped());
     assert!(!reader.skipped().is_damage(), "{}", reader.skipped());
+}
+
+#[test]
+fn delivered_is_reached_when_the_named_sink_has_acknowledged_all() {
+    let place = Place::new();
+    let sink = "file:/var/log/spans.jsonl";
+    let spool = place.spool().delivered_by(sink).start().unwrap();
+    let worker = || assert_eq!(spanring::span("work").start().end(), Ended::Recorded);
+    thread::spawn(worker).join().unwrap();
+    let short = Duration::from_millis(30);
+    assert!(matches!(spool.flush(Level::Delivered, short), Err(Error::TimedOut { .. })));
+
+    let dir = SpoolDir::open(place.dir.path().join("spool")).unwrap();
+    let mut reader = dir.reader(spool.id()).unwrap();
+    let block = reader.next_block().unwrap().expect("the flush has spooled it");
+    let acknowledge = |name: &str| {
+        let mut cursor = Cursor::open(&dir.recorder_path(spool.id()), name).unwrap();
+        let state = CursorState { position: block.position, delivered: 1, ..cursor.state() };
+        cursor.store(state).unwrap();
+    };
+    acknowledge("otlp+http://localhost:4318");
+    assert!(spool.flush(Level::Delivered, short).is_err(), "another sink's word does not count");
+    acknowledge(sink);
+    spool.flush(Level::Delivered, MINUTE).unwrap();
+    stop(spool);
 }
