@@ -117,11 +117,17 @@ mod modelled {
             self.words.len() * 8
         }
 
+        /// # Safety
+        ///
+        /// As for the mapped bytes; loom checks it.
         pub(crate) unsafe fn write_word(&self, at: usize, word: u64) {
             // SAFETY: loom checks that no one else reaches the cell meanwhile.
             self.words[at / 8].with_mut(|cell| unsafe { *cell = word.to_le() });
         }
 
+        /// # Safety
+        ///
+        /// As for the mapped bytes; loom checks it.
         pub(crate) unsafe fn write(&self, at: usize, bytes: &[u8]) {
             for (index, chunk) in bytes.chunks(8).enumerate() {
                 let mut word = [0; 8];
@@ -131,6 +137,9 @@ mod modelled {
             }
         }
 
+        /// # Safety
+        ///
+        /// As for the mapped bytes; loom checks it.
         pub(crate) unsafe fn read<R>(&self, at: usize, len: usize, look: impl FnOnce(&[u8]) -> R) -> R {
             let mut bytes = Vec::with_capacity(len);
             for cell in &self.words[at / 8..(at + len).div_ceil(8)] {
