@@ -96,12 +96,12 @@ impl AgentRun {
             let parent = recorded.parent.map_or(Context::NONE, |parent| open[parent].context());
             let span = spanring::span(recorded.name).kind(recorded.kind).parent(parent).start();
             for (key, value) in &recorded.attributes {
-                match value {
+                _ = match value {
                     Attribute::Bool(value) => span.set(key, *value),
                     Attribute::I64(value) => span.set(key, *value),
                     Attribute::F64(value) => span.set(key, *value),
                     Attribute::Str(value) => span.set(key, value),
-                }
+                };
             }
             for (name, attributes) in &recorded.events {
                 span.event_with(name, |event| {

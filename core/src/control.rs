@@ -59,6 +59,8 @@ pub(crate) enum Counter {
     Reentered = 8,
     /// Spans that had a cell, and ended where no lane was free.
     AbandonedNoLane = 9,
+    /// Calls that came too late or were wrong.
+    Misused = 10,
 }
 
 #[repr(C, align(64))]
@@ -124,6 +126,20 @@ impl Control {
     /// Notes that the process lives.
     pub(crate) fn mark_alive(&self, ticks: u64) {
         self.page.alive.store(ticks, Ordering::Relaxed);
+    }
+
+    /// The clock, as the last anchor has it; `None` before there is one.
+    pub(crate) fn timeline(&self) -> Option<Timeline> {
+        let place = self.page.anchors.iter().max_by_key(|place| place.number.load(Ordering::Relaxed))?;
+        let number = place.number.load(Ordering::Acquire);
+        let timeline = Timeline {
+            base_ticks: place.ticks.load(Ordering::Relaxed),
+            base_unix_ns: place.realtime_ns.load(Ordering::Relaxed),
+            ticks_per_second: f64::from_bits(place.ticks_per_second.load(Ordering::Relaxed)),
+        };
+        fence(Ordering::Acquire); // no field is read after the number is looked at again
+        let is_whole = number != 0 && place.number.load(Ordering::Relaxed) == number;
+        is_whole.then_some(timeline).filter(|timeline| timeline.ticks_per_second > 0.0)
     }
 
     /// Stores an anchor and the rate of the ticks, in the older of the two places. Only for the consumer.

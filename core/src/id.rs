@@ -104,6 +104,61 @@ macro_rules! id {
 id!(TraceId, 16);
 id!(SpanId, 8);
 
+impl TraceId {
+    /// The identity that stands for one of another system: always the same for the same text.
+    ///
+    /// 32 hexadecimal digits, with dashes as in a UUID and with a prefix up to an underscore (`trace_…`), are the identity itself.
+    /// Of any other text it is a hash (FNV-1a, 128 bits).
+    pub fn from_foreign(text: &str) -> Self {
+        if let Some((digits, 32)) = hexadecimal(text) {
+            let id = Self::from_bytes(digits);
+            if id.is_valid() {
+                return id;
+            }
+        }
+        let hash = text.bytes().fold(0x6c62_272e_07bb_0142_62b8_2175_6295_c58d_u128, |hash, byte| {
+            (hash ^ u128::from(byte)).wrapping_mul(0x0100_0000_0000_0000_0000_013b)
+        });
+        Self::from_bytes(hash.max(1).to_le_bytes())
+    }
+}
+
+impl SpanId {
+    /// The identity that stands for one of another system: always the same for the same text.
+    ///
+    /// Of 16 hexadecimal digits or more, with dashes as in a UUID and with a prefix up to an underscore (`span_…`), the first 16 are
+    /// the identity. Of any other text it is a hash (FNV-1a, 64 bits).
+    pub fn from_foreign(text: &str) -> Self {
+        if let Some((digits, 16..)) = hexadecimal(text) {
+            let (first, _) = digits.split_at(8);
+            let id = Self::from_bytes(first.try_into().unwrap_or_default());
+            if id.is_valid() {
+                return id;
+            }
+        }
+        let hash = text.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+        });
+        Self::from_bytes(hash.max(1).to_le_bytes())
+    }
+}
+
+/// What a text of hexadecimal digits says, its first 16 bytes, and how many digits there are: behind the last underscore, and
+/// whatever dashes are between them. `None` where anything else is in it.
+fn hexadecimal(text: &str) -> Option<([u8; 16], usize)> {
+    let digits = text.rsplit('_').next().unwrap_or(text);
+    let mut bytes = [0; 16];
+    let mut count = 0;
+    for character in digits.bytes().filter(|character| *character != b'-') {
+        let value = digit(character)?;
+        if let Some(byte) = bytes.get_mut(count / 2) {
+            *byte = *byte << 4 | value;
+        }
+        count += 1;
+    }
+    Some((bytes, count))
+}
+
 fn digit(character: u8) -> Option<u8> {
     match character {
         b'0'..=b'9' => Some(character - b'0'),
@@ -131,6 +186,28 @@ mod tests {
         let ids = texts.map(|text| SpanId::parse(text).unwrap());
         assert!(ids.is_sorted());
         assert_eq!(ids.map(|id| id.to_string()), texts);
+    }
+
+    #[test]
+    fn identities_of_other_systems_lead_to_one_each() {
+        let trace = |text| TraceId::from_foreign(text).to_string();
+        assert_eq!(trace("f5a063d0-76e4-4084-ae9b-e3470331de23"), "f5a063d076e44084ae9be3470331de23");
+        assert_eq!(trace("trace_3924bfd736564ddfa85118b9a18cc3e9"), "3924bfd736564ddfa85118b9a18cc3e9");
+        let span = |text| SpanId::from_foreign(text).to_string();
+        assert_eq!(span("2b334ddf-95ba-4f6a-a5f3-7ab0dd6cffc2"), "2b334ddf95ba4f6a");
+        assert_eq!(span("span_a15e1fc3d5b548b9af82dabe"), "a15e1fc3d5b548b9");
+        for text in
+            ["", "run-7", "013xrzp12g3nqk8nzzzzzzzzzzzzzzzz", "00000000000000000000000000000000", "abc"]
+        {
+            assert!(
+                TraceId::from_foreign(text).is_valid() && SpanId::from_foreign(text).is_valid(),
+                "{text}"
+            );
+            assert_eq!(TraceId::from_foreign(text), TraceId::from_foreign(text));
+        }
+        assert_ne!(SpanId::from_foreign("run-7"), SpanId::from_foreign("run-8"));
+        // The published value for FNV-1a of "a".
+        assert_eq!(SpanId::from_foreign("a").to_bytes(), 0xaf63_dc4c_8601_ec8c_u64.to_le_bytes());
     }
 
     #[test]

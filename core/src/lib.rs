@@ -1,29 +1,42 @@
 //! Records the spans of an AI agent into memory that survives the process.
 //!
 //! ```
-//! use spanring::{Kind, Status};
+//! use spanring::Tokens;
 //!
-//! fn research(question: &str) -> String {
-//!     let run = spanring::span("research").kind(Kind::Agent).start();
-//!     run.set("question", question);
-//!     let _current = run.enter(); // spans that start on this thread are under it now
-//!     let answer = ask(question);
-//!     run.set_status(Status::Ok);
-//!     answer
-//! } // both end here: the guard's span is current no more, and the run is recorded
-//!
-//! fn ask(prompt: &str) -> String {
-//!     let call = spanring::span!("chat", gen_ai.request.model = "mistral-small", prompt = prompt);
+//! fn research(question: &str) -> Result<String, std::io::Error> {
+//!     let run = spanring::trace("research-agent").user("u7").input(question).start();
+//!     let call = run.llm("mistral-small").temperature(0.2).input_messages(&[("user", question)]).start();
 //!     call.event("first token");
-//!     call.set("gen_ai.usage.output_tokens", 3);
-//!     "an answer".to_owned()
+//!     call.tokens(Tokens::new(812, 94).cached(600)).output("An answer.");
+//!     call.complete();
+//!
+//!     let search = run.tool("search").start();
+//!     search.finish(std::fs::read_to_string("/dev/null"))?; // `Ok` completes it, `Err` fails it, and both are handed on
+//!
+//!     let _current = run.enter(); // spans that start on this thread are under it now
+//!     Ok(check("An answer."))
+//! } // both end here: the guard's span is current no more, and the run is complete
+//!
+//! fn check(answer: &str) -> String {
+//!     let check = spanring::guardrail("length").input(answer).triggered(false).start();
+//!     check.set("answer.chars", answer.chars().count());
+//!     answer.to_owned()
 //! }
-//! # assert_eq!(research("why?"), "an answer");
+//! # assert_eq!(research("why?").unwrap(), "An answer.");
 //! ```
 //!
-//! There is one concept, the [`Span`]. It is started by [`span()`], [`span_named`] or [`span!`], filled while it is open, and ends
-//! when it is dropped or by [`Span::end`], which says whether it was [`Recorded`](Ended::Recorded). Other spans are started
-//! under its [`Context`], on any thread.
+//! There is one concept, the [`Span`]. It is started through a [`SpanBuilder`] ([`trace`], [`llm`], [`tool`] and their like, or [`span()`] with a
+//! name of your own), filled while it is open, and ends: when it is dropped, or by [`Span::end`], [`complete`](Span::complete),
+//! [`fail`](Span::fail), [`cancel`](Span::cancel) and [`finish`](Span::finish), of which the first four say whether it was
+//! [`Recorded`](Ended::Recorded). Other spans are started under its [`Context`], on any thread. What can be said about a span are methods
+//! of [`Span`] and [`SpanBuilder`] alike; [`names`] lists the attributes that they write.
+//!
+//! | to do | see |
+//! |---|---|
+//! | give a span an identity before it starts, and perhaps never start it | [`SpanBuilder::prepare`], [`Pending`] |
+//! | let several threads hold one span | [`Span::shared`], [`SharedSpan`] |
+//! | record work that was done elsewhere, with its own times and identities | [`SpanBuilder::start_unix_ns`], [`SpanBuilder::span_id`], [`SpanId::from_foreign`], [`Span::end_at_unix_ns`] |
+//! | translate the kinds of other systems | [`Kind::from_name_in`], [`Kind::name_in`] |
 //!
 //! This crate only records: without a recorder every call does nothing, in nanoseconds, so a library can instrument itself
 //! unconditionally. The application starts a recorder with the crate `spanring-spool`, which also reads the spans back.
@@ -73,6 +86,7 @@ pub mod dictionary;
 pub mod image;
 #[cfg(not(loom))]
 pub mod mapping;
+pub mod names;
 pub mod record;
 #[cfg(not(loom))]
 pub mod recorder;
@@ -80,7 +94,13 @@ pub mod recorder;
 #[cfg(not(loom))]
 mod attribute;
 #[cfg(not(loom))]
+mod builder;
+#[cfg(not(loom))]
 mod context;
+#[cfg(not(loom))]
+mod failure;
+#[cfg(not(loom))]
+mod fields;
 #[cfg(not(loom))]
 mod file_head;
 #[cfg(not(loom))]
@@ -89,29 +109,54 @@ mod id;
 mod kind;
 #[cfg(not(loom))]
 mod lane;
+#[cfg(not(loom))]
+mod misuse;
+#[cfg(not(loom))]
+mod pending;
 mod return_list;
 mod ring;
+#[cfg(not(loom))]
+mod shared;
 #[cfg(not(loom))]
 mod slot;
 #[cfg(not(loom))]
 mod span;
+mod step;
 mod sync;
+mod system;
 #[cfg(not(loom))]
 mod thread;
+mod usage;
 
 #[cfg(not(loom))]
 pub use attribute::Attribute;
 #[cfg(not(loom))]
+pub use builder::{
+    Fill, SpanBuilder, agent, chain, decision, embedding, guardrail, handoff, llm, mcp_tools, reasoning,
+    response, retrieval, span, span_named, speech, speech_group, task, tool, trace, transcription, turn,
+};
+#[cfg(not(loom))]
 pub use context::{Context, Entered};
+#[cfg(not(loom))]
+pub use failure::Failure;
+#[cfg(not(loom))]
+pub use fields::SpanKind;
 #[cfg(not(loom))]
 pub use file_head::is_of_later_version;
 #[cfg(not(loom))]
 pub use fork::{close_in_children, forget_lock};
 pub use id::{SpanId, TraceId};
-pub use kind::{Kind, Status};
+pub use kind::{Kind, Lifecycle, Status};
 #[cfg(not(loom))]
 pub use lane::{lane_file_len, table_file_len};
 #[cfg(not(loom))]
+pub use pending::Pending;
+#[cfg(not(loom))]
 pub use recorder::{DropReason, Overflow};
 #[cfg(not(loom))]
-pub use span::{Ended, Event, Span, SpanBuilder, span, span_named};
+pub use shared::SharedSpan;
+#[cfg(not(loom))]
+pub use span::{Ended, Event, Link, Span};
+pub use step::{DecisionPoint, ReasoningStep, ReplaySlot, ToolCall};
+pub use system::System;
+pub use usage::{Cost, Tokens};

@@ -20,6 +20,7 @@
 //!           parent id  zeros for a root
 //!           name       its number in the dictionary, or 65535: the first entry holds it
 //!           flags      1 the start time is Unix nanoseconds, else clock ticks
+//!                      2 the span was made pending then; it started where a STARTED says so, if one does
 //!           left out   how many values found no room at all, the rest of a cut name among them (65535: or more)
 //!
 //! entry     0        4     5       6      8
@@ -27,7 +28,7 @@
 //!           │ len    │ tag │ flags │ key  │ len bytes    │
 //!           └────────┴─────┴───────┴──────┴──────────────┘
 //!           key      its number in the dictionary, or 65535: the entry before, of tag KEY, holds it
-//!           flags    1 the value was cut, 2 it belongs to the event before it, 4 its encoding failed, 128 true
+//!           flags    1 the value was cut, 2 it belongs to the event or link before it, 4 its encoding failed, 128 true
 //! ```
 //!
 //! | tag | name           | content                                                                    |
@@ -41,8 +42,13 @@
 //! | 7   | PACKED         | one MessagePack value; a prefix of one where it was cut, nothing where it failed |
 //! | 8   | EVENT          | its time, 8 bytes: Unix nanoseconds where flag 128 is set, else clock ticks; its name is the key |
 //! | 9   | KEY            | UTF-8, the key of the next entry                                           |
-//! | 10  | NAME           | UTF-8, the name of the span                                                |
+//! | 10  | NAME           | UTF-8, the name of the span; where it is not the one that the head asks for, another name |
 //! | 11  | STATUS_MESSAGE | UTF-8; the last one counts                                                 |
+//! | 12  | LINK           | 24 bytes: the trace id and the span id of a span that this one is linked to |
+//! | 13  | DEADLINE       | 8 bytes: how many nanoseconds after its start the span is to end; the last one counts |
+//! | 14  | STARTED        | 8 bytes: when a pending span started; Unix nanoseconds where flag 128 is set, else clock ticks; flag 1: only as it was dropped |
+//!
+//! NAME, STATUS_MESSAGE, LINK, DEADLINE and STARTED have no key.
 //!
 //! A body in an in-flight table has no record header: its length is published apart (see the lane format), so a
 //! kill between two bytes leaves all earlier entries whole. A reader of damaged bytes stops at the first record
@@ -65,6 +71,7 @@ pub(crate) const KIND_PADDING: u8 = 3;
 
 pub(crate) const RECORD_END_IS_UNIX: u8 = 1;
 pub(crate) const HEAD_START_IS_UNIX: u16 = 1;
+pub(crate) const HEAD_IS_PENDING: u16 = 2;
 
 pub(crate) const TAG_BOOL: u8 = 1;
 pub(crate) const TAG_I64: u8 = 2;
@@ -77,8 +84,12 @@ pub(crate) const TAG_EVENT: u8 = 8;
 pub(crate) const TAG_KEY: u8 = 9;
 pub(crate) const TAG_NAME: u8 = 10;
 pub(crate) const TAG_STATUS_MESSAGE: u8 = 11;
+pub(crate) const TAG_LINK: u8 = 12;
+pub(crate) const TAG_DEADLINE: u8 = 13;
+pub(crate) const TAG_STARTED: u8 = 14;
 
 pub(crate) const ENTRY_CUT: u8 = 1;
+pub(crate) const ENTRY_STARTED_BY_DROP: u8 = 1;
 pub(crate) const ENTRY_IN_EVENT: u8 = 2;
 pub(crate) const ENTRY_FAILED: u8 = 4;
 pub(crate) const ENTRY_TRUE: u8 = 128;
@@ -160,7 +171,7 @@ pub enum Scalar<'a> {
 /// One entry of a body.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub enum Entry<'a> {
-    /// An attribute of the span, or of the event before it.
+    /// An attribute of the span, or of the event or link before it.
     Attribute {
         /// What it is called.
         key: Text<'a>,
@@ -168,7 +179,7 @@ pub enum Entry<'a> {
         value: Scalar<'a>,
         /// Whether only its beginning was kept.
         cut: bool,
-        /// Whether it belongs to the last event before it.
+        /// Whether it belongs to the last event or link before it.
         in_event: bool,
     },
     /// Something that happened.
@@ -177,6 +188,30 @@ pub enum Entry<'a> {
         name: Text<'a>,
         /// When it happened.
         time: Time,
+    },
+    /// Another name for the span.
+    Name {
+        /// UTF-8, unless the bytes were damaged.
+        text: &'a [u8],
+    },
+    /// A span that this one is linked to.
+    Link {
+        /// Its trace.
+        trace_id: TraceId,
+        /// Its identity.
+        span_id: SpanId,
+    },
+    /// By when the span is to end.
+    Deadline {
+        /// In nanoseconds after its start.
+        ns: u64,
+    },
+    /// A pending span started.
+    Started {
+        /// When it did.
+        time: Time,
+        /// Whether nobody started it, and it did so as it was dropped.
+        by_drop: bool,
     },
     /// What was said about the status.
     StatusMessage {
@@ -196,8 +231,10 @@ pub struct Head<'a> {
     pub span_id: SpanId,
     /// The span that it was started under; invalid for a root.
     pub parent_id: SpanId,
-    /// When it started.
+    /// When it started; for one that was made pending, when that was.
     pub start: Time,
+    /// Whether it was made pending: it started where an [`Entry::Started`] says so.
+    pub is_pending: bool,
     /// What it is called.
     pub name: Text<'a>,
     /// What it stands for.
@@ -245,12 +282,24 @@ impl<'a> Body<'a> {
             } else {
                 Time::Ticks(start)
             },
+            is_pending: u16::from(flags) & HEAD_IS_PENDING != 0,
             name,
             kind: Kind::from_number(kind),
             status: Status::from_number(status),
             left_out: u16::from_le_bytes([left_low, left_high]),
         };
         Ok(Body { head, entries })
+    }
+
+    /// When the span started; `None` for a pending one that has not.
+    pub fn started(&self) -> Option<Time> {
+        if !self.head.is_pending {
+            return Some(self.head.start);
+        }
+        self.entries().find_map(|entry| match entry {
+            Ok(Entry::Started { time, .. }) => Some(time),
+            _ => None,
+        })
     }
 
     /// The entries, in the order in which they were recorded, up to the first that is malformed.
@@ -298,7 +347,7 @@ impl<'a> Entry<'a> {
         let at = bytes.len() - rest.len();
         let key = match (raw.key, inline) {
             (INLINE, Some(text)) => Text::Inline(text),
-            (INLINE, None) if raw.tag != TAG_STATUS_MESSAGE => {
+            (INLINE, None) if !matches!(raw.tag, TAG_NAME..=TAG_STARTED) => {
                 return Err(Malformed { offset: at, reason: "an entry's key is missing" });
             }
             (number, _) => Text::Known(number),
@@ -320,6 +369,24 @@ impl<'a> Entry<'a> {
                 let time = u64::from_le_bytes(number()?);
                 let time = if raw.flags & ENTRY_TRUE != 0 { Time::UnixNs(time) } else { Time::Ticks(time) };
                 return Ok((Some(Entry::Event { name: key, time }), rest));
+            }
+            TAG_NAME => return Ok((Some(Entry::Name { text: raw.content }), rest)),
+            TAG_LINK => {
+                if raw.content.len() != 24 {
+                    return Err(Malformed { offset: at, reason: "a link is not 24 bytes long" });
+                }
+                let (trace_id, span_id) = (array(raw.content, 0), array(raw.content, 16));
+                let (trace_id, span_id) = (TraceId::from_bytes(trace_id), SpanId::from_bytes(span_id));
+                return Ok((Some(Entry::Link { trace_id, span_id }), rest));
+            }
+            TAG_DEADLINE => {
+                return Ok((Some(Entry::Deadline { ns: u64::from_le_bytes(number()?) }), rest));
+            }
+            TAG_STARTED => {
+                let time = u64::from_le_bytes(number()?);
+                let time = if raw.flags & ENTRY_TRUE != 0 { Time::UnixNs(time) } else { Time::Ticks(time) };
+                let by_drop = raw.flags & ENTRY_STARTED_BY_DROP != 0;
+                return Ok((Some(Entry::Started { time, by_drop }), rest));
             }
             TAG_STATUS_MESSAGE => {
                 let cut = raw.flags & ENTRY_CUT != 0;

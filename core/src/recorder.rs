@@ -87,6 +87,35 @@ pub struct Options {
     pub overflow: Overflow,
     /// Whether every span is announced when it starts, and not just roots.
     pub live: bool,
+    /// How much a span may hold.
+    pub limits: Limits,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options { ring_bytes: 1 << 20, overflow: Overflow::Drop, live: false, limits: Limits::default() }
+    }
+}
+
+/// How much a span may hold, beside the limit of a quarter of its ring. What goes beyond is cut or left out, and counted: in the
+/// span too, under [`DROPPED_ATTRIBUTES`](crate::names::DROPPED_ATTRIBUTES) and its like.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Limits {
+    /// How many attributes a span may have, and each of its events and links; 1,024 unless said otherwise. Each time that
+    /// one is set counts.
+    pub attributes: u32,
+    /// How many events a span may have; 1,024 unless said otherwise.
+    pub events: u32,
+    /// How many links a span may have; 1,024 unless said otherwise.
+    pub links: u32,
+    /// How many bytes a value may take, text and encoded values alike; no limit unless said otherwise.
+    pub value_bytes: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits { attributes: 1024, events: 1024, links: 1024, value_bytes: usize::MAX }
+    }
 }
 
 /// What has been recorded, as the producers count it. Exact when no thread is recording.
@@ -114,6 +143,8 @@ pub struct Counters {
     pub guards_out_of_order: u64,
     /// Calls on a span from within the serialization of one of its own values.
     pub reentered: u64,
+    /// Calls that came too late or were wrong: on a span that had started or ended already, or a trace without a name.
+    pub misused: u64,
 }
 
 impl Counters {
@@ -435,6 +466,7 @@ impl Recorder {
             values_failed: counted(Counter::ValuesFailed),
             guards_out_of_order: counted(Counter::GuardsOutOfOrder),
             reentered: counted(Counter::Reentered),
+            misused: counted(Counter::Misused),
             ..Counters::default()
         };
         for lane in self.lanes() {

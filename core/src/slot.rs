@@ -18,27 +18,36 @@
     reason = "content is written through pointers that S1 and S2 make exclusive and in range"
 )]
 
+mod chain;
+
 use std::cell::Cell;
-use std::io;
+use std::fmt;
 use std::ops::Deref;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicU8, AtomicU16, Ordering, fence};
+use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU64, Ordering, fence};
 
+use chain::Chain;
 use serde::Serialize;
 
 use crate::control::Counter;
 use crate::lane::{CELL_CONTENT_LEN, CellRef, DROPPED, ENDING, FREE, LIVE, Lane};
 use crate::record::{
-    ENTRY_CUT, ENTRY_FAILED, ENTRY_HEADER_LEN, HEAD_LEN, INLINE, KIND_ENDED, KIND_STARTED, RECORD_HEADER_LEN,
-    TAG_BYTES, TAG_KEY, TAG_NAME, TAG_PACKED, TAG_STATUS_MESSAGE, TAG_STR, entry_word, padded, record_word,
+    ENTRY_CUT, ENTRY_FAILED, ENTRY_HEADER_LEN, HEAD_LEN, HEAD_START_IS_UNIX, INLINE, KIND_ENDED,
+    KIND_STARTED, RECORD_HEADER_LEN, TAG_BYTES, TAG_KEY, TAG_NAME, TAG_PACKED, TAG_STATUS_MESSAGE, TAG_STR,
+    TAG_U64, entry_word, padded, record_word,
 };
 use crate::recorder::{DropReason, Recorder};
 use crate::thread::local;
+use crate::{Kind, SpanId, Status, names};
 
 /// Where in a head the status and the count of values left out lie.
 const STATUS_AT: usize = 43;
 const LEFT_OUT_AT: usize = 46;
+/// One attribute in a slot's budget.
+const ONE_ATTRIBUTE: u64 = 1 << 32;
+/// How many bytes a key or an event's name keeps that is made at run time.
+const KEY_LEN_MAX: usize = 904;
 
 /// The words of a head: see the body in `record.rs`.
 pub(crate) type HeadWords = [u64; HEAD_LEN / 8];
@@ -53,12 +62,32 @@ pub(crate) struct Slot {
     home: Cell<Option<&'static Lane>>,
     recorder: Cell<Option<&'static Recorder>>,
     number: Cell<u32>,
-    room: Cell<u32>,
+    /// The room in its lower half, and how many more attributes the span may have in its upper half: one word, for what every
+    /// attribute takes from both.
+    budget: Cell<u64>,
     len: Cell<u32>,
     busy: Cell<bool>,
     closed: Cell<bool>,
+    /// Which of `dropped_at` count already, a bit each.
+    has_dropped: Cell<u8>,
+    /// How many more events and links the span may have.
+    items_left: Cell<[u32; 2]>,
+    /// How many more attributes its last event or link may have.
+    item_left: Cell<u32>,
+    /// How many bytes a value may have.
+    value_max: Cell<usize>,
     write: Cell<NonNull<u8>>,
     last: Cell<CellRef>,
+    /// The numbers, in entries of the span, of what was left out because of a limit.
+    dropped_at: [Cell<NonNull<u8>>; 3],
+}
+
+/// What there is a limit for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Limited {
+    Attribute = 0,
+    Event = 1,
+    Link = 2,
 }
 
 /// The right to a slot, which one span has at a time (N2).
@@ -78,6 +107,16 @@ impl Deref for Claimed {
     }
 }
 
+/// What is known of an open span from its start on.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct OpenHead {
+    pub(crate) parent_id: SpanId,
+    pub(crate) start: u64,
+    pub(crate) start_is_unix: bool,
+    pub(crate) kind: Kind,
+    pub(crate) status: Status,
+}
+
 /// What is written: where it belongs, and how it is marked.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Entry<'a> {
@@ -95,12 +134,17 @@ impl Slot {
             home: Cell::new(None),
             recorder: Cell::new(None),
             number: Cell::new(0),
-            room: Cell::new(0),
+            budget: Cell::new(0),
             len: Cell::new(0),
             busy: Cell::new(false),
             closed: Cell::new(false),
+            has_dropped: Cell::new(0),
+            items_left: Cell::new([0; 2]),
+            item_left: Cell::new(0),
+            value_max: Cell::new(0),
             write: Cell::new(cell.content()),
             last: Cell::new(cell),
+            dropped_at: [const { Cell::new(NonNull::dangling()) }; 3],
         }
     }
 
@@ -130,10 +174,15 @@ impl Slot {
         slot.home.set(Some(lane));
         slot.recorder.set(Some(recorder));
         slot.number.set(number);
-        slot.room.set(const { length(CELL_CONTENT_LEN - HEAD_LEN) });
         slot.len.set(const { length(HEAD_LEN) });
         slot.busy.set(false);
         slot.closed.set(false);
+        slot.has_dropped.set(0);
+        let limits = &recorder.options().limits;
+        slot.budget
+            .set(u64::from(limits.attributes) << 32 | const { length(CELL_CONTENT_LEN - HEAD_LEN) } as u64);
+        slot.items_left.set([limits.events, limits.links]);
+        slot.value_max.set(limits.value_bytes);
         slot.write.set(write);
         slot.last.set(slot.cell);
         Some(Claimed(slot))
@@ -141,7 +190,7 @@ impl Slot {
 
     /// Publishes the span that was prepared in a cell of `lane`, which this thread still holds.
     #[inline]
-    pub(crate) fn start(&self, lane: &Lane, inline_name: Option<&str>) {
+    pub(crate) fn start(&self, lane: &Lane, inline_name: Option<[&str; 3]>) {
         match inline_name {
             None => self.commit(),
             Some(name) => self.name(name),
@@ -150,17 +199,29 @@ impl Slot {
         lane.producer_line().started.store(lane.started(), Ordering::Release);
     }
 
+    /// Writes the name, from its parts, into the first cell.
     #[cold]
     #[inline(never)]
-    fn name(&self, name: &str) {
-        let cut = floor_char_boundary(name, self.room.get() as usize - ENTRY_HEADER_LEN);
-        let flags = if cut < name.len() { ENTRY_CUT } else { 0 };
+    fn name(&self, parts: [&str; 3]) {
+        let mut left = self.room() as usize - ENTRY_HEADER_LEN;
+        let mut flags = 0;
+        let kept = parts.map(|part| {
+            let kept = &part[..floor_char_boundary(part, left)];
+            if kept.len() < part.len() {
+                flags = ENTRY_CUT;
+            }
+            left -= kept.len();
+            kept
+        });
         if flags != 0 {
             self.leave_out();
         }
-        let content = &name.as_bytes()[..cut];
-        let named = self.append::<true>(Entry { tag: TAG_NAME, flags, key: INLINE, content });
-        debug_assert!(named, "the name was cut to fit the first cell");
+        let mut chain = Chain::begin(self).unlimited();
+        if let Some(header) = chain.header() {
+            let len = kept.iter().map(|part| chain.put(part.as_bytes())).sum();
+            chain.finish(&header, len, |len| entry_word(len, TAG_NAME, flags, INLINE));
+        }
+        self.commit();
     }
 
     #[inline]
@@ -187,6 +248,158 @@ impl Slot {
         unsafe { at.as_ref() }.store(status, Ordering::Relaxed);
     }
 
+    /// How many bytes are free behind `write`.
+    #[inline]
+    #[expect(clippy::cast_possible_truncation, reason = "it is the lower half")]
+    fn room(&self) -> u32 {
+        self.budget.get() as u32
+    }
+
+    fn set_room(&self, room: u32) {
+        self.budget.set(self.budget.get() >> 32 << 32 | u64::from(room));
+    }
+
+    /// Whether the span may have one more attribute, of which this takes none; if not, that is counted.
+    pub(crate) fn has_attribute_left(&self) -> bool {
+        let has = self.budget.get() >= ONE_ATTRIBUTE;
+        if !has {
+            self.count_dropped(Limited::Attribute);
+        }
+        has
+    }
+
+    /// Whether the span may have one more attribute; if not, that is counted.
+    pub(crate) fn take_attribute(&self) -> bool {
+        let has = self.has_attribute_left();
+        if has {
+            self.budget.set(self.budget.get() - ONE_ATTRIBUTE);
+        }
+        has
+    }
+
+    /// Whether the span may have one more event; if not, that is counted.
+    pub(crate) fn take_event(&self) -> bool {
+        let [events, links] = self.items_left.get();
+        match events.checked_sub(1) {
+            Some(fewer) => self.items_left.set([fewer, links]),
+            None => self.count_dropped(Limited::Event),
+        }
+        events > 0
+    }
+
+    /// Whether the span may have one more link; if not, that is counted.
+    pub(crate) fn take_link(&self) -> bool {
+        let [events, links] = self.items_left.get();
+        match links.checked_sub(1) {
+            Some(fewer) => self.items_left.set([events, fewer]),
+            None => self.count_dropped(Limited::Link),
+        }
+        links > 0
+    }
+
+    /// Lets an event or link that begins have as many attributes as a span.
+    pub(crate) fn begin_item(&self) {
+        self.item_left.set(self.recorder().options().limits.attributes);
+    }
+
+    /// Whether the last event or link may have one more attribute; if not, that is counted.
+    pub(crate) fn take_item_attribute(&self) -> bool {
+        match self.item_left.get().checked_sub(1) {
+            Some(fewer) => {
+                self.item_left.set(fewer);
+                true
+            }
+            None => {
+                self.leave_out();
+                false
+            }
+        }
+    }
+
+    /// Counts what a limit leaves out, in the span itself too: an entry of the span holds the number.
+    #[cold]
+    #[inline(never)]
+    fn count_dropped(&self, what: Limited) {
+        let (at, bit) = (&self.dropped_at[what as usize], 1 << what as u8);
+        if self.has_dropped.get() & bit != 0 {
+            self.leave_out();
+            let number = at.get().cast::<AtomicU64>();
+            // SAFETY: the entry's word, in a cell that is this slot's (S1), mapped for ever and aligned to 8 (S2).
+            let number = unsafe { number.as_ref() };
+            let count = u64::from_le(number.load(Ordering::Relaxed)) + 1;
+            number.store(count.to_le(), Ordering::Relaxed);
+            return;
+        }
+        let key = match what {
+            Limited::Attribute => names::DROPPED_ATTRIBUTES,
+            Limited::Event => names::DROPPED_EVENTS,
+            Limited::Link => names::DROPPED_LINKS,
+        };
+        let key = local().number_of(key);
+        // Without a number for the key there is only the count of all that was left out; without room, appending counts.
+        if key == INLINE {
+            self.leave_out();
+        } else if self.append_word::<true, false>(TAG_U64, 0, key, 1) {
+            self.leave_out();
+            // SAFETY: the word that was just written ends where the next entry goes, in the same cell.
+            at.set(unsafe { self.write.get().sub(8) });
+            self.has_dropped.set(self.has_dropped.get() | bit);
+        }
+    }
+
+    /// How many bytes a value may have.
+    #[inline]
+    pub(crate) fn value_max(&self) -> usize {
+        self.value_max.get()
+    }
+
+    /// Counts a value that is cut.
+    #[cold]
+    pub(crate) fn count_cut(&self) {
+        self.recorder().control().count(Counter::ValuesCut);
+    }
+
+    /// One word of the head.
+    fn head_word(&self, index: usize) -> u64 {
+        debug_assert!(index < HEAD_LEN / 8);
+        // SAFETY: the head lies within the first cell's content, which was written when the slot was claimed.
+        let word = unsafe { self.cell.content().add(8 * index) }.cast::<u64>();
+        // SAFETY: aligned to 8, and only this thread writes it (S1).
+        u64::from_le(unsafe { word.read() })
+    }
+
+    /// What is known of the span from its start on.
+    pub(crate) fn head(&self) -> OpenHead {
+        let [_, _, kind, status, flags, ..] = self.head_word(5).to_le_bytes();
+        OpenHead {
+            parent_id: SpanId::from_words([self.head_word(3)]),
+            start: self.head_word(4),
+            start_is_unix: u16::from(flags) & HEAD_START_IS_UNIX != 0,
+            kind: Kind::from_number(kind),
+            status: Status::from_number(status),
+        }
+    }
+
+    /// A copy of the body.
+    pub(crate) fn copy_body(&self) -> Vec<u8> {
+        let mut left = self.len.get() as usize;
+        let mut body = Vec::with_capacity(left);
+        let (mut cell, mut next) = (self.cell, self.cell.header().next.load(Ordering::Relaxed));
+        loop {
+            let part = left.min(CELL_CONTENT_LEN);
+            // SAFETY: that much of the cell was written (S3), and no one writes it meanwhile (S1).
+            body.extend_from_slice(unsafe { std::slice::from_raw_parts(cell.content().as_ptr(), part) });
+            left -= part;
+            match self.recorder().next_cell(next) {
+                Some((_, _, further)) if left > 0 => {
+                    cell = further;
+                    next = cell.header().next.load(Ordering::Relaxed);
+                }
+                _ => return body,
+            }
+        }
+    }
+
     #[cold]
     fn leave_out(&self) {
         self.recorder().control().count(Counter::ValuesLeftOut);
@@ -198,14 +411,16 @@ impl Slot {
         left_out.store(count.to_le(), Ordering::Relaxed);
     }
 
-    /// Appends an entry; with `COMMIT` it is published, with all that was appended before. `false`: nothing was
-    /// appended, and that was counted; an entry that only means something behind this one must not follow.
+    /// Appends an entry; with `COMMIT` it is published, with all that was appended before; with `COUNTS` it takes one of the
+    /// span's attributes. `false`: nothing was appended, and that was counted; an entry that only means something behind this
+    /// one must not follow.
     #[inline]
-    pub(crate) fn append<const COMMIT: bool>(&self, entry: Entry<'_>) -> bool {
+    pub(crate) fn append<const COMMIT: bool, const COUNTS: bool>(&self, entry: Entry<'_>) -> bool {
         // Passed on one by one, so that the entry never lies in memory.
         let Entry { tag, flags, key, content: value } = entry;
         let need = ENTRY_HEADER_LEN + padded(value.len());
-        if need <= self.room.get() as usize
+        if need <= self.room() as usize
+            && self.may_append::<COUNTS>()
             && let (Ok(len), Ok(need)) = (u32::try_from(value.len()), u32::try_from(need))
         {
             let word = entry_word(len, tag, flags, key);
@@ -216,8 +431,8 @@ impl Slot {
             let content = unsafe { at.add(ENTRY_HEADER_LEN) };
             // SAFETY: as above; no Rust reference points into the cell, so the content does not overlap it.
             unsafe { content.as_ptr().copy_from_nonoverlapping(value.as_ptr(), value.len()) };
-            self.advance(need);
-        } else if !self.append_across(tag, flags, key, value) {
+            self.advance::<COUNTS>(need);
+        } else if !self.append_across::<COUNTS>(tag, flags, key, value) {
             return false;
         }
         if COMMIT {
@@ -226,11 +441,52 @@ impl Slot {
         true
     }
 
-    /// Appends an entry whose content is one word. `false`: as for [`append`](Self::append).
-    #[inline]
-    pub(crate) fn append_word<const COMMIT: bool>(&self, tag: u8, flags: u8, key: u16, word: u64) -> bool {
+    /// Appends a key that has no number. `false`: as for [`append`](Self::append).
+    #[cold]
+    pub(crate) fn append_key(&self, text: &str) -> bool {
+        let kept = floor_char_boundary(text, KEY_LEN_MAX);
+        let flags = if kept < text.len() { ENTRY_CUT } else { 0 };
+        if flags != 0 {
+            self.leave_out();
+        }
+        let content = &text.as_bytes()[..kept];
+        self.append::<false, false>(Entry { tag: TAG_KEY, flags, key: INLINE, content })
+    }
+
+    /// Appends another name.
+    pub(crate) fn append_name(&self, name: &str) {
+        let kept = floor_char_boundary(name, KEY_LEN_MAX);
+        let flags = if kept < name.len() { ENTRY_CUT } else { 0 };
+        if flags != 0 {
+            self.leave_out();
+        }
+        let content = &name.as_bytes()[..kept];
+        self.append::<true, false>(Entry { tag: TAG_NAME, flags, key: INLINE, content });
+    }
+
+    /// Appends what is said about the status.
+    pub(crate) fn append_message(&self, text: &str) {
+        let kept = floor_char_boundary(text, self.value_max());
+        let flags = if kept < text.len() { ENTRY_CUT } else { 0 };
+        let content = &text.as_bytes()[..kept];
+        if self.append::<true, false>(Entry { tag: TAG_STATUS_MESSAGE, flags, key: INLINE, content })
+            && flags != 0
+        {
+            self.count_cut();
+        }
+    }
+
+    /// Appends an entry whose content is one word. As [`append`](Self::append).
+    #[inline(always)]
+    pub(crate) fn append_word<const COMMIT: bool, const COUNTS: bool>(
+        &self,
+        tag: u8,
+        flags: u8,
+        key: u16,
+        word: u64,
+    ) -> bool {
         const NEED: u32 = length(ENTRY_HEADER_LEN + 8);
-        if NEED <= self.room.get() {
+        if NEED <= self.room() && self.may_append::<COUNTS>() {
             let at = self.write.get();
             // SAFETY: 16 bytes are free behind `write` (S2), and they are this slot's (S1).
             unsafe { at.cast::<u64>().write(entry_word(8, tag, flags, key).to_le()) };
@@ -238,8 +494,8 @@ impl Slot {
             let content = unsafe { at.add(ENTRY_HEADER_LEN) };
             // SAFETY: as above.
             unsafe { content.cast::<u64>().write(word.to_le()) };
-            self.advance(NEED);
-        } else if !self.append_across(tag, flags, key, &word.to_le_bytes()) {
+            self.advance::<COUNTS>(NEED);
+        } else if !self.append_across::<COUNTS>(tag, flags, key, &word.to_le_bytes()) {
             return false;
         }
         if COMMIT {
@@ -249,22 +505,32 @@ impl Slot {
     }
 
     #[inline]
-    fn advance(&self, by: u32) {
+    fn may_append<const COUNTS: bool>(&self) -> bool {
+        !COUNTS || self.budget.get() >= ONE_ATTRIBUTE
+    }
+
+    #[inline]
+    fn advance<const COUNTS: bool>(&self, by: u32) {
         // SAFETY: callers advance by what they wrote within `room` (S2).
         self.write.set(unsafe { self.write.get().add(by as usize) });
-        self.room.set(self.room.get() - by);
+        // Neither half is exceeded, as the callers have seen, so nothing is borrowed from the upper one.
+        let cost = u64::from(by) + if COUNTS { ONE_ATTRIBUTE } else { 0 };
+        self.budget.set(self.budget.get() - cost);
         self.len.set(self.len.get() + by);
     }
 
     /// Appends an entry that does not fit the last cell. Text is cut on a character's boundary, numbers are left out whole.
     #[cold]
     #[inline(never)]
-    fn append_across(&self, tag: u8, flags: u8, key: u16, content: &[u8]) -> bool {
+    fn append_across<const COUNTS: bool>(&self, tag: u8, flags: u8, key: u16, content: &[u8]) -> bool {
         if self.busy.get() {
             self.recorder().control().count(Counter::Reentered);
             return false;
         }
-        let mut chain = Chain::begin(self);
+        if COUNTS && !self.take_attribute() {
+            return false;
+        }
+        let mut chain = Chain::begin(self).unlimited();
         let Some(header) = chain.header() else {
             self.leave_out();
             return false;
@@ -273,19 +539,52 @@ impl Slot {
         let mut flags = flags;
         if kept < content.len() {
             kept = std::str::from_utf8(content).map_or(kept, |text| floor_char_boundary(text, kept));
-            let is_number = !matches!(tag, TAG_STR | TAG_BYTES | TAG_KEY | TAG_STATUS_MESSAGE);
+            let is_number = !matches!(tag, TAG_STR | TAG_BYTES | TAG_KEY | TAG_NAME | TAG_STATUS_MESSAGE);
             if is_number {
                 chain.back_to(&header);
                 chain.settle();
                 self.leave_out();
                 return false;
             }
+            // What a limit has cut already is counted by whoever cut it.
+            if flags & ENTRY_CUT == 0 {
+                self.count_cut();
+            }
             flags |= ENTRY_CUT;
-            self.recorder().control().count(Counter::ValuesCut);
             chain.close_after(&header, kept);
         }
         chain.finish(&header, kept, |len| entry_word(len, tag, flags, key));
         true
+    }
+
+    /// Appends what `value` displays, formatted in place. If that fails or panics, what came before counts, as cut.
+    pub(crate) fn append_display(&self, tag: u8, flags: u8, key: u16, value: &dyn fmt::Display) {
+        if self.busy.replace(true) {
+            self.recorder().control().count(Counter::Reentered);
+            return;
+        }
+        let mut chain = Chain::begin(self);
+        self.set_room(0); // S5
+        let Some(header) = chain.header() else {
+            self.set_room(chain.room);
+            self.busy.set(false);
+            return self.leave_out();
+        };
+        let mut text = chain.text();
+        let displayed =
+            catch_unwind(AssertUnwindSafe(|| fmt::write(&mut text, format_args!("{value}")).is_ok()));
+        let kept = text.kept();
+        let mut flags = flags;
+        if chain.is_full || chain.is_cut || !matches!(displayed, Ok(true)) {
+            flags |= ENTRY_CUT;
+            self.count_cut();
+            if chain.is_full {
+                chain.close_after(&header, kept);
+            }
+        }
+        self.busy.set(false);
+        chain.finish(&header, kept, |len| entry_word(len, tag, flags, key));
+        self.commit();
     }
 
     /// Appends a value of any type as MessagePack, encoded in place. `key` is written before it if it has no number.
@@ -295,10 +594,10 @@ impl Slot {
             return;
         }
         let mut chain = Chain::begin(self);
-        self.room.set(0); // S5
+        self.set_room(0); // S5
         let header = chain.header();
         let Some(header) = header else {
-            self.room.set(chain.room);
+            self.set_room(chain.room);
             self.busy.set(false);
             return self.leave_out();
         };
@@ -307,10 +606,12 @@ impl Slot {
         }));
         let mut flags = flags;
         let mut kept = chain.len - header.len as usize - ENTRY_HEADER_LEN;
-        if chain.is_full {
+        if chain.is_full || chain.is_cut {
             flags |= ENTRY_CUT;
-            self.recorder().control().count(Counter::ValuesCut);
-            chain.close_after(&header, kept);
+            self.count_cut();
+            if chain.is_full {
+                chain.close_after(&header, kept);
+            }
         } else if !matches!(encoded, Ok(true)) {
             flags |= ENTRY_FAILED;
             self.recorder().control().count(Counter::ValuesFailed);
@@ -497,147 +798,6 @@ impl Recorder {
                 claim(orphan.lane)
             }
         }
-    }
-}
-
-/// Where a chain of cells stood when an entry's header was placed.
-#[derive(Clone, Copy)]
-struct Mark {
-    at: NonNull<u8>,
-    room: u32,
-    len: u32,
-    last: CellRef,
-}
-
-/// Writes across cells, taking more as needed. What it wrote counts once it finishes.
-struct Chain<'a> {
-    slot: &'a Slot,
-    write: NonNull<u8>,
-    room: u32,
-    len: usize,
-    last: CellRef,
-    is_full: bool,
-}
-
-impl<'a> Chain<'a> {
-    fn begin(slot: &'a Slot) -> Self {
-        Chain {
-            slot,
-            write: slot.write.get(),
-            room: slot.room.get(),
-            len: slot.len.get() as usize,
-            last: slot.last.get(),
-            is_full: false,
-        }
-    }
-
-    /// Makes sure that there are bytes behind `write`.
-    fn make_room(&mut self) -> bool {
-        if self.slot.closed.get() || self.len >= self.slot.recorder().body_len_max() {
-            return false;
-        }
-        if self.room > 0 {
-            return true;
-        }
-        let Some((next, cell)) = self.slot.recorder().claim_for_chain() else { return false };
-        self.last.header().next.store(next, Ordering::Release);
-        self.last = cell;
-        self.write = cell.content();
-        self.room = const { length(CELL_CONTENT_LEN) };
-        true
-    }
-
-    /// Leaves space for an entry's first word.
-    fn header(&mut self) -> Option<Mark> {
-        if !self.make_room() {
-            return None;
-        }
-        let len = u32::try_from(self.len).ok()?;
-        let mark = Mark { at: self.write, room: self.room, len, last: self.last };
-        self.skip_header();
-        Some(mark)
-    }
-
-    fn skip_header(&mut self) {
-        self.step(const { length(ENTRY_HEADER_LEN) });
-    }
-
-    fn step(&mut self, by: u32) {
-        // SAFETY: callers step over bytes within `room`, which lie behind `write` in the same cell.
-        self.write = unsafe { self.write.add(by as usize) };
-        self.room -= by;
-        self.len += by as usize;
-    }
-
-    /// Writes as much of `bytes` as there is room for.
-    fn put(&mut self, bytes: &[u8]) -> usize {
-        let mut done = 0;
-        while done < bytes.len() {
-            if !self.make_room() {
-                self.is_full = true;
-                break;
-            }
-            let allowed = self.slot.recorder().body_len_max() - self.len;
-            let part = (bytes.len() - done).min(self.room as usize).min(allowed);
-            // SAFETY: `part` bytes are free behind `write`, in a cell that is this slot's (S1).
-            unsafe { self.write.as_ptr().copy_from_nonoverlapping(bytes[done..].as_ptr(), part) };
-            self.step(u32::try_from(part).unwrap_or(0));
-            done += part;
-        }
-        done
-    }
-
-    /// Goes back to where the entry began, and frees the cells that it took.
-    fn back_to(&mut self, mark: &Mark) {
-        (self.write, self.room, self.len, self.last) = (mark.at, mark.room, mark.len as usize, mark.last);
-        let recorder = self.slot.recorder();
-        recorder.free_chain(local().lane_in(recorder), mark.last);
-    }
-
-    /// Ends a cut entry after `kept` bytes: nothing more fits this span.
-    fn close_after(&mut self, mark: &Mark, kept: usize) {
-        self.len = mark.len as usize + ENTRY_HEADER_LEN + kept;
-        self.room = 0;
-        self.is_full = true;
-        self.slot.closed.set(true); // S4
-    }
-
-    /// Stores the entry's first word and makes the slot go on behind the entry.
-    fn finish(mut self, mark: &Mark, kept: usize, word: impl FnOnce(u32) -> u64) {
-        let padding = padded(self.len) - self.len;
-        if self.is_full {
-            self.len += padding;
-        } else {
-            // Contents are multiples of 8 long, so a padding never leaves its cell.
-            self.step(u32::try_from(padding).unwrap_or(0));
-        }
-        let word = word(u32::try_from(kept).unwrap_or(0));
-        // SAFETY: the mark was placed on 8 free bytes of a cell that is this slot's (S1).
-        unsafe { mark.at.cast::<u64>().write(word.to_le()) };
-        self.settle();
-    }
-
-    /// Makes the slot go on where the chain stands, with no more room than the span may still take.
-    fn settle(self) {
-        let left = self.slot.recorder().body_len_max().saturating_sub(self.len);
-        self.slot.write.set(self.write);
-        self.slot.room.set(self.room.min(u32::try_from(left).unwrap_or(u32::MAX)));
-        // A body is shorter than a ring, which is at most 1 GiB.
-        self.slot.len.set(u32::try_from(self.len).unwrap_or(self.slot.len.get()));
-        self.slot.last.set(self.last);
-    }
-}
-
-impl io::Write for Chain<'_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        match self.put(bytes) {
-            0 if !bytes.is_empty() => Err(io::ErrorKind::WriteZero.into()),
-            done => Ok(done),
-        }
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
     }
 }
 

@@ -1,44 +1,49 @@
 //! A span: started, filled, ended.
 
+use std::fmt;
 use std::mem::ManuallyDrop;
+use std::thread;
+use std::time::Duration;
 
 use serde::Serialize;
 
 use crate::attribute::{Attribute, Destination, Key};
+use crate::builder::{SpanBuilder, span, span_named};
 use crate::clock;
 use crate::context::{Context, Entered};
 use crate::control::Counter;
+use crate::failure::Failure;
 use crate::record::{
-    ENTRY_TRUE, HEAD_START_IS_UNIX, INLINE, RECORD_END_IS_UNIX, TAG_EVENT, TAG_KEY, TAG_STATUS_MESSAGE,
-    head_word,
+    self, Body, ENTRY_STARTED_BY_DROP, ENTRY_TRUE, INLINE, RECORD_END_IS_UNIX, TAG_DEADLINE, TAG_EVENT,
+    TAG_LINK, TAG_STARTED, TAG_STATUS_MESSAGE,
 };
 use crate::recorder::{self, DropReason, Recorder};
-use crate::slot::{Claimed, Entry, HeadWords, Slot};
-use crate::thread::{Local, local};
-use crate::{Kind, SpanId, Status, TraceId};
+use crate::shared::SharedSpan;
+use crate::slot::{Claimed, Entry, OpenHead, Slot};
+use crate::thread::local;
+use crate::{Kind, SpanId, Status};
 
-/// A piece of work that is under way. It ends when it is dropped, or by [`end`](Span::end), which also tells whether
-/// it was recorded.
+/// A piece of work that is under way. It ends when it is dropped, or by one of the methods that take it: so it cannot be ended twice.
 ///
 /// What is set on a span is safe from the moment the call returns: if the process is killed before the span ends, it
-/// is recovered with everything that was set, as *interrupted*.
+/// is recovered with everything that was set, as *interrupted*. A span that is dropped is complete, unless a panic is
+/// unwinding: then it has failed.
 ///
 /// A span can be sent to another thread and end there. It is not [`Sync`]: what other threads need to start spans
 /// under it is its [`context`](Span::context). Without a recorder every call does nothing, in about a nanosecond.
 ///
 /// ```
-/// let run = spanring::span("research").start();
-/// let call = run.child("chat").kind(spanring::Kind::Llm).start();
-/// call.set("gen_ai.request.model", "mistral-small");
-/// call.set("gen_ai.usage.input_tokens", 812);
-/// call.event("first token");
-/// call.end();
+/// let run = spanring::trace("research").start();
+/// let call = run.llm("mistral-small").start();
+/// call.tokens(spanring::Tokens::new(812, 94)).event("first token");
+/// call.complete();
 /// ```
 ///
 /// # Limits
 ///
 /// A span takes at most a quarter of its ring. A value that goes beyond is cut (text between two characters), marked,
-/// and counted; what is set after that is left out and counted. A name made at run time keeps 904 bytes.
+/// and counted; what is set after that is left out and counted. A name made at run time, and a key, keeps 904 bytes. See
+/// [`Limits`](crate::recorder::Limits) for what can be limited beside.
 #[must_use = "a span that is dropped at once ends at once"]
 #[derive(Debug)]
 pub struct Span {
@@ -47,7 +52,7 @@ pub struct Span {
 }
 
 #[derive(Debug)]
-enum State {
+pub(crate) enum State {
     /// Nothing is recorded.
     Off,
     /// It counts, but there was no room for it when it started.
@@ -57,7 +62,6 @@ enum State {
 
 /// What became of a span when it ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[must_use]
 pub enum Ended {
     /// It was recorded: it survives the process from now on.
     Recorded,
@@ -65,201 +69,8 @@ pub enum Ended {
     Dropped(DropReason),
     /// There is no recorder, or the span belongs to the parent of this forked process.
     NotRecording,
-}
-
-/// Where a new span belongs.
-#[derive(Clone, Copy, Debug)]
-enum Parent {
-    Current,
-    None,
-    Of(Context),
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Name<'a> {
-    Static(&'static str),
-    Dynamic(&'a str),
-}
-
-/// A span that is about to start.
-#[must_use = "nothing is recorded before `start`"]
-#[derive(Clone, Copy, Debug)]
-pub struct SpanBuilder<'a> {
-    name: Name<'a>,
-    kind: Kind,
-    parent: Parent,
-    trace_id: Option<TraceId>,
-    span_id: Option<SpanId>,
-    start_unix_ns: Option<u64>,
-}
-
-/// A span with this name, under the thread's current span.
-#[inline]
-pub fn span(name: &'static str) -> SpanBuilder<'static> {
-    SpanBuilder::new(Name::Static(name))
-}
-
-/// A span whose name is made at run time, under the thread's current span.
-#[inline]
-pub fn span_named(name: &str) -> SpanBuilder<'_> {
-    SpanBuilder::new(Name::Dynamic(name))
-}
-
-impl<'a> SpanBuilder<'a> {
-    #[inline]
-    fn new(name: Name<'a>) -> Self {
-        SpanBuilder {
-            name,
-            kind: Kind::Custom,
-            parent: Parent::Current,
-            trace_id: None,
-            span_id: None,
-            start_unix_ns: None,
-        }
-    }
-
-    /// What the span stands for.
-    #[inline]
-    pub fn kind(mut self, kind: Kind) -> Self {
-        self.kind = kind;
-        self
-    }
-
-    /// Under this span, and not under the current one. [`Context::NONE`] makes a root.
-    #[inline]
-    pub fn parent(mut self, parent: Context) -> Self {
-        self.parent = Parent::Of(parent);
-        self
-    }
-
-    /// Under no span: the root of a trace of its own.
-    #[inline]
-    pub fn root(mut self) -> Self {
-        self.parent = Parent::None;
-        self
-    }
-
-    /// With this trace identity. For a span under another it should be the parent's.
-    #[inline]
-    pub fn trace_id(mut self, trace_id: TraceId) -> Self {
-        self.trace_id = Some(trace_id);
-        self
-    }
-
-    /// With this identity.
-    #[inline]
-    pub fn span_id(mut self, span_id: SpanId) -> Self {
-        self.span_id = Some(span_id);
-        self
-    }
-
-    /// Started at this moment, in nanoseconds since the Unix epoch, and not now.
-    #[inline]
-    pub fn start_unix_ns(mut self, start_unix_ns: u64) -> Self {
-        self.start_unix_ns = Some(start_unix_ns);
-        self
-    }
-
-    /// Starts the span. It does not become current: see [`Span::enter`].
-    #[inline(always)]
-    pub fn start(self) -> Span {
-        self.start_with(|_| ())
-    }
-
-    /// Starts the span and sets attributes before it is announced. Roots are announced when they start, and with the
-    /// spool's `live` option all spans are: what `fill` sets is then known before the span ends. Where nothing is recorded,
-    /// `fill` is not called.
-    // Always: a builder that is passed through memory costs more than the span.
-    #[inline(always)]
-    pub fn start_with(self, fill: impl FnOnce(&Span)) -> Span {
-        let local = local();
-        let parent = match self.parent {
-            Parent::Current => local.current(),
-            Parent::Of(context) => context,
-            Parent::None => Context::NONE,
-        };
-        let generation = recorder::generation();
-        if generation == recorder::OFF {
-            return Span { context: parent, state: State::Off };
-        }
-        // Each way makes its own span: where they meet, it would go through memory.
-        let Some((lane, recorder)) = local.lane_of(generation) else {
-            let (context, state) = self.open_unattached(&local, parent);
-            return Span { context, state }.announced(parent, fill);
-        };
-        let (context, head) = self.head(&local, parent);
-        let Some(slot) = Slot::claim(recorder, lane, &head) else {
-            return Span { context, state: unslotted(recorder, DropReason::NoCell) };
-        };
-        slot.start(lane, self.inline_name(&head));
-        Span { context, state: State::Open(slot) }.announced(parent, fill)
-    }
-
-    /// For a thread that holds no lane of the recorder: takes one, or shares the orphan lane.
-    #[cold]
-    #[inline(never)]
-    fn open_unattached(self, local: &Local, parent: Context) -> (Context, State) {
-        let Some((generation, recorder)) = recorder::catch_up() else {
-            return (parent, State::Off);
-        };
-        let (context, head) = self.head(local, parent);
-        let claim = |lane| {
-            let slot = Slot::claim(recorder, lane, &head).ok_or(DropReason::NoCell)?;
-            slot.start(lane, self.inline_name(&head));
-            Ok(slot)
-        };
-        let state = match local.attach(generation, recorder) {
-            Some(lane) => claim(lane),
-            None => match recorder.wait_for(|| recorder.orphan()) {
-                Some(orphan) => claim(orphan.lane),
-                None => Err(DropReason::NoLane),
-            },
-        };
-        let state = state.map_or_else(|reason| unslotted(recorder, reason), State::Open);
-        (context, state)
-    }
-
-    #[inline(always)]
-    fn head(&self, local: &Local, parent: Context) -> (Context, HeadWords) {
-        let (start, flags) = match self.start_unix_ns {
-            Some(unix_ns) => (unix_ns, HEAD_START_IS_UNIX),
-            None => (clock::ticks(), 0),
-        };
-        let trace_id = match self.trace_id {
-            Some(trace_id) => trace_id,
-            None if parent.is_valid() => parent.trace_id(),
-            None => local.new_trace_id(),
-        };
-        let span_id = self.span_id.unwrap_or_else(|| local.new_span_id());
-        let parent_id = if parent.is_valid() { parent.span_id() } else { SpanId::INVALID };
-        let name = match self.name {
-            Name::Static(name) => local.number_of(name),
-            Name::Dynamic(_) => INLINE,
-        };
-        let ([trace_low, trace_high], [span], [parent]) =
-            (trace_id.to_words(), span_id.to_words(), parent_id.to_words());
-        let head =
-            [trace_low, trace_high, span, parent, start, head_word(name, self.kind, Status::Unset, flags, 0)];
-        (Context::new(trace_id, span_id), head)
-    }
-
-    /// The name, if the dictionary has no number for it.
-    #[inline]
-    fn inline_name(&self, head: &HeadWords) -> Option<&'a str> {
-        if head[5] & 0xffff != u64::from(INLINE) {
-            return None;
-        }
-        Some(match self.name {
-            Name::Static(name) => name,
-            Name::Dynamic(name) => name,
-        })
-    }
-}
-
-#[cold]
-fn unslotted(recorder: &'static Recorder, reason: DropReason) -> State {
-    recorder.control().count(Counter::UnslottedStarted);
-    State::Unslotted(recorder, reason)
+    /// A [`SharedSpan`] had ended before.
+    AlreadyEnded,
 }
 
 #[cold]
@@ -276,16 +87,49 @@ fn announce(slot: &Slot) {
 }
 
 impl Span {
-    /// Sets what is known at the start, and announces the span if it is a root, or if all are announced.
     #[inline(always)]
-    fn announced(self, parent: Context, fill: impl FnOnce(&Span)) -> Self {
-        fill(&self);
-        if let State::Open(slot) = &self.state
+    pub(crate) fn new(context: Context, state: State) -> Self {
+        Span { context, state }
+    }
+
+    /// A span that records nothing.
+    pub(crate) fn off(context: Context) -> Self {
+        Span { context, state: State::Off }
+    }
+
+    /// A span in this slot, filled, and announced where it `STARTS` and is a root, or all are announced.
+    #[inline(always)]
+    pub(crate) fn open<const STARTS: bool>(
+        context: Context,
+        slot: Claimed,
+        parent: Context,
+        fill: impl FnOnce(&Span),
+    ) -> Self {
+        let span = Span { context, state: State::Open(slot) };
+        fill(&span);
+        if STARTS
+            && let State::Open(slot) = &span.state
             && (!parent.is_valid() || slot.recorder().options().live)
         {
             announce(slot);
         }
-        self
+        span
+    }
+
+    /// Says that a pending span starts: now, unless a moment is given.
+    pub(crate) fn start_pending(&self, start_unix_ns: Option<u64>, by_drop: bool) {
+        let State::Open(slot) = &self.state else { return };
+        let (time, mut flags) = match start_unix_ns {
+            Some(unix_ns) => (unix_ns, ENTRY_TRUE),
+            None => (clock::ticks(), 0),
+        };
+        if by_drop {
+            flags |= ENTRY_STARTED_BY_DROP;
+        }
+        slot.append_word::<true, false>(TAG_STARTED, flags, INLINE, time);
+        if !slot.head().parent_id.is_valid() || slot.recorder().options().live {
+            announce(slot);
+        }
     }
 
     /// The identities to start other spans under this one, on any thread. Without a recorder, those of the parent.
@@ -306,24 +150,37 @@ impl Span {
         span(name).parent(self.context)
     }
 
+    /// A span under this one whose name is made at run time.
+    #[inline]
+    pub fn child_named<'a>(&self, name: &'a str) -> SpanBuilder<'a> {
+        span_named(name).parent(self.context)
+    }
+
+    /// A handle that can be cloned and sent to several threads.
+    pub fn shared(self) -> SharedSpan {
+        SharedSpan::active(self)
+    }
+
     /// Makes this span current on this thread until the guard is dropped.
     pub fn enter(&self) -> Entered {
         self.context.enter()
     }
 
-    /// Sets an attribute. Set twice, the last value counts.
+    /// Sets an attribute. Set twice, the last value counts, unless [`names`](crate::names) says otherwise.
     #[inline]
-    pub fn set(&self, key: &'static str, value: impl Attribute) {
+    pub fn set(&self, key: &'static str, value: impl Attribute) -> &Self {
         if let State::Open(slot) = &self.state {
             value.append(Destination::span(slot, Key::Static(key)));
         }
+        self
     }
 
-    /// Sets an attribute whose key is made at run time.
-    pub fn set_named(&self, key: &str, value: impl Attribute) {
+    /// Sets an attribute whose key is made at run time. A key keeps 904 bytes.
+    pub fn set_named(&self, key: &str, value: impl Attribute) -> &Self {
         if let State::Open(slot) = &self.state {
             value.append(Destination::span(slot, Key::Dynamic(key)));
         }
+        self
     }
 
     /// Sets an attribute to a value of any type that serializes, encoded as MessagePack in place; structs become maps.
@@ -331,72 +188,188 @@ impl Span {
     /// A value that is too large keeps its beginning and is marked as cut. One whose `Serialize` fails or panics is
     /// recorded as a null that is marked, and counted; the panic goes no further. A `Serialize` may record spans of its
     /// own; what it sets on this same span is ignored and counted.
-    pub fn set_value<T: Serialize + ?Sized>(&self, key: &'static str, value: &T) {
+    pub fn set_value<T: Serialize + ?Sized>(&self, key: &'static str, value: &T) -> &Self {
         if let State::Open(slot) = &self.state {
             Destination::span(slot, Key::Static(key)).packed(&value);
         }
+        self
     }
 
     /// [`set_value`](Self::set_value) with a key made at run time.
-    pub fn set_value_named<T: Serialize + ?Sized>(&self, key: &str, value: &T) {
+    pub fn set_value_named<T: Serialize + ?Sized>(&self, key: &str, value: &T) -> &Self {
         if let State::Open(slot) = &self.state {
             Destination::span(slot, Key::Dynamic(key)).packed(&value);
         }
+        self
+    }
+
+    /// Sets an attribute to what `value` displays, formatted in place.
+    pub fn set_display(&self, key: &'static str, value: &dyn fmt::Display) -> &Self {
+        if let State::Open(slot) = &self.state {
+            Destination::span(slot, Key::Static(key)).display(value);
+        }
+        self
+    }
+
+    /// Gives the span another name than the one it started with. A name keeps 904 bytes.
+    pub fn rename(&self, name: &str) -> &Self {
+        if let State::Open(slot) = &self.state {
+            slot.append_name(name);
+        }
+        self
     }
 
     /// Says how the work went, so far.
     #[inline]
-    pub fn set_status(&self, status: Status) {
+    pub fn set_status(&self, status: Status) -> &Self {
         if let State::Open(slot) = &self.state {
             slot.set_status(status as u8);
         }
+        self
     }
 
-    /// Says that the work failed, and why.
-    pub fn fail(&self, message: &str) {
+    /// Says something about the status. The last message counts.
+    pub fn status_message(&self, message: &str) -> &Self {
         if let State::Open(slot) = &self.state {
-            slot.set_status(Status::Error as u8);
-            let content = message.as_bytes();
-            slot.append::<true>(Entry { tag: TAG_STATUS_MESSAGE, flags: 0, key: INLINE, content });
+            slot.append_message(message);
         }
+        self
+    }
+
+    pub(crate) fn status_display(&self, message: &dyn fmt::Display) {
+        if let State::Open(slot) = &self.state {
+            slot.append_display(TAG_STATUS_MESSAGE, 0, INLINE, message);
+        }
+    }
+
+    /// Says by when the span is to end, counted from its start. One that ends later, and nobody said that it failed or was
+    /// cancelled, has [timed out](Status::TimedOut). Nothing happens when the moment passes: it is looked at when the span
+    /// is put into a segment, when it is recovered, and when the announcement of an open span is read.
+    pub fn deadline(&self, deadline: Duration) -> &Self {
+        if let State::Open(slot) = &self.state {
+            let ns = u64::try_from(deadline.as_nanos()).unwrap_or(u64::MAX);
+            slot.append_word::<true, false>(TAG_DEADLINE, 0, INLINE, ns);
+        }
+        self
+    }
+
+    /// Says that the work failed, and records why: the message, the type, and what caused it. The span goes on.
+    pub fn error<Via>(&self, failure: &impl Failure<Via>) -> &Self {
+        if self.is_recording() {
+            self.set_status(Status::Error);
+            failure.record(self);
+        }
+        self
+    }
+
+    /// Links this span to another, of whatever trace.
+    pub fn link(&self, to: Context) -> &Self {
+        self.link_with(to, |_| ())
+    }
+
+    /// Links this span to another, with what `fill` says about it. The link is recorded as a whole, when `fill` returns.
+    pub fn link_with(&self, to: Context, fill: impl FnOnce(&Link<'_>)) -> &Self {
+        if let State::Open(slot) = &self.state
+            && slot.take_link()
+        {
+            let mut content = [0; 24];
+            content[..16].copy_from_slice(&to.trace_id().to_bytes());
+            content[16..].copy_from_slice(&to.span_id().to_bytes());
+            let link = Entry { tag: TAG_LINK, flags: 0, key: INLINE, content: &content };
+            if slot.append::<false, false>(link) {
+                slot.begin_item();
+                fill(&Link { slot });
+                slot.publish();
+            }
+        }
+        self
     }
 
     /// Records that something happened now.
     #[inline]
-    pub fn event(&self, name: &'static str) {
-        self.event_with(name, |_| ());
+    pub fn event(&self, name: &'static str) -> &Self {
+        self.event_with(name, |_| ())
     }
 
     /// Records that something happened now, with what `fill` says about it. The event is recorded as a whole, when
     /// `fill` returns.
-    pub fn event_with(&self, name: &'static str, fill: impl FnOnce(&Event<'_>)) {
-        self.add_event(Name::Static(name), clock::ticks, 0, fill);
+    pub fn event_with(&self, name: &'static str, fill: impl FnOnce(&Event<'_>)) -> &Self {
+        self.add_event(Key::Static(name), clock::ticks, 0, fill)
     }
 
     /// Records that something with a name made at run time happened, at a given moment.
-    pub fn event_at(&self, name: &str, time_unix_ns: u64, fill: impl FnOnce(&Event<'_>)) {
-        self.add_event(Name::Dynamic(name), || time_unix_ns, ENTRY_TRUE, fill);
+    pub fn event_at(&self, name: &str, time_unix_ns: u64, fill: impl FnOnce(&Event<'_>)) -> &Self {
+        self.add_event(Key::Dynamic(name), || time_unix_ns, ENTRY_TRUE, fill)
     }
 
     #[inline]
     fn add_event(
         &self,
-        name: Name<'_>,
+        name: Key<'_>,
         time: impl FnOnce() -> u64,
         flags: u8,
         fill: impl FnOnce(&Event<'_>),
-    ) {
-        let State::Open(slot) = &self.state else { return };
+    ) -> &Self {
+        let State::Open(slot) = &self.state else { return self };
+        if !slot.take_event() {
+            return self;
+        }
         let (number, text) = match name {
-            Name::Static(name) => (local().number_of(name), name),
-            Name::Dynamic(name) => (INLINE, name),
+            Key::Static(name) => (local().number_of(name), name),
+            Key::Dynamic(name) => (INLINE, name),
         };
-        let named = number != INLINE
-            || slot.append::<false>(Entry { tag: TAG_KEY, flags: 0, key: INLINE, content: text.as_bytes() });
+        let named = number != INLINE || slot.append_key(text);
         // What is said about an event that found no room must not end up with the event before it.
-        if named && slot.append_word::<false>(TAG_EVENT, flags, number, time()) {
+        if named && slot.append_word::<false, false>(TAG_EVENT, flags, number, time()) {
+            slot.begin_item();
             fill(&Event { slot });
             slot.publish();
+        }
+        self
+    }
+
+    /// The span that this one was started under; `None` for a root, and where nothing is recorded.
+    pub fn parent_id(&self) -> Option<SpanId> {
+        self.head().map(|head| head.parent_id).filter(|id| id.is_valid())
+    }
+
+    /// What the span stands for. Where nothing is recorded, [`Kind::Custom`].
+    pub fn kind(&self) -> Kind {
+        self.head().map(|head| head.kind).unwrap_or_default()
+    }
+
+    /// How the work went, as far as it was said.
+    pub fn status(&self) -> Status {
+        self.head().map(|head| head.status).unwrap_or_default()
+    }
+
+    /// When the span started, in nanoseconds since the Unix epoch, within what the clock's rate was measured to; for a pending
+    /// one, when it was made. `None` where nothing is recorded.
+    pub fn start_unix_ns(&self) -> Option<u64> {
+        let State::Open(slot) = &self.state else { return None };
+        let head = slot.head();
+        if head.start_is_unix {
+            return Some(head.start);
+        }
+        slot.recorder().control().timeline().map(|timeline| timeline.unix_ns(head.start))
+    }
+
+    /// What was said about the status last. Reads all that was set, so it is not for where time counts.
+    pub fn error_message(&self) -> Option<String> {
+        let State::Open(slot) = &self.state else { return None };
+        let body = slot.copy_body();
+        let entries = Body::parse(&body).ok()?.entries();
+        let message = entries.filter_map(|entry| match entry {
+            Ok(record::Entry::StatusMessage { text, .. }) => Some(text),
+            _ => None,
+        });
+        message.last().map(|text| String::from_utf8_lossy(text).into_owned())
+    }
+
+    fn head(&self) -> Option<OpenHead> {
+        match &self.state {
+            State::Open(slot) => Some(slot.head()),
+            _ => None,
         }
     }
 
@@ -404,6 +377,72 @@ impl Span {
     #[inline(always)]
     pub fn end(self) -> Ended {
         finish(&ManuallyDrop::new(self).state, None)
+    }
+
+    /// Ends the span as a success.
+    #[inline]
+    pub fn complete(self) -> Ended {
+        self.set_status(Status::Ok);
+        self.end()
+    }
+
+    /// Ends the span as a success whose result is `payload`: see [`output`](Span::output).
+    pub fn complete_with<T: Serialize + ?Sized>(self, payload: &T) -> Ended {
+        self.output(payload).set_status(Status::Ok);
+        self.end()
+    }
+
+    /// Ends the span as a failure: see [`error`](Span::error).
+    pub fn fail<Via>(self, failure: impl Failure<Via>) -> Ended {
+        self.error(&failure);
+        self.end()
+    }
+
+    /// Ends the span as a failure whose result is `payload`.
+    pub fn fail_with<T: Serialize + ?Sized>(self, payload: &T) -> Ended {
+        self.output(payload).set_status(Status::Error);
+        self.end()
+    }
+
+    /// Ends the span as given up.
+    pub fn cancel(self) -> Ended {
+        self.set_status(Status::Cancelled);
+        self.end()
+    }
+
+    /// Ends the span as the result says, and hands it on: `Ok` is a success, `Err` a failure (see [`error`](Span::error)).
+    ///
+    /// ```
+    /// let call = spanring::tool("parse").start();
+    /// let number = call.finish("12".parse::<u32>());
+    /// assert_eq!(number, Ok(12));
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// What it is given.
+    pub fn finish<T, E: Failure<Via>, Via>(self, result: Result<T, E>) -> Result<T, E> {
+        match &result {
+            Ok(_) => self.set_status(Status::Ok),
+            Err(error) => self.error(error),
+        };
+        result
+    }
+
+    /// [`finish`](Span::finish) for errors that can only be displayed.
+    ///
+    /// # Errors
+    ///
+    /// What it is given.
+    pub fn finish_display<T, E: fmt::Display>(self, result: Result<T, E>) -> Result<T, E> {
+        match &result {
+            Ok(_) => _ = self.set_status(Status::Ok),
+            Err(error) => {
+                self.set_status(Status::Error).error_type(std::any::type_name::<E>());
+                self.status_display(error);
+            }
+        }
+        result
     }
 
     /// Ends the span at this moment, in nanoseconds since the Unix epoch, and not now.
@@ -466,37 +505,65 @@ fn end_unslotted(recorder: &'static Recorder, reason: DropReason) -> Ended {
 impl Drop for Span {
     #[inline]
     fn drop(&mut self) {
+        if thread::panicking() {
+            self.fail_by_panic();
+        }
         // Whether it was recorded is counted; only `end` tells.
         let _outcome = finish(&self.state, None);
     }
 }
 
-/// An event that is being filled.
-#[derive(Debug)]
-pub struct Event<'a> {
-    slot: &'a Slot,
+impl Span {
+    /// What is dropped because of a panic has failed, unless something else was said.
+    #[cold]
+    #[inline(never)]
+    fn fail_by_panic(&self) {
+        if self.status() == Status::Unset {
+            self.set_status(Status::Error).error_type("panic").status_message("dropped by a panic");
+        }
+    }
 }
 
-impl Event<'_> {
-    /// Sets an attribute of the event.
-    pub fn set(&self, key: &'static str, value: impl Attribute) {
-        value.append(Destination::event(self.slot, Key::Static(key)));
-    }
+macro_rules! item {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Debug)]
+        pub struct $name<'a> {
+            slot: &'a Slot,
+        }
 
-    /// Sets an attribute of the event whose key is made at run time.
-    pub fn set_named(&self, key: &str, value: impl Attribute) {
-        value.append(Destination::event(self.slot, Key::Dynamic(key)));
-    }
+        impl $name<'_> {
+            /// Sets an attribute. See [`Span::set`].
+            pub fn set(&self, key: &'static str, value: impl Attribute) {
+                value.append(Destination::item(self.slot, Key::Static(key)));
+            }
 
-    /// Sets an attribute of the event to a value of any type that serializes. See [`Span::set_value`].
-    pub fn set_value<T: Serialize + ?Sized>(&self, key: &'static str, value: &T) {
-        Destination::event(self.slot, Key::Static(key)).packed(&value);
-    }
+            /// Sets an attribute whose key is made at run time. See [`Span::set_named`].
+            pub fn set_named(&self, key: &str, value: impl Attribute) {
+                value.append(Destination::item(self.slot, Key::Dynamic(key)));
+            }
 
-    /// [`set_value`](Self::set_value) with a key made at run time.
-    pub fn set_value_named<T: Serialize + ?Sized>(&self, key: &str, value: &T) {
-        Destination::event(self.slot, Key::Dynamic(key)).packed(&value);
-    }
+            /// Sets an attribute to a value of any type that serializes. See [`Span::set_value`].
+            pub fn set_value<T: Serialize + ?Sized>(&self, key: &'static str, value: &T) {
+                Destination::item(self.slot, Key::Static(key)).packed(&value);
+            }
+
+            /// [`set_value`](Self::set_value) with a key made at run time.
+            pub fn set_value_named<T: Serialize + ?Sized>(&self, key: &str, value: &T) {
+                Destination::item(self.slot, Key::Dynamic(key)).packed(&value);
+            }
+        }
+    };
+}
+
+item! {
+    /// An event that is being filled.
+    Event
+}
+
+item! {
+    /// A link that is being filled.
+    Link
 }
 
 /// Starts a span and sets attributes on it. It does not become current: see [`Span::enter`].

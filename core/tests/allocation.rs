@@ -3,13 +3,20 @@
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
+use std::error::Error;
+use std::fmt;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use spanring::control::CONTROL_FILE_LEN;
 use spanring::dictionary::DICTIONARY_FILE_LEN;
 use spanring::mapping::Mapping;
 use spanring::recorder::{Options, Recorder};
-use spanring::{Ended, Kind, Overflow, span, span_named};
+use spanring::{
+    Cost, DecisionPoint, Ended, Kind, ReasoningStep, ReplaySlot, Span, Status, Tokens, ToolCall, span,
+    span_named,
+};
 
 thread_local! {
     static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
@@ -48,6 +55,22 @@ struct Message<'a> {
     tokens: Option<u64>,
 }
 
+/// An error with a cause.
+#[derive(Debug)]
+struct Refused(std::num::ParseIntError);
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("refused")
+    }
+}
+
+impl Error for Refused {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        Some(&self.0)
+    }
+}
+
 /// How often the heap is touched while `work` runs.
 fn allocations(work: impl FnOnce()) -> u64 {
     let before = ALLOCATIONS.get();
@@ -55,23 +78,44 @@ fn allocations(work: impl FnOnce()) -> u64 {
     ALLOCATIONS.get() - before
 }
 
+/// A recorder that is installed for as long as this lives, alone in the process.
+struct Installed {
+    recorder: &'static Recorder,
+    _alone: MutexGuard<'static, ()>,
+}
+
+impl Installed {
+    fn new() -> Self {
+        static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+        let alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+        let anonymous = |len| Mapping::anonymous(len).unwrap();
+        let options = Options::default();
+        let recorder =
+            Recorder::new(options, anonymous(CONTROL_FILE_LEN), anonymous(DICTIONARY_FILE_LEN)).unwrap();
+        for _ in 0..2 {
+            recorder.add_lane(anonymous(spanring::lane_file_len(1 << 20))).unwrap();
+        }
+        recorder.add_table(anonymous(spanring::table_file_len())).unwrap();
+        recorder.install().unwrap();
+        Installed { recorder, _alone: alone }
+    }
+}
+
+impl Drop for Installed {
+    fn drop(&mut self) {
+        self.recorder.uninstall();
+    }
+}
+
 #[test]
 fn nothing_is_allocated_between_start_and_end() {
-    let anonymous = |len| Mapping::anonymous(len).unwrap();
-    let options = Options { ring_bytes: 1 << 20, overflow: Overflow::Drop, live: false };
-    let recorder =
-        Recorder::new(options, anonymous(CONTROL_FILE_LEN), anonymous(DICTIONARY_FILE_LEN)).unwrap();
-    for _ in 0..2 {
-        recorder.add_lane(anonymous(spanring::lane_file_len(1 << 20))).unwrap();
-    }
-    recorder.add_table(anonymous(spanring::table_file_len())).unwrap();
-    recorder.install().unwrap();
-
+    let installed = Installed::new();
+    let recorder = installed.recorder;
     let long = "x".repeat(20_000);
     let key = format!("key {}", 1);
     let message = Message { role: "user", parts: &["hello", "world"], tokens: Some(812) };
     let record = || {
-        let root = span("run").kind(Kind::Agent).start_with(|span| span.set("group", "g"));
+        let root = span("run").kind(Kind::Agent).set("group", "g").start();
         let _entered = root.enter();
         let call = span_named(&key).start();
         call.set("i64", 1);
@@ -82,8 +126,9 @@ fn nothing_is_allocated_between_start_and_end() {
         call.set_named(&key, 7);
         call.set_value("message", &message);
         call.set_value("large", &long.as_str());
+        call.set_display("display", &format_args!("{} of {long}", 1));
         call.event_with("event", |event| event.set_value("message", &message));
-        call.fail("reason");
+        call.error(&"reason");
         assert_eq!(call.end(), Ended::Recorded);
         drop(root);
     };
@@ -96,7 +141,7 @@ fn nothing_is_allocated_between_start_and_end() {
     assert_eq!(
         allocations(|| {
             (0..2_000).for_each(|_| spans.push(span("many").start()));
-            spans.iter().for_each(|span| span.set("long", &long));
+            spans.iter().for_each(|span| _ = span.set("long", &long));
             spans.drain(..).for_each(drop);
             (0..100).for_each(|_| record_dropped());
         }),
@@ -111,4 +156,102 @@ fn record_dropped() {
     let span = span("dropped").start();
     span.set_value("value", &[1, 2, 3]);
     drop(span);
+}
+
+/// An agent's run with a call of a model in it, by the methods that have a type.
+fn record_typed(message: &Message<'_>) -> Span {
+    let run = spanring::trace("research").workflow("weekly").group("g").user("u7").metadata(message).start();
+    let call = run
+        .llm("gpt-4o")
+        .provider("openai")
+        .temperature(0.2)
+        .max_tokens(100)
+        .stream(true)
+        .input_messages(&[message])
+        .deadline(Duration::from_secs(5))
+        .start();
+    call.tokens(Tokens::new(812, 94).cached(600)).cost(Cost::new(0.1, 0.2).currency("EUR"));
+    call.finish_reason("stop").response_content("hello").time_to_first_token(Duration::from_millis(3));
+    call.tag("urgent").label("env", "test").quality("fluency", &0.5).replay(ReplaySlot::LlmRequest, message);
+    call.tool_call(&ToolCall { id: "c1", function_name: "search", ..ToolCall::default() });
+    call.reasoning_step(&ReasoningStep::default()).decision_point(&DecisionPoint::default());
+    call.link(run.context()).link_with(run.context(), |link| link.set("why", "because"));
+    call.event("first token").event_at("chunk", 5, |event| event.set("size", 17));
+    assert_eq!((call.status(), call.parent_id()), (Status::Unset, Some(run.context().span_id())));
+    assert_eq!(call.complete(), Ended::Recorded);
+    run
+}
+
+#[test]
+fn nothing_is_allocated_by_the_methods_that_have_a_type() {
+    let _installed = Installed::new();
+    let message = Message { role: "user", parts: &["hello", "world"], tokens: Some(812) };
+    drop(record_typed(&message));
+    assert_eq!(allocations(|| (0..10).for_each(|_| drop(record_typed(&message)))), 0);
+}
+
+#[test]
+fn nothing_is_allocated_by_a_result_that_is_handed_on() {
+    let _installed = Installed::new();
+    let refused = || Err::<u32, _>(Refused("twelve".parse::<u32>().unwrap_err()));
+    let boxed: Box<dyn Error> = Box::new(refused().unwrap_err());
+    let finish = || {
+        assert!(span("ok").start().finish("12".parse::<u32>()).is_ok());
+        assert!(span("parse").start().finish("twelve".parse::<u32>()).is_err());
+        assert!(span("cause").start().finish(refused()).is_err());
+        assert!(span("boxed").start().finish(Err::<(), _>(&boxed)).is_err());
+        assert!(span("display").start().finish_display(refused()).is_err());
+        assert_eq!(
+            span("io").start().fail(std::io::Error::from(std::io::ErrorKind::NotFound)),
+            Ended::Recorded
+        );
+        assert_eq!(span("payload").start().fail_with(&("E7", 7)), Ended::Recorded);
+        assert_eq!(span("cancel").start().cancel(), Ended::Recorded);
+    };
+    finish();
+    assert_eq!(allocations(|| (0..10).for_each(|_| finish())), 0);
+}
+
+#[test]
+fn nothing_is_allocated_by_a_pending_span_or_a_limit() {
+    let _installed = Installed::new();
+    let work = || {
+        let pending = spanring::tool("search").prepare();
+        pending.arguments(&["q"]);
+        assert_eq!(pending.start().complete(), Ended::Recorded);
+        drop(spanring::tool("search").prepare().default_input("q"));
+        assert_eq!(spanring::tool("search").prepare().cancel_at_unix_ns(5), Ended::Recorded);
+        let many = span("many").start();
+        (0..2_000).for_each(|number| _ = many.set("number", number).event("event").link(many.context()));
+        assert_eq!(many.end(), Ended::Recorded);
+    };
+    work();
+    assert_eq!(allocations(|| (0..3).for_each(|_| work())), 0);
+}
+
+/// A value whose length is known only once it was encoded is a value like any other: iterators that filter, and structs with
+/// a `#[serde(flatten)]`, are such.
+#[test]
+fn nothing_is_allocated_by_a_value_whose_length_is_not_known_before() {
+    struct Odd;
+    impl Serialize for Odd {
+        fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+            serializer.collect_seq((0..10).filter(|number| number % 2 == 1))
+        }
+    }
+    #[derive(Serialize)]
+    struct Flat<'a> {
+        id: u32,
+        #[serde(flatten)]
+        message: Message<'a>,
+    }
+    let _installed = Installed::new();
+    let flat = Flat { id: 7, message: Message { role: "user", parts: &["hello"], tokens: None } };
+    let record = || {
+        let span = span("unknown length").start();
+        span.set_value("odd", &Odd).set_value("flat", &flat);
+        assert_eq!(span.end(), Ended::Recorded);
+    };
+    record();
+    assert_eq!(allocations(record), 0);
 }

@@ -16,8 +16,8 @@ use spanring::dictionary::DICTIONARY_FILE_LEN;
 use spanring::image::{Image, LaneImage};
 use spanring::mapping::Mapping;
 use spanring::record::{Body, Record};
-use spanring::recorder::{Options, Recorder};
-use spanring::{Ended, Overflow, lane_file_len};
+use spanring::recorder::{Limits, Options, Recorder};
+use spanring::{Ended, lane_file_len};
 
 const RING_BYTES: usize = 4 << 10;
 const LANE_LEN: usize = 4096 + 256 * 1024 + RING_BYTES;
@@ -41,8 +41,18 @@ fn scenario(recorder: &'static Recorder) {
     span.set("number", 7);
     span.set_named("a key made at run time", "text");
     span.event_with("event", |event| event.set("attempt", 2));
-    span.fail("message");
+    span.link_with(span.context(), |link| link.set("why", true));
+    span.error(&"message");
     assert_eq!(span.end(), Ended::Recorded);
+    // Pending, then started and announced; and one that never is. Its limit on attributes is reached, so that they are counted.
+    let pending = spanring::span("pending").prepare();
+    pending.set_display("display", &format_args!("{} of {}", 1, 2));
+    let started = pending.start();
+    for _ in 0..6 {
+        started.set("flag", true);
+    }
+    assert_eq!(started.complete(), Ended::Recorded);
+    drop(spanring::span("never started").prepare());
     // Two cells, so that there is a chain to be copied and freed.
     let parent = spanring::span_named("a name made at run time").root().start();
     parent.set("filling", "x".repeat(900));
@@ -68,7 +78,8 @@ fn scenario(recorder: &'static Recorder) {
 
 /// Sets up, waits to be traced, does what the scenario says, and exits without unwinding into the test runner.
 fn traced(dir: &Path) -> ! {
-    let options = Options { ring_bytes: RING_BYTES, overflow: Overflow::Drop, live: true };
+    let limits = Limits { attributes: 4, ..Limits::default() };
+    let options = Options { ring_bytes: RING_BYTES, live: true, limits, ..Options::default() };
     let control = map(dir, "control", CONTROL_FILE_LEN);
     let recorder = Recorder::new(options, control, map(dir, "callsites", DICTIONARY_FILE_LEN)).unwrap();
     assert_eq!(LANE_LEN, lane_file_len(RING_BYTES));
@@ -127,7 +138,7 @@ fn a_kill_after_any_instruction_finds_every_span_in_exactly_one_place() {
     assert_eq!(judge.dropped, 3);
     assert!(judge.files.iter().all(Snapshot::is_complete));
     assert!(judge.seen.values().all(|state| *state == State::Ended), "{:?}", judge.seen);
-    assert!(judge.seen.len() > 5 && judge.looks > 300);
+    assert!(judge.seen.len() > 7 && judge.looks > 300);
 }
 
 /// The content of a file, and how it was when it was looked at last.

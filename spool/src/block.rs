@@ -4,7 +4,7 @@
 //! frame around it says which, and how long the map is. A reader ignores columns that it does not know. Nothing
 //! outside of the block is needed to read it.
 //!
-//! A *row* is a span that ended, a span that was interrupted, or the announcement of a span that started. Rows stand
+//! A *row* is a span that ended, a span that was interrupted, or the announcement of a span that is open. Rows stand
 //! in the order of their sequence. Numbers in columns are LEB128: seven bits a byte, the lowest first, the highest
 //! bit set on all but the last. Signed ones, marked ±, are folded first: 0, -1, 1, -2 become 0, 1, 2, 3. All times
 //! are nanoseconds. Differences wrap around at 64 bits.
@@ -16,7 +16,7 @@
 //! | `text_lens`     | for each name or key its length in bytes                                             |
 //! | `texts`         | the names and keys, UTF-8, without anything between them                             |
 //! | **for each row**|                                                                                      |
-//! | `state`         | a byte: bits 0-1 the status, bit 2 interrupted, bit 3 an announcement                |
+//! | `state`         | a byte: bits 0-2 the status, bit 3 interrupted, bit 4 an announcement, bit 5 pending |
 //! | `kind`          | a byte: the number of the span's kind                                                |
 //! | `trace`         | index into `trace_ids`                                                               |
 //! | `span_id`       | 8 bytes                                                                              |
@@ -28,9 +28,9 @@
 //! | `messages`      | the status messages, UTF-8                                                           |
 //! | `cut`           | how many values were cut, failed or left out                                         |
 //! | `entries`       | how many entries the row has                                                         |
-//! | **for each entry**, an attribute or an event                                                           ||
-//! | `tag`           | a byte: bits 0-3 see below, bit 4 the attribute belongs to the event before it, bit 5 cut |
-//! | `key`           | index into the names and keys                                                        |
+//! | **for each entry**, an attribute, an event or a link                                                   ||
+//! | `tag`           | a byte: bits 0-3 see below, bit 4 the attribute belongs to the last event or link before it, bit 5 cut |
+//! | `key`           | index into the names and keys; a link has none, and nothing stands here for it       |
 //! | **for each entry of a tag**                                                                            ||
 //! |                 | tag 0 null, 1 false, 2 true: nothing                                                 |
 //! | `i64`           | tag 3: ± the number                                                                  |
@@ -40,14 +40,22 @@
 //! | `bytes_len`, `bytes` | tag 7: the length, and the bytes                                                |
 //! | `packed_len`, `packed` | tag 8: the length, and one MessagePack value, or a prefix of one where it was cut |
 //! | `event_time`    | tag 9, an event named by its key: ± its time, less the start of its row              |
+//! | `link_trace`, `link_span` | tag 10, a link: the 16 bytes of the trace, and the 8 bytes of the span     |
+//!
+//! A pending row is a span that has not started, or never did: its start is when it was made. What a row says is settled
+//! when it is written: a deadline is an attribute like any other, and that a span missed it shows in the status. Only
+//! the values of one key that [`spanring::names`] combines stand as they were recorded, and the reader combines them.
 //!
 //! A reader refuses the whole block when a column is too short or too long, an index points nowhere, a table holds more
-//! than the rows can name, a text does not end with a whole character, or a limit below is exceeded. A `packed` value that is no MessagePack is read as far
-//! as it goes and counted as cut.
+//! than the rows can name, a tag is unknown, a text does not end with a whole character, or a limit below is exceeded. It
+//! takes an unknown kind for custom and an unknown status for unset, and minds no other bits of `state`. A `packed` value
+//! that is no MessagePack is read as far as it goes and counted as cut.
 
 mod builder;
 mod columns;
 mod decode;
+mod life;
+mod tables;
 #[cfg(test)]
 mod tests;
 
@@ -70,9 +78,10 @@ const ITEMS_MAX: usize = 8 << 20;
 /// zstd cannot compress better than 128 KiB to 4 bytes, so whoever claims more lies.
 const RATIO_MAX: u64 = 32 << 10;
 
-const STATE_STATUS: u8 = 0b11;
-const STATE_INTERRUPTED: u8 = 1 << 2;
-const STATE_STARTED: u8 = 1 << 3;
+const STATE_STATUS: u8 = 0b111;
+const STATE_INTERRUPTED: u8 = 1 << 3;
+const STATE_ANNOUNCEMENT: u8 = 1 << 4;
+const STATE_PENDING: u8 = 1 << 5;
 
 const TAG_NULL: u8 = 0;
 const TAG_FALSE: u8 = 1;
@@ -84,6 +93,7 @@ const TAG_STR: u8 = 6;
 const TAG_BYTES: u8 = 7;
 const TAG_PACKED: u8 = 8;
 const TAG_EVENT: u8 = 9;
+const TAG_LINK: u8 = 10;
 const TAG_MASK: u8 = 0x0f;
 const TAG_IN_EVENT: u8 = 1 << 4;
 const TAG_CUT: u8 = 1 << 5;

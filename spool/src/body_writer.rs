@@ -16,6 +16,9 @@ pub(crate) const EVENT: u8 = 8;
 const KEY: u8 = 9;
 const NAME: u8 = 10;
 pub(crate) const STATUS_MESSAGE: u8 = 11;
+const LINK: u8 = 12;
+const DEADLINE: u8 = 13;
+const STARTED: u8 = 14;
 
 pub(crate) const CUT: u8 = 1;
 pub(crate) const IN_EVENT: u8 = 2;
@@ -90,6 +93,29 @@ impl BodyWriter {
     pub(crate) fn status(&mut self, status: Status) -> &mut Self {
         self.bytes[43] = status as u8;
         self
+    }
+
+    /// Makes it the body of a span that was made pending at its start.
+    pub(crate) fn pending(&mut self) -> &mut Self {
+        self.bytes[44] |= 2;
+        self
+    }
+
+    pub(crate) fn started(&mut self, time: Time, by_drop: bool) -> &mut Self {
+        let (unix, time) = match time {
+            Time::Ticks(ticks) => (0, ticks),
+            Time::UnixNs(ns) => (TRUE, ns),
+        };
+        self.raw_entry(STARTED, unix | u8::from(by_drop), INLINE, &time.to_le_bytes())
+    }
+
+    pub(crate) fn deadline(&mut self, ns: u64) -> &mut Self {
+        self.raw_entry(DEADLINE, 0, INLINE, &ns.to_le_bytes())
+    }
+
+    /// A link to the span that a body of these numbers has.
+    pub(crate) fn link(&mut self, trace: u8, span: u64) -> &mut Self {
+        self.raw_entry(LINK, 0, INLINE, &[&[trace; 16][..], &span.to_le_bytes()].concat())
     }
 
     pub(crate) fn left_out(&mut self, left_out: u16) -> &mut Self {

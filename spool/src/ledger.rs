@@ -40,6 +40,8 @@ pub struct Ledger {
     pub guards_out_of_order: u64,
     /// Calls on a span from within the serialization of one of its own values.
     pub reentered: u64,
+    /// Calls that came too late or were wrong: on a span that had started or ended already, or for a trace without a name.
+    pub misused: u64,
 }
 
 /// Spans that were lost, by reason.
@@ -83,6 +85,7 @@ impl Ledger {
             values_failed: counters.values_failed,
             guards_out_of_order: counters.guards_out_of_order,
             reentered: counters.reentered,
+            misused: counters.misused,
         }
     }
 
@@ -126,6 +129,7 @@ impl Ledger {
             self.values_failed,
             self.guards_out_of_order,
             self.reentered,
+            self.misused,
         ];
         words[..fields.len()].copy_from_slice(&fields);
         words
@@ -149,6 +153,7 @@ impl Ledger {
             values_failed,
             guards_out_of_order,
             reentered,
+            misused,
             ..,
         ] = *words;
         Ledger {
@@ -164,6 +169,7 @@ impl Ledger {
             values_failed,
             guards_out_of_order,
             reentered,
+            misused,
         }
     }
 }
@@ -196,6 +202,7 @@ impl fmt::Display for Ledger {
             ("values not encoded", self.values_failed),
             ("guards dropped out of order", self.guards_out_of_order),
             ("spans used within their own values", self.reentered),
+            ("calls that came too late or were wrong", self.misused),
         ];
         for (oddity, count) in oddities.into_iter().filter(|(_, count)| *count > 0) {
             write!(f, "\n  {oddity}: {count}")?;
@@ -211,7 +218,7 @@ mod tests {
     #[test]
     fn every_field_comes_back_from_its_word() {
         let mut words = [0; LEDGER_LEN];
-        for (index, word) in words[..15].iter_mut().enumerate() {
+        for (index, word) in words[..16].iter_mut().enumerate() {
             *word = index as u64 + 1;
         }
         assert_eq!(Ledger::decode(&words).encode(), words);

@@ -63,9 +63,13 @@ mod block;
 #[cfg(test)]
 mod body_writer;
 mod boot_id;
+mod combine;
 mod cursor;
 mod drain;
+mod environment;
 mod error;
+#[cfg(all(doctest, feature = "trace"))]
+mod guides;
 mod layout;
 mod ledger;
 mod life;
@@ -87,6 +91,8 @@ mod spool;
 mod spool_dir;
 mod storage;
 mod sync_thread;
+#[cfg(feature = "trace")]
+mod trace;
 mod value;
 
 pub use cursor::{CURSOR_LEN, Cursor, CursorState};
@@ -102,8 +108,14 @@ pub use recovery::RecoveryReport;
 pub use removal::Removed;
 pub use resource::Resource;
 pub use skipped::{Skipped, SkippedAt};
-pub use span_data::{EventData, SpanData};
+pub use span_data::{EventData, LinkData, SpanData};
+pub use spanring::recorder::Limits;
 pub use spool::{Health, Level, Spool, SpoolBuilder, StopReport};
 pub use spool_dir::{ExportClaim, SpoolDir};
 pub use storage::{DiskStorage, LIST_MAX, Storage, StorageFile, StorageSync};
+#[cfg(feature = "trace")]
+pub use trace::{
+    Colour, Figures, Node, PathStep, Place, PriceError, PriceFault, PriceTable, Priced, SpooledTraces,
+    Summary, Trace, TraceError, Tree,
+};
 pub use value::Value;

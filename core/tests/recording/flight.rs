@@ -7,12 +7,13 @@ use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use serde::Serialize;
 use spanring::control::CONTROL_FILE_LEN;
 use spanring::dictionary::{self, DICTIONARY_FILE_LEN};
 use spanring::image::Image;
 use spanring::mapping::Mapping;
 use spanring::record::{Body, Entry, Record, Scalar, Text, Time};
-use spanring::recorder::{Consumer, Counters, Options, Recorder};
+use spanring::recorder::{Consumer, Counters, Limits, Options, Recorder};
 use spanring::{Kind, Overflow, SpanId, Status, TraceId, lane_file_len, table_file_len};
 use tempfile::TempDir;
 
@@ -47,6 +48,14 @@ pub(crate) struct Event {
     pub(crate) attributes: Vec<Attribute>,
 }
 
+/// A link as it arrived.
+#[derive(Clone, PartialEq, Debug)]
+pub(crate) struct Link {
+    pub(crate) trace_id: TraceId,
+    pub(crate) span_id: SpanId,
+    pub(crate) attributes: Vec<Attribute>,
+}
+
 /// A span as it arrived.
 #[derive(Clone, PartialEq, Debug)]
 pub(crate) struct Seen {
@@ -57,10 +66,16 @@ pub(crate) struct Seen {
     pub(crate) kind: Kind,
     pub(crate) status: Status,
     pub(crate) message: Option<String>,
+    pub(crate) message_cut: bool,
     pub(crate) start: Time,
     pub(crate) left_out: u16,
     pub(crate) attributes: Vec<Attribute>,
     pub(crate) events: Vec<Event>,
+    pub(crate) links: Vec<Link>,
+    pub(crate) deadline_ns: Option<u64>,
+    pub(crate) is_pending: bool,
+    /// When a pending span started, and whether that was only as it was dropped.
+    pub(crate) started: Option<(Time, bool)>,
 }
 
 impl Seen {
@@ -79,25 +94,44 @@ impl Seen {
             kind: head.kind,
             status: head.status,
             message: None,
+            message_cut: false,
             start: head.start,
             left_out: head.left_out,
             attributes: Vec::new(),
             events: Vec::new(),
+            links: Vec::new(),
+            deadline_ns: None,
+            is_pending: head.is_pending,
+            started: None,
         };
+        let mut in_link = false;
         for entry in body.entries() {
             match entry.expect("nothing is malformed") {
                 Entry::Attribute { key, value, cut, in_event } => {
                     let attribute = Attribute { key: text(key), value: Value::of(value), cut };
-                    if in_event {
-                        seen.events.last_mut().expect("an event came before").attributes.push(attribute);
-                    } else {
-                        seen.attributes.push(attribute);
-                    }
+                    let attributes = match (in_event, in_link) {
+                        (false, _) => &mut seen.attributes,
+                        (true, false) => {
+                            &mut seen.events.last_mut().expect("an event came before").attributes
+                        }
+                        (true, true) => &mut seen.links.last_mut().expect("a link came before").attributes,
+                    };
+                    attributes.push(attribute);
                 }
                 Entry::Event { name, time } => {
+                    in_link = false;
                     seen.events.push(Event { name: text(name), time, attributes: Vec::new() });
                 }
-                Entry::StatusMessage { text, .. } => seen.message = Some(utf8(text)),
+                Entry::Name { text } => seen.name = utf8(text),
+                Entry::Link { trace_id, span_id } => {
+                    in_link = true;
+                    seen.links.push(Link { trace_id, span_id, attributes: Vec::new() });
+                }
+                Entry::Deadline { ns } => seen.deadline_ns = Some(ns),
+                Entry::Started { time, by_drop } => seen.started = Some((time, by_drop)),
+                Entry::StatusMessage { text, cut } => {
+                    (seen.message, seen.message_cut) = (Some(utf8(text)), cut);
+                }
             }
         }
         seen
@@ -107,9 +141,24 @@ impl Seen {
     pub(crate) fn get(&self, key: &str) -> Option<&Value> {
         self.attributes.iter().rev().find(|attribute| attribute.key == key).map(|attribute| &attribute.value)
     }
+
+    /// The keys of the attributes, in order.
+    pub(crate) fn keys(&self) -> Vec<&str> {
+        self.attributes.iter().map(|attribute| attribute.key.as_str()).collect()
+    }
 }
 
 impl Value {
+    /// Text.
+    pub(crate) fn text(text: &str) -> Self {
+        Value::Str(text.to_owned())
+    }
+
+    /// What a value of any type that serializes arrives as.
+    pub(crate) fn packed<T: Serialize + ?Sized>(value: &T) -> Self {
+        Value::Packed(rmp_serde::to_vec_named(value).unwrap())
+    }
+
     fn of(scalar: Scalar<'_>) -> Self {
         match scalar {
             Scalar::Bool(value) => Value::Bool(value),
@@ -143,6 +192,7 @@ pub(crate) struct Plan {
     pub(crate) ring_bytes: usize,
     pub(crate) overflow: Overflow,
     pub(crate) live: bool,
+    pub(crate) limits: Limits,
     /// With the shared one.
     pub(crate) lanes: usize,
     pub(crate) tables: usize,
@@ -155,6 +205,7 @@ impl Default for Plan {
             ring_bytes: 1 << 20,
             overflow: Overflow::Drop,
             live: false,
+            limits: Limits::default(),
             lanes: 4,
             tables: 0,
             in_files: false,
@@ -198,7 +249,12 @@ impl Flight {
             }
             None => Mapping::anonymous(len).unwrap(),
         };
-        let options = Options { ring_bytes: plan.ring_bytes, overflow: plan.overflow, live: plan.live };
+        let options = Options {
+            ring_bytes: plan.ring_bytes,
+            overflow: plan.overflow,
+            live: plan.live,
+            limits: plan.limits,
+        };
         let control = map("control".to_owned(), CONTROL_FILE_LEN);
         let dictionary = map("dictionary".to_owned(), DICTIONARY_FILE_LEN);
         let recorder = Recorder::new(options, control, dictionary).unwrap();

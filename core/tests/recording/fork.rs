@@ -45,7 +45,7 @@ fn what_a_child_does_with_inherited_spans_leaves_the_parent_untouched() {
         open.set("number", 1);
         open.set("large", "x".repeat(100_000));
         open.set_value("packed", &vec!["y"; 10_000]);
-        open.fail("in the child");
+        open.error(&"in the child");
         assert_eq!(open.end(), Ended::NotRecording);
         for span in dropped {
             span.event("in the child");
@@ -70,6 +70,38 @@ fn what_a_child_does_with_inherited_spans_leaves_the_parent_untouched() {
     assert_eq!(spans.len(), 301);
     assert_eq!(spans[0].get("before"), Some(&Value::Str("the fork".to_owned())));
     assert_eq!((spans[0].get("number"), spans[0].get("after")), (None, Some(&Value::I64(1))));
+}
+
+#[test]
+fn a_child_that_starts_or_shares_what_was_pending_leaves_the_parent_untouched() {
+    let mut flight =
+        Flight::start(Plan { in_files: true, overflow: Overflow::Block(LONG), ..Plan::default() });
+    let root = span("root").input(&"x".repeat(3_000)).prepare();
+    root.error(&"in the parent");
+    let mut inherited = Some((root, span("dropped").prepare(), span("shared").prepare().shared()));
+    let before = flight.files();
+    let counted = flight.counters(3);
+    let held = holds_in_child(|| {
+        let (root, dropped, shared) = inherited.take().unwrap();
+        assert_eq!((root.start_unix_ns(), root.error_message()), (None, None));
+        let root = root.start();
+        root.error(&std::io::Error::other("in the child")).link(root.context());
+        (0..2_000).for_each(|number| _ = root.set("number", number));
+        assert_eq!(root.complete(), Ended::NotRecording);
+        drop(dropped);
+        assert!(shared.start());
+        assert_eq!((shared.cancel(), shared.end()), (Ended::NotRecording, Ended::AlreadyEnded));
+    });
+    assert!(held);
+    assert!(flight.files() == before, "the parent's files did not change");
+    assert_eq!(flight.counters(3), counted);
+
+    let (root, dropped, shared) = inherited.take().unwrap();
+    assert_eq!(root.error_message().as_deref(), Some("in the parent"));
+    assert_eq!(root.start().end(), Ended::Recorded);
+    drop(dropped);
+    assert_eq!(shared.complete(), Ended::Recorded);
+    assert_eq!(flight.take().len(), 3);
 }
 
 #[test]
@@ -120,7 +152,7 @@ static START_OWN: AtomicBool = AtomicBool::new(false);
 fn start_own() {
     if START_OWN.load(Ordering::Relaxed) {
         let anonymous = |len| spanring::mapping::Mapping::anonymous(len).unwrap();
-        let options = recorder::Options { ring_bytes: 1 << 16, overflow: Overflow::Drop, live: false };
+        let options = recorder::Options { ring_bytes: 1 << 16, ..recorder::Options::default() };
         let control = anonymous(spanring::control::CONTROL_FILE_LEN);
         let dictionary = anonymous(spanring::dictionary::DICTIONARY_FILE_LEN);
         let recorder = Recorder::new(options, control, dictionary).unwrap();

@@ -1,8 +1,10 @@
 //! Spans beyond one cell, and beyond what a span may take.
 
-use spanring::{Ended, Kind, span, span_named};
+use std::cell::RefCell;
 
-use crate::flight::{Flight, Plan, Value};
+use spanring::{Ended, Kind, Span, span, span_named};
+
+use crate::flight::{Flight, Plan, Seen, Value};
 
 #[test]
 fn a_span_of_any_size_up_to_its_limit_arrives_whole_however_its_values_meet_the_cells() {
@@ -17,6 +19,8 @@ fn a_span_of_any_size_up_to_its_limit_arrives_whole_however_its_values_meet_the_
         span.set_value("packed", &text);
         span.set_named(&text[..len / 8], -1);
         span.event_with("event", |event| event.set("bytes", text.as_bytes()));
+        span.set_display("display", &format_args!("{text} and {len}"));
+        span.status_message(&text);
         assert_eq!(span.end(), Ended::Recorded);
         let seen = flight.take_one();
         assert_eq!(seen.get("number"), Some(&Value::I64(1)));
@@ -24,8 +28,9 @@ fn a_span_of_any_size_up_to_its_limit_arrives_whole_however_its_values_meet_the_
         assert_eq!(seen.get("flag"), Some(&Value::Bool(true)));
         assert_eq!(seen.get("packed"), Some(&Value::Packed(rmp_serde::to_vec(&text).unwrap())));
         assert_eq!(seen.get(&text[..len / 8]), Some(&Value::I64(-1)));
-        assert_eq!(seen.events[0].attributes[0].value, Value::Bytes(text.into_bytes()));
-        assert_eq!(seen.left_out, 0);
+        assert_eq!(seen.events[0].attributes[0].value, Value::Bytes(text.clone().into_bytes()));
+        assert_eq!(seen.get("display"), Some(&Value::Str(format!("{text} and {len}"))));
+        assert_eq!((seen.message, seen.left_out), (Some(text), 0));
     }
     let counters = flight.counters(0);
     assert_eq!((counters.values_cut, counters.values_left_out), (0, 0));
@@ -61,7 +66,7 @@ fn a_value_beyond_a_quarter_of_the_ring_is_cut_between_characters_marked_and_cou
         span.set("after", 2);
         span.set("flag", true);
         span.event("too late");
-        span.fail("too late");
+        span.error(&"too late");
         assert_eq!(span.end(), Ended::Recorded);
         let seen = flight.take_one();
         assert_eq!(seen.attributes.len(), 2);
@@ -199,6 +204,124 @@ fn values_left_out_for_want_of_cells_do_not_lose_those_that_follow() {
     assert_eq!(seen.get("static"), Some(&Value::I64(5)));
     assert!(seen.left_out > 0);
     flight.counters(0);
+}
+
+/// A way to set a text on a span, and what arrived of it.
+type Way = (&'static str, fn(&Span, &str), fn(&Seen) -> Option<(Vec<u8>, bool)>);
+
+const WAYS: [Way; 5] = [
+    ("text", |span, text| _ = span.set("value", text), value),
+    ("bytes", |span, text| _ = span.set("value", text.as_bytes()), value),
+    ("packed", |span, text| _ = span.set_value("value", text), value),
+    (
+        "display",
+        |span, text| _ = span.set_display("value", &format_args!("{}{}", &text[..3], &text[3..])),
+        value,
+    ),
+    (
+        "message",
+        |span, text| _ = span.status_message(text),
+        |seen| seen.message.as_ref().map(|message| (message.clone().into_bytes(), seen.message_cut)),
+    ),
+];
+
+fn value(seen: &Seen) -> Option<(Vec<u8>, bool)> {
+    let value = seen.attributes.iter().find(|attribute| attribute.key == "value")?;
+    let bytes = match &value.value {
+        Value::Str(text) => text.clone().into_bytes(),
+        Value::Bytes(bytes) | Value::Packed(bytes) => bytes.clone(),
+        other => panic!("{other:?} is no text"),
+    };
+    Some((bytes, value.cut))
+}
+
+/// What a text is where there is room.
+fn whole(way: &str, text: &str) -> Vec<u8> {
+    if way == "packed" { rmp_serde::to_vec(text).unwrap() } else { text.as_bytes().to_vec() }
+}
+
+#[test]
+fn whatever_gets_the_last_bytes_of_a_span_keeps_its_beginning_and_its_characters() {
+    let mut flight = Flight::start(Plan { ring_bytes: 4 << 10, ..Plan::default() });
+    let text = "xyz€ß🦀".repeat(40);
+    for (way, set, get) in WAYS {
+        // 1,000 bytes less the head are 119 flags.
+        for filled in 0..=119 {
+            let span = span("last bytes").start();
+            (0..filled).for_each(|_| _ = span.set("flag", true));
+            set(&span, &text);
+            // A flag fits where a character was given away.
+            span.set("after", 1).set("flag", true);
+            assert_eq!(span.end(), Ended::Recorded);
+            let seen = flight.take_one();
+            let flags = seen.keys().iter().filter(|key| **key == "flag").count();
+            let (whole, room) = (whole(way, &text), (119 - filled) * 8);
+            if room == 0 {
+                assert_eq!((get(&seen), seen.left_out), (None, 3), "{way} {filled}");
+                continue;
+            }
+            let (kept, cut) = get(&seen).unwrap();
+            assert!(whole.starts_with(&kept), "{way} {filled}: {kept:?}");
+            assert_eq!(cut, whole.len() > room - 8, "{way} {filled}");
+            assert!(flags == filled || !cut, "{way} {filled}: nothing follows what was cut");
+            // At most three bytes of a character that did not fit are given away.
+            assert!(kept.len() + 4 > whole.len().min(room - 8), "{way} {filled}: {}", kept.len());
+        }
+    }
+    flight.counters(0);
+}
+
+#[test]
+fn a_value_of_any_sort_is_cut_between_characters_where_no_cell_is_left_for_it() {
+    for shift in 0..3 {
+        let text = format!("xyz{}{}", "x".repeat(shift), "€".repeat(100_000));
+        for (way, set, get) in WAYS {
+            let mut flight = Flight::start(Plan { ring_bytes: 8 << 20, lanes: 2, ..Plan::default() });
+            let others: Vec<_> = (0..56).map(|_| span("other").start()).collect();
+            let open = span("more than 200 cells").start();
+            set(&open, &text);
+            // Cells come back, and the span stays as it is: its last cell is not full where a character was given away.
+            drop(others);
+            open.set("after", 1).set("flag", true).set("text", &text);
+            assert_eq!(open.end(), Ended::Recorded);
+            let seen = flight.take().pop().unwrap();
+            let (kept, cut) = get(&seen).unwrap();
+            assert!(cut && whole(way, &text).starts_with(&kept));
+            assert!(kept.len() + 4 > 200 * 960 - 48 - 8, "{way}: {}", kept.len());
+            assert_eq!(seen.left_out, 3);
+            let cells: Vec<_> = (0..256).map(|_| span("cells again").start()).collect();
+            assert!(cells.iter().all(Span::is_recording), "{way}: all cells came back");
+        }
+    }
+}
+
+/// Once it is cut, nothing may be added to it: what is kept is the beginning of a value.
+#[test]
+fn a_value_that_goes_on_after_it_was_cut_adds_nothing_when_cells_come_back() {
+    /// Writes on whatever it is told, and lets other spans end in between.
+    struct Stubborn(RefCell<Vec<Span>>);
+    impl serde::Serialize for Stubborn {
+        fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+            use serde::ser::SerializeTuple;
+            let mut tuple = serializer.serialize_tuple(2_000)?;
+            for number in 0..2_000_u32 {
+                if tuple.serialize_element(&(number + 1_000_000)).is_err() {
+                    self.0.borrow_mut().clear();
+                }
+            }
+            tuple.end()
+        }
+    }
+    let mut flight = Flight::start(Plan { lanes: 2, ..Plan::default() });
+    let others = (0..253).map(|_| span("other").start()).collect();
+    let open = span("stubborn").start();
+    open.set_value("value", &Stubborn(RefCell::new(others)));
+    open.set("after", 1);
+    assert_eq!(open.end(), Ended::Recorded);
+    let seen = flight.take().pop().unwrap();
+    let (kept, cut) = value(&seen).unwrap();
+    let numbers: Vec<u32> = (0..2_000).map(|number| number + 1_000_000).collect();
+    assert!(cut && rmp_serde::to_vec(&numbers).unwrap().starts_with(&kept), "{} bytes", kept.len());
 }
 
 #[test]

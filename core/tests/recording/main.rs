@@ -1,12 +1,19 @@
 //! Recording as a program uses it: what is set on spans arrives, whatever threads, limits and crashes do.
 
 mod contexts;
+mod failure;
+mod fields;
 mod flight;
 mod fork;
 mod image;
+mod items;
 mod large;
+mod life;
+mod limits;
 mod model;
 mod overflow;
+mod reads;
 mod serialize;
+mod shared;
 mod threads;
 mod values;

@@ -1,6 +1,6 @@
 //! Values whose `Serialize` misbehaves harm neither the host nor the span.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use serde::Serialize;
@@ -102,7 +102,7 @@ fn what_a_value_sets_on_its_own_span_is_ignored_and_counted() {
         again.set_named("dynamic", 1);
         again.set_value("value", &1);
         again.event("event");
-        again.fail("message");
+        again.error(&"message");
     });
     shared.set_value("value", &value);
     drop(value);
@@ -139,6 +139,29 @@ fn a_huge_value_stops_being_serialized_once_it_is_cut() {
     let seen = flight.take_one();
     assert!(seen.attributes[0].cut);
     assert_eq!(flight.counters(0).values_cut, 1);
+}
+
+/// Where the length is not known before, too.
+#[test]
+fn a_huge_value_of_unknown_length_stops_being_serialized_once_it_is_cut() {
+    struct Unknown<'a>(&'a Cell<u64>);
+    impl Serialize for Unknown<'_> {
+        fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+            let mut seq = serializer.serialize_seq(None)?;
+            for index in 0..1_000_000_u64 {
+                self.0.set(index);
+                seq.serialize_element(&index)?;
+            }
+            seq.end()
+        }
+    }
+    let mut flight = Flight::start(Plan { ring_bytes: 1 << 16, ..Plan::default() });
+    let written = Cell::new(0);
+    let span = span("unknown length").start();
+    span.set_value("value", &Unknown(&written));
+    assert_eq!(span.end(), Ended::Recorded);
+    assert!(flight.take_one().attributes[0].cut);
+    assert!(written.get() < 20_000, "{} elements were asked for", written.get());
 }
 
 #[test]

@@ -185,8 +185,8 @@ fn an_event_has_its_time_and_its_own_attributes() {
 fn the_last_status_and_message_count() {
     let mut flight = Flight::start(Plan::default());
     let span = span("status").start();
-    span.fail("first reason");
-    span.fail("second reason");
+    span.error(&"first reason");
+    span.error(&"second reason");
     assert_eq!(span.end(), Ended::Recorded);
     let seen = flight.take_one();
     assert_eq!((seen.status, seen.message.as_deref()), (Status::Error, Some("second reason")));
@@ -268,7 +268,7 @@ fn the_macro_sets_what_it_is_given() {
 #[test]
 fn roots_are_announced_with_what_they_start_with() {
     let mut flight = Flight::start(Plan::default());
-    let root = span("run").start_with(|span| span.set("group", "g1"));
+    let root = span("run").set("group", "g1").start();
     root.set("later", 1);
     let child = root.child("step").start();
     flight.drain();
@@ -285,7 +285,7 @@ fn roots_are_announced_with_what_they_start_with() {
 fn every_span_is_announced_where_live_is_on() {
     let mut flight = Flight::start(Plan { live: true, ..Plan::default() });
     let root = span("run").start();
-    let child = root.child("step").start_with(|span| span.set("n", 1));
+    let child = root.child("step").set("n", 1).start();
     flight.drain();
     let names: Vec<_> = flight.announced.iter().map(|span| span.name.as_str()).collect();
     assert_eq!(names, ["run", "step"]);
@@ -298,11 +298,11 @@ fn every_span_is_announced_where_live_is_on() {
 fn without_a_recorder_nothing_is_recorded_and_contexts_are_passed_on() {
     let _alone = alone();
     let parent = Context::new(TraceId::from_bytes([1; 16]), SpanId::from_bytes([2; 8]));
-    let span = span("off").parent(parent).start_with(|span| span.set("key", 1));
+    let span = span("off").parent(parent).set("key", 1).start();
     assert!(!span.is_recording());
     span.set_value("value", &[1]);
     span.event_with("event", |_| unreachable!("nobody asks what an event says that is not recorded"));
-    span.fail("unheard");
+    span.error(&"unheard");
     assert_eq!(span.context(), parent);
     assert_eq!(span.child("below").start().context(), parent);
     assert_eq!(span.end(), Ended::NotRecording);

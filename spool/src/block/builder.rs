@@ -2,20 +2,19 @@
 //!
 //! All buffers are kept from block to block, so that a row costs no allocation once they have grown.
 
-use std::collections::HashMap;
-use std::collections::hash_map::RandomState;
-use std::hash::BuildHasher;
-
 use serde::Serialize;
 use spanring::clock::Timeline;
+use spanring::names::{DEADLINE, DEFAULT_INPUT, ERROR_TYPE, INPUT};
 use spanring::record::{Body, Entry, Malformed, Scalar, Text, Time};
-use spanring::{Status, TraceId};
+use spanring::{SpanId, Status, TraceId};
 
 use super::columns::{Column, Columns, put_bytes, put_number, put_signed};
+use super::life::{Report, Start, whole_number};
+use super::tables::{Texts, Traces};
 use super::{
-    Codec, Compression, ENTRIES_MAX, NAMES_LEN_MAX, Names, Payload, RAW_LEN_MAX, ROWS_MAX, STATE_INTERRUPTED,
-    STATE_STARTED, TAG_BYTES, TAG_CUT, TAG_EVENT, TAG_F64, TAG_FALSE, TAG_I64, TAG_IN_EVENT, TAG_NULL,
-    TAG_PACKED, TAG_STR, TAG_TRUE, TAG_U64,
+    Codec, Compression, ENTRIES_MAX, NAMES_LEN_MAX, Names, Payload, RAW_LEN_MAX, ROWS_MAX, STATE_PENDING,
+    TAG_BYTES, TAG_CUT, TAG_EVENT, TAG_F64, TAG_FALSE, TAG_I64, TAG_IN_EVENT, TAG_LINK, TAG_NULL, TAG_PACKED,
+    TAG_STR, TAG_TRUE, TAG_U64,
 };
 use crate::Error;
 
@@ -33,14 +32,6 @@ pub(crate) struct BlockBuilder {
 struct Compressor {
     level: i32,
     zstd: zstd::bulk::Compressor<'static>,
-}
-
-/// How a row ends.
-struct RowEnd {
-    end_unix_ns: u64,
-    status: Status,
-    /// Bits of the state beside the status.
-    state: u8,
 }
 
 impl BlockBuilder {
@@ -68,26 +59,27 @@ impl BlockBuilder {
         timeline: &Timeline,
         names: &impl Names,
     ) -> Option<Malformed> {
-        let start_unix_ns = start_unix_ns(body, timeline);
-        let end_unix_ns = after_start(body.head.start, start_unix_ns, end, timeline).max(start_unix_ns);
-        let end = RowEnd { end_unix_ns, status: body.head.status, state: 0 };
-        self.push(body, start_unix_ns, &end, timeline, names)
+        let start = Start::of(body, timeline);
+        let end_unix_ns = start.moment(end, timeline);
+        // Ticks may be a little behind where threads changed processors; a caller's word is not.
+        let is_reversed = end_unix_ns < start.unix_ns && matches!(end, Time::UnixNs(_));
+        let report = if is_reversed { Report::EndedBeforeStart } else { Report::Ended };
+        self.push(body, &start, end_unix_ns, report, timeline, names)
     }
 
-    /// Adds the announcement of a span that started; otherwise as [`push_ended`](Self::push_ended).
+    /// Adds the announcement of a span that started, or is pending; otherwise as [`push_ended`](Self::push_ended).
     pub(crate) fn push_started(
         &mut self,
         body: &Body<'_>,
         timeline: &Timeline,
         names: &impl Names,
     ) -> Option<Malformed> {
-        let start_unix_ns = start_unix_ns(body, timeline);
-        let end = RowEnd { end_unix_ns: start_unix_ns, status: body.head.status, state: STATE_STARTED };
-        self.push(body, start_unix_ns, &end, timeline, names)
+        let start = Start::of(body, timeline);
+        self.push(body, &start, start.unix_ns, Report::Open, timeline, names)
     }
 
-    /// Adds a span whose process died before it ended, at `end_unix_ns`: its status becomes an error of type
-    /// `process_exit`. Otherwise as [`push_ended`](Self::push_ended).
+    /// Adds a span whose process died before it ended, at `end_unix_ns`: it gets the error type `process_exit`, and its
+    /// status becomes an error, unless its deadline had passed. Otherwise as [`push_ended`](Self::push_ended).
     pub(crate) fn push_interrupted(
         &mut self,
         body: &Body<'_>,
@@ -95,10 +87,8 @@ impl BlockBuilder {
         timeline: &Timeline,
         names: &impl Names,
     ) -> Option<Malformed> {
-        let start_unix_ns = start_unix_ns(body, timeline);
-        let end_unix_ns = end_unix_ns.max(start_unix_ns);
-        let end = RowEnd { end_unix_ns, status: Status::Error, state: STATE_INTERRUPTED };
-        self.push(body, start_unix_ns, &end, timeline, names)
+        let start = Start::of(body, timeline);
+        self.push(body, &start, end_unix_ns, Report::Interrupted, timeline, names)
     }
 
     /// How many rows were pushed since the last [`finish`](Self::finish).
@@ -160,11 +150,13 @@ impl BlockBuilder {
         (bytes.len() < self.raw.len()).then_some(bytes)
     }
 
+    /// Adds a row; one that would end before it starts ends when it starts.
     fn push(
         &mut self,
         body: &Body<'_>,
-        start_unix_ns: u64,
-        end: &RowEnd,
+        start: &Start,
+        end_unix_ns: u64,
+        report: Report,
         timeline: &Timeline,
         names: &impl Names,
     ) -> Option<Malformed> {
@@ -172,22 +164,42 @@ impl BlockBuilder {
         let mut row =
             Row { columns: &mut self.columns, texts: &mut self.texts, entries: 0, cut: head.left_out.into() };
 
-        let name = row.text(head.name, names);
-        put_number(&mut row.columns.name, name);
+        let mut name = head.name;
+        if start.by_drop {
+            row.default_input(body, names);
+        }
         let mut message = &[][..];
+        let mut deadline_ns = None;
         let mut malformed = None;
         for entry in body.entries() {
             match entry {
                 Ok(Entry::Attribute { key, value, cut, in_event }) => {
+                    if !in_event {
+                        match row.bytes_of(key, names) {
+                            // It has been dealt with, or nobody needs it.
+                            text if text == DEFAULT_INPUT.as_bytes() => continue,
+                            text if text == DEADLINE.as_bytes() => deadline_ns = whole_number(value),
+                            _ => {}
+                        }
+                    }
                     let key = row.text(key, names);
                     row.attribute(key, value, cut, in_event);
                 }
                 Ok(Entry::Event { name, time }) => {
                     let name = row.text(name, names);
-                    let time = after_start(head.start, start_unix_ns, time, timeline);
+                    let since_start = start.moment(time, timeline).wrapping_sub(start.unix_ns);
                     row.entry(TAG_EVENT, name);
-                    put_signed(&mut row.columns.event_time, time.wrapping_sub(start_unix_ns).cast_signed());
+                    put_signed(&mut row.columns.event_time, since_start.cast_signed());
                 }
+                Ok(Entry::Name { text }) => name = Text::Inline(text),
+                Ok(Entry::Link { trace_id, span_id }) => row.link(trace_id, span_id),
+                Ok(Entry::Deadline { ns }) => {
+                    deadline_ns = Some(ns);
+                    let key = row.texts.inline(DEADLINE, row.columns);
+                    row.attribute(key, Scalar::U64(ns), false, false);
+                }
+                // What it says is in the row's start and state.
+                Ok(Entry::Started { .. }) => {}
                 Ok(Entry::StatusMessage { text, cut }) => {
                     message = text;
                     row.cut += u32::from(cut);
@@ -198,24 +210,36 @@ impl BlockBuilder {
                 }
             }
         }
-        if end.state & STATE_INTERRUPTED != 0 {
-            let key = row.texts.inline("error.type", row.columns);
+        if report == Report::Interrupted {
+            let key = row.texts.inline(ERROR_TYPE, row.columns);
             row.attribute(key, Scalar::Str(b"process_exit"), false, false);
         }
-        row.message(message);
+        row.cut += u32::from(report == Report::EndedBeforeStart);
+        let duration_ns = end_unix_ns.saturating_sub(start.unix_ns);
+        let missed_ns = deadline_ns.filter(|&ns| duration_ns > ns && !start.is_pending);
+        let status = report.status(head.status, missed_ns.is_some());
+        match missed_ns {
+            Some(ns) if status == Status::TimedOut && message.is_empty() => {
+                row.message(format!("timed out after {} s", ns as f64 / 1e9).as_bytes());
+            }
+            _ => row.message(message),
+        }
 
+        let name = row.text(name, names);
         let Row { columns, entries, cut, .. } = row;
+        put_number(&mut columns.name, name);
         put_number(&mut columns.entries, entries.into());
         put_number(&mut columns.cut, cut.into());
-        columns.state.push(end.status as u8 | end.state);
+        let pending = if start.is_pending { STATE_PENDING } else { 0 };
+        columns.state.push(status as u8 | report.state() | pending);
         columns.kind.push(head.kind as u8);
         put_number(&mut columns.trace, self.traces.index(head.trace_id, &mut columns.trace_ids));
         columns.span_id.extend_from_slice(&head.span_id.to_bytes());
         columns.parent_id.extend_from_slice(&head.parent_id.to_bytes());
         let previous_start_ns = if self.rows == 0 { 0 } else { self.previous_start_ns };
-        put_signed(&mut columns.start, start_unix_ns.wrapping_sub(previous_start_ns).cast_signed());
-        put_number(&mut columns.duration, end.end_unix_ns - start_unix_ns);
-        self.previous_start_ns = start_unix_ns;
+        put_signed(&mut columns.start, start.unix_ns.wrapping_sub(previous_start_ns).cast_signed());
+        put_number(&mut columns.duration, duration_ns);
+        self.previous_start_ns = start.unix_ns;
         self.rows += 1;
         malformed
     }
@@ -223,25 +247,6 @@ impl BlockBuilder {
 
 fn too_large(what: &'static str, len: usize, max: usize) -> Error {
     Error::TooLarge { what, len: len as u64, max: max as u64 }
-}
-
-fn start_unix_ns(body: &Body<'_>, timeline: &Timeline) -> u64 {
-    match body.head.start {
-        Time::Ticks(ticks) => timeline.unix_ns(ticks),
-        Time::UnixNs(ns) => ns,
-    }
-}
-
-/// A moment of a span in Unix nanoseconds: the span's start and the ticks since, so that a clock that was set
-/// meanwhile does not show.
-fn after_start(start: Time, start_unix_ns: u64, time: Time, timeline: &Timeline) -> u64 {
-    match (start, time) {
-        (Time::Ticks(start), Time::Ticks(ticks)) => {
-            start_unix_ns.saturating_add(timeline.elapsed_ns(start, ticks))
-        }
-        (Time::UnixNs(_), Time::Ticks(ticks)) => timeline.unix_ns(ticks),
-        (_, Time::UnixNs(ns)) => ns,
-    }
 }
 
 /// A row whose entries are being written.
@@ -280,6 +285,37 @@ impl Row<'_> {
                 self.texts.inline(&String::from_utf8_lossy(text), self.columns)
             }
         }
+    }
+
+    /// A name or key as it was recorded; empty if it is not in the dictionary.
+    #[inline]
+    fn bytes_of<'a>(&'a self, text: Text<'a>, names: &'a impl Names) -> &'a [u8] {
+        match text {
+            Text::Known(number) => match self.texts.known_range(number) {
+                Some((start, end)) => &self.columns.texts[start..end],
+                None => names.text(number).unwrap_or_default().as_bytes(),
+            },
+            Text::Inline(text) => text,
+        }
+    }
+
+    /// The default input, as input: before all else, so that the input that was given is merged over it.
+    fn default_input(&mut self, body: &Body<'_>, names: &impl Names) {
+        for entry in body.entries() {
+            if let Ok(Entry::Attribute { key, value, cut, in_event: false }) = entry
+                && self.bytes_of(key, names) == DEFAULT_INPUT.as_bytes()
+            {
+                let key = self.texts.inline(INPUT, self.columns);
+                self.attribute(key, value, cut, false);
+            }
+        }
+    }
+
+    fn link(&mut self, trace_id: TraceId, span_id: SpanId) {
+        self.columns.tag.push(TAG_LINK);
+        self.columns.link_trace.extend_from_slice(&trace_id.to_bytes());
+        self.columns.link_span.extend_from_slice(&span_id.to_bytes());
+        self.entries += 1;
     }
 
     #[inline]
@@ -346,99 +382,4 @@ fn put_text(lens: &mut Column, content: &mut Column, text: &[u8]) -> bool {
         put_bytes(lens, content, text);
     }
     damaged
-}
-
-/// The traces of the block.
-#[derive(Default)]
-struct Traces {
-    indices: HashMap<TraceId, u64>,
-    last: Option<(TraceId, u64)>,
-}
-
-impl Traces {
-    #[inline]
-    fn index(&mut self, id: TraceId, ids: &mut Column) -> u64 {
-        match self.last {
-            Some((last, index)) if last == id => index,
-            _ => {
-                let next = self.indices.len() as u64;
-                let index = *self.indices.entry(id).or_insert(next);
-                if index == next {
-                    ids.extend_from_slice(&id.to_bytes());
-                }
-                self.last = Some((id, index));
-                index
-            }
-        }
-    }
-
-    fn clear(&mut self) {
-        self.indices.clear();
-        self.last = None;
-    }
-}
-
-/// The names and keys of the block.
-#[derive(Default)]
-struct Texts {
-    /// By their number in the dictionary.
-    known: Vec<Option<u32>>,
-    /// By the hash of the text, for those that are in no dictionary.
-    inline: HashMap<u64, u32>,
-    hasher: RandomState,
-    /// Where each one lies in the column.
-    ranges: Vec<(usize, usize)>,
-    /// How many bytes they take where each is written out.
-    spread_len: usize,
-}
-
-impl Texts {
-    #[inline]
-    fn known(&mut self, number: u16) -> Option<u64> {
-        let index = (*self.known.get(usize::from(number))?)?;
-        let (start, end) = self.ranges[index as usize];
-        self.spread_len += end - start;
-        Some(index.into())
-    }
-
-    fn learn(&mut self, number: u16, text: &str, columns: &mut Columns<Column>) -> u64 {
-        let index = self.add(text, columns);
-        let number = usize::from(number);
-        if number >= self.known.len() {
-            self.known.resize(number + 1, None);
-        }
-        self.known[number] = Some(index);
-        index.into()
-    }
-
-    /// Two texts of the same hash are rare, and the later one then simply stands there as often as it is used.
-    fn inline(&mut self, text: &str, columns: &mut Columns<Column>) -> u64 {
-        let hash = self.hasher.hash_one(text);
-        if let Some(&index) = self.inline.get(&hash) {
-            let (start, end) = self.ranges[index as usize];
-            if columns.texts[start..end] == *text.as_bytes() {
-                self.spread_len += text.len();
-                return index.into();
-            }
-        }
-        let index = self.add(text, columns);
-        self.inline.insert(hash, index);
-        index.into()
-    }
-
-    fn add(&mut self, text: &str, columns: &mut Columns<Column>) -> u32 {
-        let start = columns.texts.len();
-        put_bytes(&mut columns.text_lens, &mut columns.texts, text.as_bytes());
-        let index = u32::try_from(self.ranges.len()).expect("memory holds no 4 billion texts");
-        self.ranges.push((start, columns.texts.len()));
-        self.spread_len += text.len();
-        index
-    }
-
-    fn clear(&mut self) {
-        self.known.fill(None);
-        self.inline.clear();
-        self.ranges.clear();
-        self.spread_len = 0;
-    }
 }

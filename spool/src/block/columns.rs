@@ -45,7 +45,7 @@ macro_rules! columns {
 columns! {
     trace_ids text_lens texts
     state kind trace span_id parent_id name start duration message_len messages cut entries
-    tag key i64 u64 f64 str_len str bytes_len bytes packed_len packed event_time
+    tag key i64 u64 f64 str_len str bytes_len bytes packed_len packed event_time link_trace link_span
 }
 
 /// A column that is being written.

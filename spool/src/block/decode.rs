@@ -6,12 +6,13 @@ use spanring::{Kind, SpanId, Status, TraceId};
 
 use super::columns::{Columns, Taken, TakenText};
 use super::{
-    Codec, ENTRIES_MAX, ITEMS_MAX, NAMES_LEN_MAX, RATIO_MAX, RAW_LEN_MAX, ROWS_MAX, STATE_INTERRUPTED,
-    STATE_STARTED, STATE_STATUS, TAG_BYTES, TAG_CUT, TAG_EVENT, TAG_F64, TAG_FALSE, TAG_I64, TAG_IN_EVENT,
-    TAG_MASK, TAG_NULL, TAG_PACKED, TAG_STR, TAG_TRUE, TAG_U64, Undecodable,
+    Codec, ENTRIES_MAX, ITEMS_MAX, NAMES_LEN_MAX, RATIO_MAX, RAW_LEN_MAX, ROWS_MAX, STATE_ANNOUNCEMENT,
+    STATE_INTERRUPTED, STATE_PENDING, STATE_STATUS, TAG_BYTES, TAG_CUT, TAG_EVENT, TAG_F64, TAG_FALSE,
+    TAG_I64, TAG_IN_EVENT, TAG_LINK, TAG_MASK, TAG_NULL, TAG_PACKED, TAG_STR, TAG_TRUE, TAG_U64, Undecodable,
 };
+use crate::combine::{Combinations, CombinedKey};
 use crate::packed::unpack;
-use crate::{EventData, SpanData, Value};
+use crate::{EventData, LinkData, SpanData, Value};
 
 /// For how many attributes a span has room from the beginning, if it has so many entries.
 const ATTRIBUTES_USUAL: usize = 16;
@@ -28,7 +29,7 @@ pub(crate) struct BlockDecoder {
 pub(crate) struct Rows {
     /// Spans that ended or were interrupted.
     pub(crate) spans: Vec<SpanData>,
-    /// Announcements of spans that started; each ends when it starts.
+    /// Announcements of spans that are open; each ends when it starts.
     pub(crate) starts: Vec<SpanData>,
 }
 
@@ -78,9 +79,12 @@ impl BlockDecoder {
 struct RowReader<'a> {
     columns: Columns<Taken<'a>>,
     trace_ids: Vec<TraceId>,
-    texts: Vec<&'a str>,
+    /// The names and keys, and which of them are keys whose values are combined.
+    texts: Vec<(&'a str, Option<CombinedKey>)>,
     strs: TakenText<'a>,
     messages: TakenText<'a>,
+    /// Those of the row that is being read.
+    combinations: Combinations,
     /// How many bytes names and keys may still take.
     names_len: usize,
     /// How many items packed values may still have.
@@ -110,7 +114,8 @@ impl<'a> RowReader<'a> {
             if texts.len() == rows + entries {
                 return Err(columns.text_lens.refuse());
             }
-            texts.push(column.text(columns.text_lens.size()?)?);
+            let text = column.text(columns.text_lens.size()?)?;
+            texts.push((text, CombinedKey::of(text)));
         }
         column.finish()?;
         let (strs, messages) = (columns.str.text()?, columns.messages.text()?);
@@ -120,6 +125,7 @@ impl<'a> RowReader<'a> {
             texts,
             strs,
             messages,
+            combinations: Combinations::default(),
             names_len: NAMES_LEN_MAX,
             items: ITEMS_MAX,
         })
@@ -135,10 +141,10 @@ impl<'a> RowReader<'a> {
             if row < skip {
                 continue;
             }
-            if state & STATE_STARTED == 0 {
-                decoded.spans.push(span);
-            } else {
+            if span.is_open {
                 decoded.starts.push(span);
+            } else {
+                decoded.spans.push(span);
             }
         }
         self.strs.finish()?;
@@ -165,7 +171,7 @@ impl<'a> RowReader<'a> {
             trace_id,
             span_id,
             parent_id: parent_id.is_valid().then_some(parent_id),
-            name: self.text(name).ok_or(self.columns.name.refuse())?,
+            name: self.text(name).ok_or(self.columns.name.refuse())?.0.to_owned(),
             kind,
             status: Status::from_number(state & STATE_STATUS),
             status_message: self.messages.text(message_len)?.to_owned(),
@@ -173,19 +179,31 @@ impl<'a> RowReader<'a> {
             end_unix_ns,
             attributes: Vec::with_capacity(entries.min(ATTRIBUTES_USUAL)),
             events: Vec::new(),
+            links: Vec::new(),
+            is_pending: state & STATE_PENDING != 0,
+            is_open: state & STATE_ANNOUNCEMENT != 0,
             interrupted: state & STATE_INTERRUPTED != 0,
             cut,
         };
+        let mut owner = Owner::Span;
         for _ in 0..entries {
-            self.entry(&mut span)?;
+            self.entry(&mut span, &mut owner)?;
         }
+        self.combinations.finish(&mut span.attributes);
         Ok(span)
     }
 
-    fn entry(&mut self, span: &mut SpanData) -> Result<(), Undecodable> {
+    fn entry(&mut self, span: &mut SpanData, owner: &mut Owner) -> Result<(), Undecodable> {
         let tag = self.columns.tag.byte()?;
-        let key = self.columns.key.size()?;
-        let key = self.text(key).ok_or(self.columns.key.refuse())?;
+        if tag & TAG_MASK == TAG_LINK {
+            let trace_id = TraceId::from_bytes(self.columns.link_trace.array()?);
+            let span_id = SpanId::from_bytes(self.columns.link_span.array()?);
+            span.links.push(LinkData { trace_id, span_id, attributes: Vec::new() });
+            *owner = Owner::Link;
+            return Ok(());
+        }
+        let index = self.columns.key.size()?;
+        let (key, combined) = self.text(index).ok_or(self.columns.key.refuse())?;
         let columns = &mut self.columns;
         let value = match tag & TAG_MASK {
             TAG_NULL => Value::Null,
@@ -206,22 +224,39 @@ impl<'a> RowReader<'a> {
             TAG_EVENT => {
                 let since_start = columns.event_time.signed()?.cast_unsigned();
                 let time_unix_ns = span.start_unix_ns.wrapping_add(since_start);
-                span.events.push(EventData { name: key, time_unix_ns, attributes: Vec::new() });
+                span.events.push(EventData { name: key.to_owned(), time_unix_ns, attributes: Vec::new() });
+                *owner = Owner::Event;
                 return Ok(());
             }
             _ => return Err(columns.tag.refuse()),
         };
-        match span.events.last_mut() {
-            Some(event) if tag & TAG_IN_EVENT != 0 => event.attributes.push((key, value)),
-            _ => span.attributes.push((key, value)),
+        let owned = match owner {
+            Owner::Event => span.events.last_mut().map(|event| &mut event.attributes),
+            Owner::Link => span.links.last_mut().map(|link| &mut link.attributes),
+            Owner::Span => None,
+        };
+        match (owned, combined) {
+            (Some(attributes), _) if tag & TAG_IN_EVENT != 0 => attributes.push((key.to_owned(), value)),
+            (_, None) => span.attributes.push((key.to_owned(), value)),
+            (_, Some(combined)) => {
+                let first = self.combinations.add(combined, value, &mut span.attributes);
+                span.attributes.extend(first.map(|value| (key.to_owned(), value)));
+            }
         }
         Ok(())
     }
 
     /// `None` for an index that points nowhere, and when names and keys have taken all they may.
-    fn text(&mut self, index: usize) -> Option<String> {
+    fn text(&mut self, index: usize) -> Option<(&'a str, Option<CombinedKey>)> {
         let text = *self.texts.get(index)?;
-        self.names_len = self.names_len.checked_sub(text.len())?;
-        Some(text.to_owned())
+        self.names_len = self.names_len.checked_sub(text.0.len())?;
+        Some(text)
     }
+}
+
+/// What an attribute belongs to that says it belongs to what stands before it.
+enum Owner {
+    Span,
+    Event,
+    Link,
 }

@@ -375,7 +375,7 @@ fn a_spool_is_read_recorder_by_recorder_and_new_ones_are_found() {
     let (dir, ids) = spool_with(&[(2, Writer::new(1).block(0..3)), (1, Writer::new(1).block(0..2))]);
     let mut reader = Reader::open(dir.path()).unwrap();
     assert_eq!(spans_of(&mut reader), [0, 1, 0, 1, 2]);
-    assert_eq!(spans_of(&mut reader), []);
+    assert_eq!(spans_of(&mut reader), [0_u64; 0]);
     add_recorder(dir.path(), &RecorderId::from_parts(3, 7), &Writer::new(1).block(0..1));
     Writer::new(2).block(2..5).write(&dir.path().join(ids[1].as_str()));
     assert_eq!(spans_of(&mut reader), [2, 3, 4, 0]);

@@ -206,7 +206,7 @@ fn finish_filling(span: &Span, index: u64) {
         span.event_with("tick", |event| event.set("index", index));
     }
     if content::has_failed(index) {
-        span.fail(&format!("failed {index}"));
+        span.error(&format!("failed {index}"));
     }
 }
 
@@ -214,7 +214,7 @@ fn outcome(ended: Ended) -> u32 {
     match ended {
         Ended::Recorded => RECORDED,
         Ended::Dropped(_) => DROPPED,
-        Ended::NotRecording => NOT_RECORDING,
+        Ended::NotRecording | Ended::AlreadyEnded => NOT_RECORDING,
     }
 }
 

@@ -81,7 +81,7 @@ fn large(index: u64) -> String {
 /// Sets one attribute through the API that fits its type.
 pub(crate) fn set(span: &Span, key: &str, value: &Value) {
     let known = KEYS.iter().find(|known| **known == key);
-    match (value, known) {
+    _ = match (value, known) {
         (Value::I64(value), Some(key)) => span.set(key, *value),
         (Value::U64(value), Some(key)) => span.set(key, *value),
         (Value::F64(value), Some(key)) => span.set(key, *value),
@@ -96,5 +96,5 @@ pub(crate) fn set(span: &Span, key: &str, value: &Value) {
         (Value::Str(value), None) => span.set_named(key, value),
         (Value::Bytes(value), None) => span.set_named(key, value),
         (value, None) => span.set_value_named(key, value),
-    }
+    };
 }

@@ -1,0 +1,410 @@
+//! A span that is about to start.
+
+use std::fmt;
+
+use crate::clock;
+use crate::context::Context;
+use crate::control::Counter;
+use crate::misuse::{self, Misuse};
+use crate::pending::Pending;
+use crate::record::{HEAD_IS_PENDING, HEAD_START_IS_UNIX, INLINE, head_word};
+use crate::recorder::{self, DropReason, Recorder};
+use crate::slot::{HeadWords, Slot};
+use crate::span::{Span, State};
+use crate::thread::{Local, local};
+use crate::{Kind, SpanId, Status, TraceId, names};
+
+/// A span that is about to start.
+///
+/// What is set on it is recorded when it starts, as the methods of the same names on [`Span`] would: where nothing is recorded,
+/// nothing is encoded.
+///
+/// ```
+/// let call = spanring::llm("gpt-4o").temperature(0.2).input(&["Hi"]).start();
+/// call.tokens(spanring::Tokens::new(12, 7)).output("hello");
+/// ```
+#[must_use = "nothing is recorded before `start`"]
+#[derive(Clone, Copy)]
+pub struct SpanBuilder<'a, F = Nothing> {
+    plan: Plan<'a>,
+    fill: F,
+}
+
+/// What a [`SpanBuilder`] sets on a span when it starts: to be named where a function takes or gives any builder,
+/// `SpanBuilder<'_, impl Fill>`.
+pub trait Fill: sealed::Sealed {
+    #[doc(hidden)]
+    fn fill(self, span: &Span);
+}
+
+mod sealed {
+    pub trait Sealed {}
+    impl Sealed for super::Nothing {}
+    impl<F, G> Sealed for super::Then<F, G> {}
+}
+
+/// Nothing is set.
+#[doc(hidden)]
+#[derive(Clone, Copy, Debug)]
+pub struct Nothing;
+
+/// One thing after the others.
+#[doc(hidden)]
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Then<F, G>(F, G);
+
+impl Fill for Nothing {
+    #[inline(always)]
+    fn fill(self, _: &Span) {}
+}
+
+impl<F: Fill, G: FnOnce(&Span)> Fill for Then<F, G> {
+    #[inline(always)]
+    fn fill(self, span: &Span) {
+        self.0.fill(span);
+        self.1(span);
+    }
+}
+
+/// Where a new span belongs.
+#[derive(Clone, Copy, Debug)]
+enum Parent {
+    Current,
+    None,
+    Of(Context),
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Name<'a> {
+    Static(&'static str),
+    Dynamic(&'a str),
+    /// What is done, and with what: the two with a space between them.
+    Of(&'static str, &'a str),
+}
+
+/// All that a span's head is made of.
+#[derive(Clone, Copy, Debug)]
+struct Plan<'a> {
+    name: Name<'a>,
+    kind: Kind,
+    parent: Parent,
+    trace_id: Option<TraceId>,
+    span_id: Option<SpanId>,
+    start_unix_ns: Option<u64>,
+    is_pending: bool,
+}
+
+/// A span with this name, under the thread's current span.
+#[inline]
+pub fn span(name: &'static str) -> SpanBuilder<'static> {
+    SpanBuilder::new(Name::Static(name), Kind::Custom)
+}
+
+/// A span whose name is made at run time, under the thread's current span.
+#[inline]
+pub fn span_named(name: &str) -> SpanBuilder<'_> {
+    SpanBuilder::new(Name::Dynamic(name), Kind::Custom)
+}
+
+/// The root of a trace: the run of an agent with this name. Agents that are started under it share the trace.
+///
+/// The name must not be empty. Where it is, the trace is called `unnamed`, and that is counted and warned about once.
+///
+/// ```
+/// let run = spanring::trace("research-agent")
+///     .workflow("weekly report")
+///     .group("thread_42")
+///     .session("s1")
+///     .user("u7")
+///     .metadata(&[("customer", "acme")])
+///     .start();
+/// ```
+pub fn trace(name: &str) -> SpanBuilder<'_, impl Fill> {
+    let name = match name {
+        "" => {
+            misuse::report(Misuse::TraceWithoutName);
+            "unnamed"
+        }
+        name => name,
+    };
+    SpanBuilder::new(Name::Dynamic(name), Kind::Agent).root().agent_name(name)
+}
+
+macro_rules! kinds {
+    ($($(#[$doc:meta])* $function:ident($($arg:ident: $type:ty),*) = $kind:ident, $name:expr $(, $setter:ident($($value:expr),+))*;)*) => {
+        $(
+            $(#[$doc])*
+            ///
+            /// Under the thread's current span.
+            pub fn $function<'a>($($arg: $type),*) -> SpanBuilder<'a, impl Fill> {
+                SpanBuilder::new($name, Kind::$kind) $(.$setter($($value),+))*
+            }
+        )*
+
+        /// Spans under this one.
+        impl Span {
+            $(
+                $(#[$doc])*
+                ///
+                /// Under this span.
+                pub fn $function<'a>(&self, $($arg: $type),*) -> SpanBuilder<'a, impl Fill> {
+                    SpanBuilder::new($name, Kind::$kind).parent(self.context()) $(.$setter($($value),+))*
+                }
+            )*
+        }
+    };
+}
+
+kinds! {
+    /// The run of an agent with this name: `invoke_agent planner`.
+    agent(name: &'a str) = Agent, Name::Of("invoke_agent", name), agent_name(name);
+    /// A call of this language model: `chat gpt-4o`.
+    llm(model: &'a str) = Llm, Name::Of("chat", model), model(model);
+    /// A call of the tool or function with this name: `execute_tool search`.
+    tool(name: &'a str) = Tool, Name::Of("execute_tool", name), tool_name(name);
+    /// A look-up of documents in this source: `retrieval handbook`.
+    retrieval(source: &'a str) = Retrieval, Name::Of("retrieval", source), data_source(source);
+    /// A computation of embeddings by this model: `embeddings text-embedding-3-small`.
+    embedding(model: &'a str) = Embedding, Name::Of("embeddings", model), model(model);
+    /// A step that links others, with this name.
+    chain(name: &'a str) = Chain, Name::Dynamic(name);
+    /// The guardrail with this name.
+    guardrail(name: &'a str) = Guardrail, Name::Dynamic(name), guardrail_name(name);
+    /// One agent hands over to another: `handoff`. Of one that is not known yet the name is empty here, and said later.
+    handoff(from: &'a str, to: &'a str) = Handoff, Name::Static("handoff"), known(names::HANDOFF_FROM, from), known(names::HANDOFF_TO, to);
+    /// Reasoning, with this name.
+    reasoning(name: &'a str) = Reasoning, Name::Dynamic(name);
+    /// A decision, with this name.
+    decision(name: &'a str) = Decision, Name::Dynamic(name);
+    /// An answer that the provider keeps under this identity: `response`. One that is not known yet is empty here, and said later.
+    response(id: &'a str) = Response, Name::Static("response"), known(names::RESPONSE_ID, id);
+    /// A listing of the tools of an MCP server: `mcp_tools fs`.
+    mcp_tools(server: &'a str) = McpTools, Name::Of("mcp_tools", server), mcp_server(server);
+    /// Text to speech by this model: `speech tts-1`.
+    speech(model: &'a str) = Speech, Name::Of("speech", model), model(model);
+    /// Speech to text by this model: `transcription whisper-1`.
+    transcription(model: &'a str) = Transcription, Name::Of("transcription", model), model(model);
+    /// Pieces of speech that belong together, under this name.
+    speech_group(name: &'a str) = SpeechGroup, Name::Dynamic(name);
+    /// A whole task given to agents, with this name.
+    task(name: &'a str) = Task, Name::Dynamic(name);
+    /// The turn of an agent's loop with this number: `turn`.
+    turn(index: u64) = Turn, Name::Static("turn"), step_index(index);
+}
+
+impl<'a> SpanBuilder<'a> {
+    #[inline]
+    fn new(name: Name<'a>, kind: Kind) -> Self {
+        let plan = Plan {
+            name,
+            kind,
+            parent: Parent::Current,
+            trace_id: None,
+            span_id: None,
+            start_unix_ns: None,
+            is_pending: false,
+        };
+        SpanBuilder { plan, fill: Nothing }
+    }
+}
+
+impl<'a, F> SpanBuilder<'a, F> {
+    /// With this name instead. A name keeps 904 bytes.
+    #[inline]
+    pub fn named(mut self, name: &'a str) -> Self {
+        self.plan.name = Name::Dynamic(name);
+        self
+    }
+
+    /// What the span stands for.
+    #[inline]
+    pub fn kind(mut self, kind: Kind) -> Self {
+        self.plan.kind = kind;
+        self
+    }
+
+    /// Under this span, and not under the current one. [`Context::NONE`] makes a root.
+    #[inline]
+    pub fn parent(mut self, parent: Context) -> Self {
+        self.plan.parent = Parent::Of(parent);
+        self
+    }
+
+    /// Under no span: the root of a trace of its own.
+    #[inline]
+    pub fn root(mut self) -> Self {
+        self.plan.parent = Parent::None;
+        self
+    }
+
+    /// With this trace identity. For a span under another it should be the parent's.
+    #[inline]
+    pub fn trace_id(mut self, trace_id: TraceId) -> Self {
+        self.plan.trace_id = Some(trace_id);
+        self
+    }
+
+    /// With this identity.
+    #[inline]
+    pub fn span_id(mut self, span_id: SpanId) -> Self {
+        self.plan.span_id = Some(span_id);
+        self
+    }
+
+    /// Started at this moment, in nanoseconds since the Unix epoch, and not now.
+    #[inline]
+    pub fn start_unix_ns(mut self, start_unix_ns: u64) -> Self {
+        self.plan.start_unix_ns = Some(start_unix_ns);
+        self
+    }
+
+    /// Sets an attribute unless it is empty.
+    #[inline]
+    fn known(self, key: &'static str, text: &'a str) -> SpanBuilder<'a, impl Fill>
+    where
+        F: Fill,
+    {
+        self.set(key, (!text.is_empty()).then_some(text))
+    }
+
+    /// Sets something more when the span starts.
+    #[inline]
+    pub(crate) fn then<G: FnOnce(&Span)>(self, next: G) -> SpanBuilder<'a, Then<F, G>> {
+        SpanBuilder { plan: self.plan, fill: Then(self.fill, next) }
+    }
+}
+
+impl<F: Fill> SpanBuilder<'_, F> {
+    /// Starts the span. It does not become current: see [`Span::enter`].
+    #[inline(always)]
+    pub fn start(self) -> Span {
+        self.start_with(|_| ())
+    }
+
+    /// Starts the span and sets what `fill` sets before it is announced. Roots are announced when they start, and with the
+    /// spool's `live` option all spans are: what is set here is then known before the span ends. Where nothing is recorded,
+    /// `fill` is not called.
+    // Always: a builder that is passed through memory costs more than the span.
+    #[inline(always)]
+    pub fn start_with(self, fill: impl FnOnce(&Span)) -> Span {
+        let set = self.fill;
+        self.plan.open::<true>(move |span| {
+            set.fill(span);
+            fill(span);
+        })
+    }
+
+    /// Gives the span an identity, under which others can be started, and leaves it pending until it starts.
+    pub fn prepare(self) -> Pending {
+        let plan = Plan { is_pending: true, ..self.plan };
+        let set = self.fill;
+        Pending::new(plan.open::<false>(move |span| set.fill(span)))
+    }
+}
+
+impl<F> fmt::Debug for SpanBuilder<'_, F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SpanBuilder").field("plan", &self.plan).finish_non_exhaustive()
+    }
+}
+
+impl<'a> Plan<'a> {
+    /// Opens the span. Where it is recorded, it is filled, and announced where `STARTS`.
+    #[inline(always)]
+    fn open<const STARTS: bool>(self, fill: impl FnOnce(&Span)) -> Span {
+        let local = local();
+        let parent = match self.parent {
+            Parent::Current => local.current(),
+            Parent::Of(context) => context,
+            Parent::None => Context::NONE,
+        };
+        let generation = recorder::generation();
+        if generation == recorder::OFF {
+            return Span::new(parent, State::Off);
+        }
+        // Each way makes its own span: where they meet, it would go through memory.
+        let Some((lane, recorder)) = local.lane_of(generation) else {
+            let (context, state) = self.open_unattached(&local, parent);
+            return match state {
+                State::Open(slot) => Span::open::<STARTS>(context, slot, parent, fill),
+                state => Span::new(context, state),
+            };
+        };
+        let (context, head) = self.head(&local, parent);
+        let Some(slot) = Slot::claim(recorder, lane, &head) else {
+            return Span::new(context, unslotted(recorder, DropReason::NoCell));
+        };
+        slot.start(lane, self.inline_name(&head));
+        Span::open::<STARTS>(context, slot, parent, fill)
+    }
+
+    /// For a thread that holds no lane of the recorder: takes one, or shares the orphan lane.
+    #[cold]
+    #[inline(never)]
+    fn open_unattached(self, local: &Local, parent: Context) -> (Context, State) {
+        let Some((generation, recorder)) = recorder::catch_up() else {
+            return (parent, State::Off);
+        };
+        let (context, head) = self.head(local, parent);
+        let claim = |lane| {
+            let slot = Slot::claim(recorder, lane, &head).ok_or(DropReason::NoCell)?;
+            slot.start(lane, self.inline_name(&head));
+            Ok(slot)
+        };
+        let state = match local.attach(generation, recorder) {
+            Some(lane) => claim(lane),
+            None => match recorder.wait_for(|| recorder.orphan()) {
+                Some(orphan) => claim(orphan.lane),
+                None => Err(DropReason::NoLane),
+            },
+        };
+        let state = state.map_or_else(|reason| unslotted(recorder, reason), State::Open);
+        (context, state)
+    }
+
+    #[inline(always)]
+    fn head(&self, local: &Local, parent: Context) -> (Context, HeadWords) {
+        let (start, mut flags) = match self.start_unix_ns {
+            Some(unix_ns) => (unix_ns, HEAD_START_IS_UNIX),
+            None => (clock::ticks(), 0),
+        };
+        if self.is_pending {
+            flags |= HEAD_IS_PENDING;
+        }
+        let trace_id = match self.trace_id {
+            Some(trace_id) => trace_id,
+            None if parent.is_valid() => parent.trace_id(),
+            None => local.new_trace_id(),
+        };
+        let span_id = self.span_id.unwrap_or_else(|| local.new_span_id());
+        let parent_id = if parent.is_valid() { parent.span_id() } else { SpanId::INVALID };
+        let name = match self.name {
+            Name::Static(name) => local.number_of(name),
+            Name::Dynamic(_) | Name::Of(..) => INLINE,
+        };
+        let ([trace_low, trace_high], [span], [parent]) =
+            (trace_id.to_words(), span_id.to_words(), parent_id.to_words());
+        let head =
+            [trace_low, trace_high, span, parent, start, head_word(name, self.kind, Status::Unset, flags, 0)];
+        (Context::new(trace_id, span_id), head)
+    }
+
+    /// The name, if the dictionary has no number for it.
+    #[inline]
+    fn inline_name(&self, head: &HeadWords) -> Option<[&'a str; 3]> {
+        if head[5] & 0xffff != u64::from(INLINE) {
+            return None;
+        }
+        Some(match self.name {
+            Name::Static(name) => [name, "", ""],
+            Name::Dynamic(name) | Name::Of(name, "") => [name, "", ""],
+            Name::Of(operation, subject) => [operation, " ", subject],
+        })
+    }
+}
+
+#[cold]
+fn unslotted(recorder: &'static Recorder, reason: DropReason) -> State {
+    recorder.control().count(Counter::UnslottedStarted);
+    State::Unslotted(recorder, reason)
+}
