@@ -22,9 +22,9 @@ use rustix::fs::OFlags;
 
 use crate::packed::unpack;
 use crate::storage::{Storage, open_regular};
-use crate::{Error, Value, layout};
+use crate::{Error, RecorderId, Value, layout};
 
-/// What a process is known by: attributes in the order in which they were given, `service.name` among them.
+/// What a process is known by: attributes, `service.name` among them. See [`SpoolBuilder::attribute`](crate::SpoolBuilder::attribute).
 #[derive(Clone, PartialEq, Debug, Default)]
 pub struct Resource {
     /// The attributes.
@@ -49,6 +49,44 @@ impl Resource {
     /// The last attribute with this key.
     pub fn get(&self, key: &str) -> Option<&Value> {
         self.attributes.iter().rev().find(|(name, _)| name == key).map(|(_, value)| value)
+    }
+
+    /// Sets an attribute, in place of what was set under its key before.
+    pub(crate) fn set(&mut self, key: &str, value: Value) {
+        self.attributes.retain(|(other, _)| other != key);
+        self.attributes.push((key.to_owned(), value));
+    }
+
+    /// Adds what `other` has and this one has not.
+    pub(crate) fn add_missing(&mut self, other: Resource) {
+        for (key, value) in other.attributes {
+            if self.get(&key).is_none() {
+                self.attributes.push((key, value));
+            }
+        }
+    }
+
+    /// What is known of this program without being told: `service.name`, as OpenTelemetry wants it where nobody gives one,
+    /// and `telemetry.sdk.*`.
+    pub(crate) fn of_program() -> Self {
+        let file = std::env::current_exe().ok();
+        let name = file.as_deref().and_then(Path::file_name).map(|name| name.to_string_lossy());
+        // So the kernel marks a program whose file was replaced while it runs.
+        let name = name.as_deref().map(|name| name.strip_suffix(" (deleted)").unwrap_or(name));
+        let service = name.map_or("unknown_service".to_owned(), |name| format!("unknown_service:{name}"));
+        let mut resource = Resource::named(&service);
+        resource.set("telemetry.sdk.name", Value::from("spanring"));
+        resource.set("telemetry.sdk.language", Value::from("rust"));
+        resource.set("telemetry.sdk.version", Value::from(env!("CARGO_PKG_VERSION")));
+        resource
+    }
+
+    /// What is known of this process, which records as `id`. That is not the host's name: within a container nobody can tell it.
+    pub(crate) fn of_process(id: &RecorderId) -> Self {
+        let mut resource = Resource::default();
+        resource.set("service.instance.id", Value::from(id.as_str()));
+        resource.set("process.pid", Value::I64(std::process::id().into()));
+        resource
     }
 
     /// Stores it in the directory of a recorder that is being set up, and syncs it.
@@ -168,6 +206,28 @@ mod tests {
         assert_eq!(Resource::load(dir.path()).unwrap(), resource());
         assert_eq!(resource().get("service.name"), Some(&Value::Str("shop 2".into())));
         assert_eq!(resource().get("none"), None);
+    }
+
+    #[test]
+    fn what_is_there_stays_and_what_is_missing_is_added() {
+        let mut resource = resource();
+        let len = resource.attributes.len();
+        let mut other = Resource::default();
+        other.set("ratio", Value::Null);
+        other.set("new", Value::from(2));
+        other.set("new", Value::from(1));
+        resource.add_missing(other);
+        assert_eq!(resource.attributes.len(), len + 1);
+        assert_eq!(resource.get("ratio"), Some(&Value::F64(0.5)));
+        assert_eq!(resource.get("new"), Some(&Value::from(1)));
+    }
+
+    #[test]
+    fn a_program_that_says_nothing_is_named_after_its_file() {
+        let resource = Resource::of_program();
+        let Some(Value::Str(service)) = resource.get("service.name") else { panic!("{resource:?}") };
+        assert!(service.starts_with("unknown_service:spanring_spool-"), "{service}");
+        assert_eq!(resource.get("telemetry.sdk.name"), Some(&Value::from("spanring")));
     }
 
     #[test]
