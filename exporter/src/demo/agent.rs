@@ -195,9 +195,9 @@ impl Player<'_> {
             content = content.and(event.part);
         }
         match scene.status {
-            Status::Error => span.fail(&scene.status_message),
+            Status::Error => span.error(&scene.status_message),
             status => span.set_status(status),
-        }
+        };
         let ready = HandedOver { span, content: scene.end(content), replay };
         self.end_somewhere(ready, number)
     }
@@ -226,7 +226,7 @@ impl Player<'_> {
         let what = match ready.span.end() {
             Ended::Recorded => What::Recorded,
             Ended::Dropped(_) => What::Dropped,
-            Ended::NotRecording => return Err(DemoError::NotRecording),
+            Ended::NotRecording | Ended::AlreadyEnded => return Err(DemoError::NotRecording),
         };
         let HandedOver { content, replay, .. } = ready;
         self.append(&Record { span_id, content, replay: replay.number(), what })
@@ -266,5 +266,5 @@ fn set(span: &Span, said: &Said<'_>) {
         Value::Str(value) => span.set(key, value),
         Value::Bytes(value) => span.set(key, value),
         value @ (Value::Null | Value::List(_) | Value::Map(_)) => span.set_value(key, value),
-    }
+    };
 }

@@ -16,6 +16,7 @@ use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value};
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, Span};
+use spanring::names;
 
 use super::content::{Content, Digest, Identity, Part};
 use super::script::{Replay, Scene, Script};
@@ -23,8 +24,10 @@ use super::tree::Tree;
 use super::witness::{self, What};
 use crate::otlp::ExportTraceServiceRequest;
 
-/// The attributes by which an interrupted span is told, and its kind as long as no attribute of its own tells it.
-const MARKS: [&str; 3] = ["error.type", "spanring.interrupted", "spanring.kind"];
+/// What an interrupted span is told by stands behind what was recorded on it, and begins with this attribute.
+const FIRST_MARK: &str = names::ERROR_TYPE;
+/// What may follow: that it was interrupted, and its kind as long as no attribute of its own tells it.
+const MARKS: [&str; 3] = [names::INTERRUPTED, names::OPERATION_NAME, names::KIND];
 /// How many wrong spans are described.
 const FAULTS_MAX: usize = 10;
 
@@ -273,7 +276,7 @@ impl<'a> Delivered<'a> {
     }
 
     fn is_interrupted(self) -> bool {
-        let mark = self.0.attributes.iter().find(|attribute| attribute.key == "spanring.interrupted");
+        let mark = self.0.attributes.iter().find(|attribute| attribute.key == names::INTERRUPTED);
         mark.is_some_and(|mark| {
             let value = mark.value.as_ref().and_then(|value| value.value.as_ref());
             value == Some(&any_value::Value::BoolValue(true))
@@ -291,7 +294,7 @@ impl<'a> Delivered<'a> {
             return Err("is of a kind that no span of the script has");
         }
         if self.is_interrupted() {
-            let error_type = span.attributes.iter().find(|attribute| attribute.key == "error.type");
+            let error_type = span.attributes.iter().find(|attribute| attribute.key == FIRST_MARK);
             if error_type.and_then(|attribute| text(attribute.value.as_ref())) != Some("process_exit") {
                 return Err("is interrupted and does not say by what");
             }
@@ -311,10 +314,13 @@ impl<'a> Delivered<'a> {
 
     /// What it says, one after the other, without the marks that an interrupted span gets.
     fn parts(self) -> impl Iterator<Item = Part> + use<'a> {
+        let mut is_marked = false;
         let is_interrupted = self.is_interrupted();
-        let attributes = self.0.attributes.iter();
-        let set =
-            attributes.filter(move |attribute| !(is_interrupted && MARKS.contains(&attribute.key.as_str())));
+        let set = self.0.attributes.iter().filter(move |attribute| {
+            let is_first = is_interrupted && attribute.key == FIRST_MARK;
+            is_marked |= is_first;
+            !(is_first || is_marked && MARKS.contains(&attribute.key.as_str()))
+        });
         set.map(attribute).chain(
             self.0
                 .events

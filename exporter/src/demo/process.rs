@@ -41,6 +41,8 @@ impl AgentProcess {
         if let Some(rounds) = agent.rounds {
             command.args(["--rounds", &rounds.to_string()]);
         }
+        // It is to record, whatever the environment says of programs that merely could.
+        command.env_remove("OTEL_SDK_DISABLED");
         let child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
         let mut child = child.map_err(DemoError::io("start", program))?;
         let (input, output) = (child.stdin.take(), child.stdout.take());

@@ -4,6 +4,7 @@ use std::fmt;
 
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value};
 use opentelemetry_proto::tonic::trace::v1::span::{Event, SpanKind};
+use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
 use opentelemetry_proto::tonic::trace::v1::{Span, Status as OtlpStatus};
 use spanring::{Kind, SpanId, Status, TraceId};
 use spanring_spool::{EventData, SpanData, Value};
@@ -92,8 +93,7 @@ fn span_data(span: Span) -> Result<SpanData, String> {
         end_unix_ns: span.end_time_unix_nano,
         attributes,
         events: span.events.into_iter().map(event_data).collect(),
-        interrupted: false,
-        cut: 0,
+        ..SpanData::default()
     })
 }
 
@@ -112,7 +112,11 @@ fn kind(otlp: i32, attributes: &[(String, Value)]) -> Kind {
 }
 
 fn status_of(status: &OtlpStatus) -> Status {
-    Status::from_number(u8::try_from(status.code).unwrap_or(0))
+    match status.code() {
+        StatusCode::Unset => Status::Unset,
+        StatusCode::Ok => Status::Ok,
+        StatusCode::Error => Status::Error,
+    }
 }
 
 fn event_data(event: Event) -> EventData {

@@ -151,9 +151,9 @@ impl Scene {
     /// What the span says when it ends, after all that was set on it.
     pub(super) fn end(&self, content: Content) -> Content {
         let status = match self.status {
-            Status::Unset => StatusCode::Unset,
             Status::Ok => StatusCode::Ok,
-            Status::Error => StatusCode::Error,
+            Status::Error | Status::TimedOut => StatusCode::Error,
+            _ => StatusCode::Unset,
         };
         content.end(status.into(), &self.status_message)
     }

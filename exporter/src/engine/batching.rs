@@ -38,15 +38,18 @@ impl<'a> Iterator for Batches<'a> {
 
 /// At most how many bytes protobuf's tag and length take before a field.
 const FRAME_LEN: usize = 6;
-/// At most how many bytes the fields of fixed size take, with the attributes that spanring adds.
-const SPAN_FIXED_LEN: usize = 256;
+/// At most how many bytes the fields of fixed size take, with the attributes that spanring adds and a scope of its own.
+const SPAN_FIXED_LEN: usize = 384;
 const EVENT_FIXED_LEN: usize = 32;
+const LINK_FIXED_LEN: usize = 64;
 const NUMBER_LEN: usize = 20;
 
 /// At most how many bytes a span takes in a request.
 fn span_len(span: &SpanData) -> usize {
     let events: usize = span.events.iter().map(event_len).sum();
-    SPAN_FIXED_LEN + span.name.len() + span.status_message.len() + pairs_len(&span.attributes) + events
+    let links: usize = span.links.iter().map(|link| LINK_FIXED_LEN + pairs_len(&link.attributes)).sum();
+    let texts = span.name.len() + span.status_message.len();
+    SPAN_FIXED_LEN + texts + pairs_len(&span.attributes) + events + links
 }
 
 fn event_len(event: &EventData) -> usize {
@@ -109,6 +112,12 @@ mod tests {
             ("l".into(), Value::List(vec![Value::Null; 9])),
         ]);
         all.push(SpanData { attributes: vec![("map".into(), map)], ..span(1) });
+        all.push(otlp::tests::whole_span());
+        all.push(SpanData {
+            attributes: Vec::new(),
+            kind: spanring::Kind::Agent,
+            ..otlp::tests::whole_span()
+        });
         for span in all {
             let empty = otlp::request(&[], &[]).encoded_len();
             let request = otlp::request(&[], std::slice::from_ref(&span));

@@ -48,5 +48,12 @@ pub fn ledger_json(ledger: &Ledger) -> Value {
             "no_lane": ledger.dropped.no_lane,
             "damaged": ledger.dropped.damaged,
         },
+        "starts_lost": ledger.starts_lost,
+        "values_cut": ledger.values_cut,
+        "values_left_out": ledger.values_left_out,
+        "values_failed": ledger.values_failed,
+        "guards_out_of_order": ledger.guards_out_of_order,
+        "reentered": ledger.reentered,
+        "misused": ledger.misused,
     })
 }

@@ -26,6 +26,40 @@ pub(super) fn set(attributes: &mut Vec<KeyValue>, key: &str, value: any_value::V
     }
 }
 
+/// The value of an attribute; `None` where there is none, and `Some(None)` for null.
+pub(super) fn get<'a>(attributes: &'a [KeyValue], key: &str) -> Option<Option<&'a any_value::Value>> {
+    let attribute = attributes.iter().find(|attribute| attribute.key == key)?;
+    Some(attribute.value.as_ref().and_then(|value| value.value.as_ref()))
+}
+
+/// Takes an attribute out, of which `read` makes something. If it does not, the attribute stays.
+pub(super) fn take<T>(
+    attributes: &mut Vec<KeyValue>,
+    key: &str,
+    read: impl FnOnce(&any_value::Value) -> Option<T>,
+) -> Option<T> {
+    let place = attributes.iter().position(|attribute| attribute.key == key)?;
+    let taken = read(attributes[place].value.as_ref()?.value.as_ref()?)?;
+    attributes.remove(place);
+    Some(taken)
+}
+
+/// Takes out an attribute that is a text.
+pub(super) fn take_text(attributes: &mut Vec<KeyValue>, key: &str) -> Option<String> {
+    take(attributes, key, |value| match value {
+        any_value::Value::StringValue(text) => Some(text.clone()),
+        _ => None,
+    })
+}
+
+/// Takes out an attribute that is a number of 32 bits.
+pub(super) fn take_number(attributes: &mut Vec<KeyValue>, key: &str) -> Option<u32> {
+    take(attributes, key, |value| match value {
+        any_value::Value::IntValue(number) => u32::try_from(*number).ok(),
+        _ => None,
+    })
+}
+
 fn key_values(pairs: &[(String, Value)], depth: usize) -> Vec<KeyValue> {
     let mut key_values: Vec<KeyValue> = Vec::with_capacity(pairs.len());
     let mut places = HashMap::new();

@@ -28,17 +28,12 @@ pub(crate) fn span(number: u8) -> SpanData {
     SpanData {
         trace_id: TraceId::from_bytes([1; 16]),
         span_id: SpanId::from_bytes([number; 8]),
-        parent_id: None,
         name: format!("step {number}"),
         kind: Kind::Tool,
         status: Status::Ok,
-        status_message: String::new(),
         start_unix_ns: 1,
         end_unix_ns: 2,
-        attributes: Vec::new(),
-        events: Vec::new(),
-        interrupted: false,
-        cut: 0,
+        ..SpanData::default()
     }
 }
 

@@ -52,8 +52,7 @@ fn meant(script: &Script, number: u32, id: u8) -> Meant {
         end_unix_ns: 20,
         attributes: attributes.collect(),
         events: events.collect(),
-        interrupted: false,
-        cut: 0,
+        ..SpanData::default()
     };
     let end = scene.end(parts(scene, REPLAY).fold(start, Content::and));
     Meant { number, data, start, end }
