@@ -10,6 +10,7 @@ mod demo;
 mod export;
 mod output;
 mod recover;
+mod trace;
 
 use std::io::ErrorKind;
 use std::process::ExitCode;
@@ -29,6 +30,7 @@ struct Cli {
 enum Command {
     Export(export::Export),
     Recover(recover::Recover),
+    Trace(trace::TraceCommand),
     Demo(demo::DemoCommand),
     #[command(hide = true)]
     DemoAgent(demo::AgentCommand),
@@ -47,6 +49,7 @@ pub(crate) fn run() -> ExitCode {
     let done = match cli.command {
         Command::Export(export) => export.run(),
         Command::Recover(recover) => recover.run(),
+        Command::Trace(trace) => trace.run(),
         Command::Demo(demo) => demo.run(),
         Command::DemoAgent(agent) => agent.run(),
     };
