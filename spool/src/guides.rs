@@ -1,0 +1,19 @@
+//! The pages for users of other systems, whose examples run as tests.
+
+#[doc = include_str!("../../docs/from/prefactor.md")]
+struct Prefactor;
+
+#[doc = include_str!("../../docs/from/prefactor_langchain.md")]
+struct PrefactorLangchain;
+
+#[doc = include_str!("../../docs/from/openai_agents.md")]
+struct OpenAiAgents;
+
+#[doc = include_str!("../../docs/from/prela.md")]
+struct Prela;
+
+#[doc = include_str!("../../docs/from/spanforge.md")]
+struct SpanForge;
+
+#[doc = include_str!("../../docs/from/opentelemetry.md")]
+struct OpenTelemetry;

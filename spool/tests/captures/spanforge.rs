@@ -1,0 +1,132 @@
+//! SpanForge: the payloads of spans, of an agent's steps and of its runs, and the events and traces that carry them.
+
+use serde_json::{Map, Value as Json, json};
+use spanring::{Span, SpanId, TraceId};
+use spanring_spool::SpanData;
+
+use crate::json::{Object, items, number, pairs, plain_attributes, text, whole};
+use crate::moments::{ns_of_seconds, seconds_of_ns};
+use crate::recording::{Life, Recording, record};
+use crate::rules::{Rule, Table};
+use crate::spanforge_payloads::{STATUSES, is_run, is_step, payload, rebuild_payload};
+use crate::{Form, any_other, file, lines};
+
+pub(crate) const EVENTS: Form = Form {
+    rebuild: |capture, recording| items(capture).iter().for_each(|event| rebuild_event(event, recording)),
+    document: |spans| spans.iter().map(event).collect(),
+    rules: &[OF_EVENT],
+    others,
+    list: Some(""),
+    captures: || vec![lines("spanforge/events.jsonl"), lines("spanforge/events_signed.jsonl")],
+};
+
+pub(crate) const PAYLOADS: Form = Form {
+    rebuild: |capture, recording| {
+        items(capture).iter().for_each(|payload| rebuild_payload(payload, None, recording))
+    },
+    document: |spans| spans.iter().map(payload).collect(),
+    rules: &[OF_PAYLOAD],
+    others,
+    list: Some(""),
+    captures: || vec![lines("spanforge/trace_save.ndjson")],
+};
+
+pub(crate) const TRACES: Form = Form {
+    rebuild: rebuild_trace,
+    document: trace,
+    rules: &[OF_PAYLOAD],
+    others,
+    list: Some("/spans"),
+    captures: || vec![file("spanforge/trace_to_json.json"), file("spanforge/trace_child_to_json.json")],
+};
+
+pub(crate) const OF_EVENT: &Table = &[
+    ("**/payload/duration_ms", Rule::Derived("how long it is from the start to the end")),
+    ("**/payload", Rule::Held),
+    ("**/event_id", Rule::Transport("made for the event")),
+    ("**/timestamp", Rule::Transport("when the event was sent")),
+    ("**/schema_version", Rule::Transport("of the event")),
+    ("**/source", Rule::Transport("configuration: the service and its version")),
+    ("**/checksum", Rule::Transport("made of the event")),
+    ("**/signature", Rule::Transport("made of the event, with the receiver's key")),
+    ("**/prev_id", Rule::Transport("the event before")),
+    ("**/event_type", Rule::Derived("follows from the sort of payload and its status")),
+    ("**/trace_id", Rule::Derived("that of the payload")),
+    ("**/span_id", Rule::Derived("that of the payload")),
+    ("**/parent_span_id", Rule::Derived("that of the payload")),
+];
+
+const OF_PAYLOAD: &Table = &[
+    ("*/duration_ms", Rule::Derived("how long it is from the start to the end")),
+    ("spans/*/duration_ms", Rule::Derived("how long it is from the start to the end")),
+];
+
+pub(crate) fn others(path: &[String], value: &Json) -> Option<Vec<Json>> {
+    match (path.last()?.as_str(), value) {
+        ("span_kind", _) => Some(vec![json!("SERVER"), json!("INTERNAL")]),
+        ("tool_calls", Json::Array(_)) => Some(vec![json!([{
+            "tool_call_id": "tc_9", "function_name": "search", "status": "success", "external_api": "maps",
+            "arguments_raw": "{}", "result_raw": "[]"
+        }])]),
+        ("reasoning_steps", Json::Array(_)) => Some(vec![json!([{"step_index": 3, "reasoning_tokens": 9}])]),
+        ("decision_points", Json::Array(_)) => Some(vec![json!([{
+            "decision_id": "d9", "decision_type": "escalation", "options_considered": [], "chosen_option": ""
+        }])]),
+        _ => any_other(path, value),
+    }
+}
+
+pub(crate) fn rebuild_event(event: &Json, recording: &mut Recording) {
+    rebuild_payload(&event["payload"], Some(event), recording);
+}
+
+fn rebuild_trace(capture: &Json, recording: &mut Recording) {
+    let id = text(capture, "trace_id").unwrap();
+    let life = Life {
+        trace_id: TraceId::parse(id).unwrap(),
+        span_id: SpanId::from_foreign(id),
+        parent_id: None,
+        start_unix_ns: ns_of_seconds(number(capture, "start_time").unwrap()),
+        // A trace says no end. It is over when its spans are.
+        end_unix_ns: items(&capture["spans"])
+            .iter()
+            .filter_map(|span| whole(span, "end_time_unix_nano"))
+            .max(),
+    };
+    record!(recording, life, spanring::trace(text(capture, "agent_name").unwrap()), |span: &Span| {
+        pairs(&capture["attributes"]).for_each(|(key, value)| _ = span.set_value_named(key, value));
+    });
+    items(&capture["spans"]).iter().for_each(|payload| rebuild_payload(payload, None, recording));
+}
+
+fn trace(spans: &[SpanData]) -> Json {
+    let (trace, spans) = spans.split_first().unwrap();
+    let attributes = plain_attributes(trace);
+    Object::default()
+        .with("trace_id", trace.trace_id.to_string())
+        .with("agent_name", trace.agent_name())
+        .with("start_time", seconds_of_ns(trace.start_unix_ns))
+        .with_some("attributes", pairs(&attributes).next().is_some().then_some(&attributes))
+        .with("spans", spans.iter().map(payload).collect::<Json>())
+        .json()
+}
+
+pub(crate) fn event(span: &SpanData) -> Json {
+    let event_type = match (is_step(span), is_run(span), STATUSES.name(span)) {
+        (true, ..) => "llm.trace.agent.step",
+        (_, true, _) => "llm.trace.agent.completed",
+        (.., "error") => "llm.trace.span.failed",
+        _ => "llm.trace.span.completed",
+    };
+    let labels: Map<_, _> =
+        span.labels().into_iter().map(|(name, value)| (name.to_owned(), json!(value))).collect();
+    Object::default()
+        .with("event_type", event_type)
+        .with_some("org_id", span.organization())
+        .with_some("tags", (!labels.is_empty()).then_some(labels))
+        .with("trace_id", span.trace_id.to_string())
+        .with("span_id", span.span_id.to_string())
+        .with_some("parent_span_id", span.parent_id.map(|id| id.to_string()))
+        .with("payload", payload(span))
+        .json()
+}
