@@ -25,7 +25,9 @@ fn content_len(body: &Body<'_>) -> usize {
                 }
         }
         Entry::Event { name, .. } => text_len(&name),
-        Entry::StatusMessage { text, .. } => text.len(),
+        Entry::Link { .. } => 24,
+        Entry::Deadline { .. } | Entry::Started { .. } => 8,
+        Entry::Name { text } | Entry::StatusMessage { text, .. } => text.len(),
     });
     text_len(&body.head.name) + entries.sum::<usize>()
 }

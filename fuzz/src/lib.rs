@@ -14,6 +14,7 @@
 //! | `block`    | the content of a block whose checksum is right           | no more spans than the block claims                  |
 //! | `cursor`   | the place of a sink, damaged                             | a place that was stored, or the beginning            |
 //! | `resource` | what a process was, damaged                              | the truth or an error                                |
+//! | `trace`    | files of saved traces, tables of prices                  | what is read can be saved and read again; each span stands once in the tree; costs are numbers |
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -79,10 +80,7 @@ pub fn directory() -> PathBuf {
 /// Records what a small agent does, and returns what its last span is.
 pub fn record_runs(spool: &Spool) -> spanring::Span {
     for run_number in 0..4_u64 {
-        let run = spanring::span("run")
-            .kind(spanring::Kind::Agent)
-            .root()
-            .start_with(|run| run.set("number", run_number));
+        let run = spanring::trace("run").set("number", run_number).label("env", "fuzz").start();
         for step in 0..25_i64 {
             let call = run.child("chat").kind(spanring::Kind::Llm).start();
             call.set("gen_ai.request.model", "mistral-small");
@@ -93,8 +91,14 @@ pub fn record_runs(spool: &Spool) -> spanring::Span {
             call.set_named(&format!("key {step}"), "text ".repeat(7));
             call.set_value("packed", &[Some("a"), None]);
             call.event_with("first token", |event| event.set("index", 1));
-            if step == 20 {
-                call.fail("no answer");
+            call.link_with(run.context(), |link| link.set("index", 1));
+            call.tag("first").tag("second").deadline(Duration::from_secs(9));
+            match step {
+                20 => _ = call.fail("no answer"),
+                21 => _ = call.cancel(),
+                22 => drop(run.tool("never").prepare().default_input(&[1])),
+                23 => _ = run.tool("never").prepare().cancel(),
+                _ => {}
             }
         }
         drop(run);
