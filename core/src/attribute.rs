@@ -83,12 +83,12 @@ impl<'a> Destination<'a> {
     }
 
     #[inline]
-    fn content(self, tag: u8, flags: u8, content: &[u8]) {
-        let Some(key) = self.number() else { return };
+    fn content(self, tag: u8, flags: u8, content: &[u8]) -> bool {
+        let Some(key) = self.number() else { return false };
         if self.in_item {
-            self.slot.append::<false, false>(Entry { tag, flags: flags | ENTRY_IN_EVENT, key, content });
+            self.slot.append::<false, false>(Entry { tag, flags: flags | ENTRY_IN_EVENT, key, content })
         } else {
-            self.slot.append::<true, true>(Entry { tag, flags, key, content });
+            self.slot.append::<true, true>(Entry { tag, flags, key, content })
         }
     }
 
@@ -98,7 +98,7 @@ impl<'a> Destination<'a> {
         if text.len() > max {
             return self.cut(TAG_STR, &text.as_bytes()[..floor_char_boundary(text, max)]);
         }
-        self.content(TAG_STR, 0, text.as_bytes());
+        _ = self.content(TAG_STR, 0, text.as_bytes());
     }
 
     #[inline]
@@ -107,15 +107,17 @@ impl<'a> Destination<'a> {
         if bytes.len() > max {
             return self.cut(TAG_BYTES, &bytes[..max]);
         }
-        self.content(TAG_BYTES, 0, bytes);
+        _ = self.content(TAG_BYTES, 0, bytes);
     }
 
     /// Writes what the limit leaves of a value.
     #[cold]
     #[inline(never)]
     fn cut(self, tag: u8, content: &[u8]) {
-        self.slot.count_cut();
-        self.content(tag, ENTRY_CUT, content);
+        let slot = self.slot;
+        if self.content(tag, ENTRY_CUT, content) {
+            slot.count_cut();
+        }
     }
 
     /// Writes what `value` displays.
@@ -163,7 +165,7 @@ attribute!(u64 => |value, to| to.word(TAG_U64, value));
 attribute!(usize => |value, to| to.word(TAG_U64, value as u64));
 attribute!(f32 => |value, to| to.word(TAG_F64, f64::from(value).to_bits()));
 attribute!(f64 => |value, to| to.word(TAG_F64, value.to_bits()));
-attribute!(bool => |value, to| to.content(TAG_BOOL, if value { ENTRY_TRUE } else { 0 }, &[]));
+attribute!(bool => |value, to| _ = to.content(TAG_BOOL, if value { ENTRY_TRUE } else { 0 }, &[]));
 attribute!(&str => |value, to| to.text(value));
 attribute!(String => |value, to| to.text(&value));
 attribute!(&String => |value, to| to.text(value));

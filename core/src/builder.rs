@@ -334,7 +334,7 @@ impl<'a> Plan<'a> {
         let Some(slot) = Slot::claim(recorder, lane, &head) else {
             return Span::new(context, unslotted(recorder, DropReason::NoCell));
         };
-        slot.start(lane, self.inline_name(&head));
+        slot.start(lane, self.inline_name(&head), self.is_pending);
         Span::open::<STARTS>(context, slot, parent, fill)
     }
 
@@ -348,7 +348,7 @@ impl<'a> Plan<'a> {
         let (context, head) = self.head(local, parent);
         let claim = |lane| {
             let slot = Slot::claim(recorder, lane, &head).ok_or(DropReason::NoCell)?;
-            slot.start(lane, self.inline_name(&head));
+            slot.start(lane, self.inline_name(&head), self.is_pending);
             Ok(slot)
         };
         let state = match local.attach(generation, recorder) {

@@ -66,6 +66,12 @@ impl Failure<ViaBox> for Box<dyn Error + Send + Sync> {
     }
 }
 
+impl Failure<ViaBox> for Box<dyn Error + Send> {
+    fn record(&self, span: &Span) {
+        record_dyn(span, &**self);
+    }
+}
+
 impl Failure<ViaText> for &str {
     fn record(&self, span: &Span) {
         span.status_message(self);
@@ -73,6 +79,12 @@ impl Failure<ViaText> for &str {
 }
 
 impl Failure<ViaText> for String {
+    fn record(&self, span: &Span) {
+        span.status_message(self);
+    }
+}
+
+impl Failure<ViaText> for &String {
     fn record(&self, span: &Span) {
         span.status_message(self);
     }

@@ -38,7 +38,8 @@ pub(crate) fn report(misuse: Misuse) {
     let bit = 1 << misuse as u8;
     if WARNED.fetch_or(bit, Ordering::Relaxed) & bit == 0 {
         let warning = misuse.warning();
+        let line = format!("spanring: {warning} (later calls of this sort are only counted)\n");
         // Nobody hears it where standard error is closed; the count remains.
-        drop(writeln!(std::io::stderr(), "spanring: {warning} (later calls of this sort are only counted)"));
+        drop(std::io::stderr().write_all(line.as_bytes()));
     }
 }

@@ -20,7 +20,7 @@
 //!           parent id  zeros for a root
 //!           name       its number in the dictionary, or 65535: the first entry holds it
 //!           flags      1 the start time is Unix nanoseconds, else clock ticks
-//!                      2 the span was made pending then; it started where a STARTED says so, if one does
+//!                      2 the span was made pending then; it started when its STARTED says, if that is so
 //!           left out   how many values found no room at all, the rest of a cut name among them (65535: or more)
 //!
 //! entry     0        4     5       6      8
@@ -46,7 +46,7 @@
 //! | 11  | STATUS_MESSAGE | UTF-8; the last one counts                                                 |
 //! | 12  | LINK           | 24 bytes: the trace id and the span id of a span that this one is linked to |
 //! | 13  | DEADLINE       | 8 bytes: how many nanoseconds after its start the span is to end; the last one counts |
-//! | 14  | STARTED        | 8 bytes: when a pending span started; Unix nanoseconds where flag 128 is set, else clock ticks; flag 1: only as it was dropped |
+//! | 14  | STARTED        | 8 bytes: when a pending span started; Unix nanoseconds where flag 128 is set, else clock ticks; flag 1: only as it was dropped; flag 2: it has not yet |
 //!
 //! NAME, STATUS_MESSAGE, LINK, DEADLINE and STARTED have no key.
 //!
@@ -90,6 +90,7 @@ pub(crate) const TAG_STARTED: u8 = 14;
 
 pub(crate) const ENTRY_CUT: u8 = 1;
 pub(crate) const ENTRY_STARTED_BY_DROP: u8 = 1;
+pub(crate) const ENTRY_NOT_STARTED: u8 = 2;
 pub(crate) const ENTRY_IN_EVENT: u8 = 2;
 pub(crate) const ENTRY_FAILED: u8 = 4;
 pub(crate) const ENTRY_TRUE: u8 = 128;
@@ -321,18 +322,22 @@ impl<'a> Iterator for Entries<'a> {
         if self.rest.is_empty() {
             return None;
         }
-        let (entry, rest) = match Entry::split(self.rest) {
-            Ok((Some(entry), rest)) => (Ok(entry), rest),
-            Ok((None, _)) => return None,
-            Err(malformed) => (Err(malformed), &[][..]),
-        };
-        self.rest = rest;
-        Some(entry)
+        loop {
+            let (entry, rest) = match Entry::split(self.rest) {
+                Ok((entry, rest)) => (entry.map(Ok), rest),
+                Err(malformed) => (Some(Err(malformed)), &[][..]),
+            };
+            self.rest = rest;
+            if entry.is_some() || rest.is_empty() {
+                return entry;
+            }
+        }
     }
 }
 
 impl<'a> Entry<'a> {
-    /// The first entry and the bytes behind it; no entry where only a key is left, whose value found no room.
+    /// The first entry and the bytes behind it; no entry where one says nothing: a key whose value found no room, at the end,
+    /// or the start of a span that has not started.
     fn split(bytes: &'a [u8]) -> Result<(Option<Self>, &'a [u8]), Malformed> {
         let (mut raw, mut rest) = RawEntry::split(bytes, 0)?;
         let mut inline = None;
@@ -382,6 +387,7 @@ impl<'a> Entry<'a> {
             TAG_DEADLINE => {
                 return Ok((Some(Entry::Deadline { ns: u64::from_le_bytes(number()?) }), rest));
             }
+            TAG_STARTED if raw.flags & ENTRY_NOT_STARTED != 0 => return Ok((None, rest)),
             TAG_STARTED => {
                 let time = u64::from_le_bytes(number()?);
                 let time = if raw.flags & ENTRY_TRUE != 0 { Time::UnixNs(time) } else { Time::Ticks(time) };

@@ -150,10 +150,14 @@ impl SharedSpan {
     }
 
     /// Ends the span after `conclude` has said how it went; one that is pending starts before if `starts`.
+    ///
+    /// Nothing is locked meanwhile, as `conclude` runs code of an error's, which may use this handle. It is over already then.
     fn end_after(&self, starts: bool, conclude: impl FnOnce(&Span)) -> Ended {
         let mut held = self.held();
         let has_started = starts || !matches!(&*held, Held::Pending(_));
-        let span = match std::mem::replace(&mut *held, Held::Active(Span::off(self.context))) {
+        let over =
+            Over { status: Status::Unset, start_unix_ns: None, end_unix_ns: clock::unix_ns(), error: None };
+        let span = match std::mem::replace(&mut *held, Held::Over(over)) {
             Held::Active(span) => span,
             Held::Pending(pending) if starts => pending.start(),
             Held::Pending(pending) => pending.into_unstarted(),
@@ -163,14 +167,17 @@ impl SharedSpan {
                 return Ended::AlreadyEnded;
             }
         };
+        drop(held);
         conclude(&span);
-        *held = Held::Over(Over {
+        let over = Over {
             status: span.status(),
             start_unix_ns: span.start_unix_ns().filter(|_| has_started),
             end_unix_ns: clock::unix_ns(),
             error: span.error_message(),
-        });
-        span.end()
+        };
+        let ended = span.end();
+        *self.held() = Held::Over(over);
+        ended
     }
 
     /// How the span stands, or how it ended.

@@ -19,6 +19,7 @@
 )]
 
 mod chain;
+mod packing;
 
 use std::cell::Cell;
 use std::fmt;
@@ -28,14 +29,15 @@ use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU64, Ordering, fence};
 
 use chain::Chain;
+use packing::Packing;
 use serde::Serialize;
 
 use crate::control::Counter;
 use crate::lane::{CELL_CONTENT_LEN, CellRef, DROPPED, ENDING, FREE, LIVE, Lane};
 use crate::record::{
-    ENTRY_CUT, ENTRY_FAILED, ENTRY_HEADER_LEN, HEAD_LEN, HEAD_START_IS_UNIX, INLINE, KIND_ENDED,
-    KIND_STARTED, RECORD_HEADER_LEN, TAG_BYTES, TAG_KEY, TAG_NAME, TAG_PACKED, TAG_STATUS_MESSAGE, TAG_STR,
-    TAG_U64, entry_word, padded, record_word,
+    ENTRY_CUT, ENTRY_FAILED, ENTRY_HEADER_LEN, ENTRY_NOT_STARTED, ENTRY_TRUE, HEAD_IS_PENDING, HEAD_LEN,
+    HEAD_START_IS_UNIX, INLINE, KIND_ENDED, KIND_STARTED, RECORD_HEADER_LEN, TAG_BYTES, TAG_KEY, TAG_NAME,
+    TAG_PACKED, TAG_STARTED, TAG_STATUS_MESSAGE, TAG_STR, TAG_U64, entry_word, padded, record_word,
 };
 use crate::recorder::{DropReason, Recorder};
 use crate::thread::local;
@@ -44,6 +46,8 @@ use crate::{Kind, SpanId, Status, names};
 /// Where in a head the status and the count of values left out lie.
 const STATUS_AT: usize = 43;
 const LEFT_OUT_AT: usize = 46;
+/// How long the entry of a pending span's start is.
+const STARTED_LEN: usize = ENTRY_HEADER_LEN + 8;
 /// One attribute in a slot's budget.
 const ONE_ATTRIBUTE: u64 = 1 << 32;
 /// How many bytes a key or an event's name keeps that is made at run time.
@@ -70,6 +74,8 @@ pub(crate) struct Slot {
     closed: Cell<bool>,
     /// Which of `dropped_at` count already, a bit each.
     has_dropped: Cell<u8>,
+    /// Whether an event or link is being filled.
+    in_item: Cell<bool>,
     /// How many more events and links the span may have.
     items_left: Cell<[u32; 2]>,
     /// How many more attributes its last event or link may have.
@@ -78,8 +84,20 @@ pub(crate) struct Slot {
     value_max: Cell<usize>,
     write: Cell<NonNull<u8>>,
     last: Cell<CellRef>,
+    /// Where the entry of a pending span's start lies.
+    started_at: Cell<NonNull<u8>>,
     /// The numbers, in entries of the span, of what was left out because of a limit.
     dropped_at: [Cell<NonNull<u8>>; 3],
+}
+
+/// An event or link that is being filled.
+pub(crate) struct Item<'a>(&'a Slot);
+
+impl Drop for Item<'_> {
+    fn drop(&mut self) {
+        self.0.in_item.set(false);
+        self.0.commit();
+    }
 }
 
 /// What there is a limit for.
@@ -139,11 +157,13 @@ impl Slot {
             busy: Cell::new(false),
             closed: Cell::new(false),
             has_dropped: Cell::new(0),
+            in_item: Cell::new(false),
             items_left: Cell::new([0; 2]),
             item_left: Cell::new(0),
             value_max: Cell::new(0),
             write: Cell::new(cell.content()),
             last: Cell::new(cell),
+            started_at: Cell::new(NonNull::dangling()),
             dropped_at: [const { Cell::new(NonNull::dangling()) }; 3],
         }
     }
@@ -178,6 +198,7 @@ impl Slot {
         slot.busy.set(false);
         slot.closed.set(false);
         slot.has_dropped.set(0);
+        slot.in_item.set(false);
         let limits = &recorder.options().limits;
         slot.budget
             .set(u64::from(limits.attributes) << 32 | const { length(CELL_CONTENT_LEN - HEAD_LEN) } as u64);
@@ -190,10 +211,13 @@ impl Slot {
 
     /// Publishes the span that was prepared in a cell of `lane`, which this thread still holds.
     #[inline]
-    pub(crate) fn start(&self, lane: &Lane, inline_name: Option<[&str; 3]>) {
+    pub(crate) fn start(&self, lane: &Lane, inline_name: Option<[&str; 3]>, is_pending: bool) {
         match inline_name {
             None => self.commit(),
-            Some(name) => self.name(name),
+            Some(name) => self.name(name, is_pending),
+        }
+        if is_pending {
+            self.await_start();
         }
         // Release: never ahead of the span itself, whatever the moment of a kill.
         lane.producer_line().started.store(lane.started(), Ordering::Release);
@@ -202,8 +226,9 @@ impl Slot {
     /// Writes the name, from its parts, into the first cell.
     #[cold]
     #[inline(never)]
-    fn name(&self, parts: [&str; 3]) {
-        let mut left = self.room() as usize - ENTRY_HEADER_LEN;
+    fn name(&self, parts: [&str; 3], is_pending: bool) {
+        let reserved = if is_pending { STARTED_LEN } else { 0 };
+        let mut left = self.room() as usize - ENTRY_HEADER_LEN - reserved;
         let mut flags = 0;
         let kept = parts.map(|part| {
             let kept = &part[..floor_char_boundary(part, left)];
@@ -222,6 +247,35 @@ impl Slot {
             chain.finish(&header, len, |len| entry_word(len, TAG_NAME, flags, INLINE));
         }
         self.commit();
+    }
+
+    /// Leaves space in the first cell for the start of a pending span, so that there is room for it whatever is set meanwhile.
+    #[cold]
+    fn await_start(&self) {
+        let reserved = self.append_word::<true, false>(TAG_STARTED, ENTRY_NOT_STARTED, INLINE, 0);
+        debug_assert!(reserved, "the name leaves room for it");
+        // SAFETY: the entry that was just written ends where the next one goes, in the same cell.
+        self.started_at.set(unsafe { self.write.get().sub(STARTED_LEN) });
+    }
+
+    /// Says when a pending span started. The moment is stored before the word that makes it count.
+    #[cold]
+    pub(crate) fn mark_started(&self, flags: u8, time: u64) {
+        let [header, moment] = self.started();
+        moment.store(time.to_le(), Ordering::Relaxed);
+        header.store(entry_word(8, TAG_STARTED, flags, INLINE).to_le(), Ordering::Release);
+    }
+
+    /// The two words of a pending span's start.
+    fn started(&self) -> [&AtomicU64; 2] {
+        let at = self.started_at.get().cast::<AtomicU64>();
+        // SAFETY: two words in a cell that is this slot's (S1), mapped for ever and aligned to 8 (S2): see `await_start`.
+        let header = unsafe { at.as_ref() };
+        // SAFETY: the second of the two words.
+        let moment = unsafe { at.add(1) };
+        // SAFETY: as for the first.
+        let moment = unsafe { moment.as_ref() };
+        [header, moment]
     }
 
     #[inline]
@@ -297,9 +351,16 @@ impl Slot {
         links > 0
     }
 
-    /// Lets an event or link that begins have as many attributes as a span.
-    pub(crate) fn begin_item(&self) {
+    /// Begins an event or link, which is published when what this returns is dropped. `None` within another one, whose
+    /// attributes it would take; that is counted.
+    pub(crate) fn begin_item(&self) -> Option<Item<'_>> {
+        if self.in_item.replace(true) {
+            self.recorder().control().count(Counter::Reentered);
+            self.leave_out();
+            return None;
+        }
         self.item_left.set(self.recorder().options().limits.attributes);
+        Some(Item(self))
     }
 
     /// Whether the last event or link may have one more attribute; if not, that is counted.
@@ -371,10 +432,18 @@ impl Slot {
     /// What is known of the span from its start on.
     pub(crate) fn head(&self) -> OpenHead {
         let [_, _, kind, status, flags, ..] = self.head_word(5).to_le_bytes();
+        let mut start = (self.head_word(4), u16::from(flags) & HEAD_START_IS_UNIX != 0);
+        if u16::from(flags) & HEAD_IS_PENDING != 0 {
+            let [header, moment] = self.started().map(|word| u64::from_le(word.load(Ordering::Relaxed)));
+            let [.., flags, _, _] = header.to_le_bytes();
+            if flags & ENTRY_NOT_STARTED == 0 {
+                start = (moment, flags & ENTRY_TRUE != 0);
+            }
+        }
         OpenHead {
             parent_id: SpanId::from_words([self.head_word(3)]),
-            start: self.head_word(4),
-            start_is_unix: u16::from(flags) & HEAD_START_IS_UNIX != 0,
+            start: start.0,
+            start_is_unix: start.1,
             kind: Kind::from_number(kind),
             status: Status::from_number(status),
         }
@@ -601,18 +670,18 @@ impl Slot {
             self.busy.set(false);
             return self.leave_out();
         };
-        let encoded = catch_unwind(AssertUnwindSafe(|| {
-            value.serialize(&mut rmp_serde::Serializer::new(&mut chain).with_struct_map()).is_ok()
-        }));
+        let mut packing = Packing::new(chain);
+        let packed = catch_unwind(AssertUnwindSafe(|| packing.pack(value)));
+        let Packing { mut chain, has_failed } = packing;
         let mut flags = flags;
         let mut kept = chain.len - header.len as usize - ENTRY_HEADER_LEN;
-        if chain.is_full || chain.is_cut {
+        if (chain.is_full || chain.is_cut) && !has_failed {
             flags |= ENTRY_CUT;
             self.count_cut();
             if chain.is_full {
                 chain.close_after(&header, kept);
             }
-        } else if !matches!(encoded, Ok(true)) {
+        } else if !matches!(packed, Ok(true)) {
             flags |= ENTRY_FAILED;
             self.recorder().control().count(Counter::ValuesFailed);
             chain.back_to(&header);
@@ -737,12 +806,6 @@ impl Slot {
             home if std::ptr::eq(home, lane) => lane.free(number),
             home => home.return_cell(number),
         }
-    }
-
-    /// Publishes what was appended without being published.
-    #[inline]
-    pub(crate) fn publish(&self) {
-        self.commit();
     }
 
     /// Gives up a span that no ring takes, on a thread that holds no lane. The slot must not be used again.

@@ -15,7 +15,7 @@ use crate::control::Counter;
 use crate::failure::Failure;
 use crate::record::{
     self, Body, ENTRY_STARTED_BY_DROP, ENTRY_TRUE, INLINE, RECORD_END_IS_UNIX, TAG_DEADLINE, TAG_EVENT,
-    TAG_LINK, TAG_STARTED, TAG_STATUS_MESSAGE,
+    TAG_LINK, TAG_STATUS_MESSAGE,
 };
 use crate::recorder::{self, DropReason, Recorder};
 use crate::shared::SharedSpan;
@@ -126,7 +126,7 @@ impl Span {
         if by_drop {
             flags |= ENTRY_STARTED_BY_DROP;
         }
-        slot.append_word::<true, false>(TAG_STARTED, flags, INLINE, time);
+        slot.mark_started(flags, time);
         if !slot.head().parent_id.is_valid() || slot.recorder().options().live {
             announce(slot);
         }
@@ -267,19 +267,19 @@ impl Span {
         self.link_with(to, |_| ())
     }
 
-    /// Links this span to another, with what `fill` says about it. The link is recorded as a whole, when `fill` returns.
+    /// Links this span to another, with what `fill` says about it. The link is recorded when `fill` returns: as a whole, unless
+    /// `fill` sets something on the span itself. A link or event within `fill` is left out and counted.
     pub fn link_with(&self, to: Context, fill: impl FnOnce(&Link<'_>)) -> &Self {
         if let State::Open(slot) = &self.state
             && slot.take_link()
+            && let Some(_item) = slot.begin_item()
         {
             let mut content = [0; 24];
             content[..16].copy_from_slice(&to.trace_id().to_bytes());
             content[16..].copy_from_slice(&to.span_id().to_bytes());
-            let link = Entry { tag: TAG_LINK, flags: 0, key: INLINE, content: &content };
-            if slot.append::<false, false>(link) {
-                slot.begin_item();
+            if slot.append::<false, false>(Entry { tag: TAG_LINK, flags: 0, key: INLINE, content: &content })
+            {
                 fill(&Link { slot });
-                slot.publish();
             }
         }
         self
@@ -291,8 +291,8 @@ impl Span {
         self.event_with(name, |_| ())
     }
 
-    /// Records that something happened now, with what `fill` says about it. The event is recorded as a whole, when
-    /// `fill` returns.
+    /// Records that something happened now, with what `fill` says about it. The event is recorded when `fill` returns: as a
+    /// whole, unless `fill` sets something on the span itself. An event or link within `fill` is left out and counted.
     pub fn event_with(&self, name: &'static str, fill: impl FnOnce(&Event<'_>)) -> &Self {
         self.add_event(Key::Static(name), clock::ticks, 0, fill)
     }
@@ -314,6 +314,7 @@ impl Span {
         if !slot.take_event() {
             return self;
         }
+        let Some(_item) = slot.begin_item() else { return self };
         let (number, text) = match name {
             Key::Static(name) => (local().number_of(name), name),
             Key::Dynamic(name) => (INLINE, name),
@@ -321,9 +322,7 @@ impl Span {
         let named = number != INLINE || slot.append_key(text);
         // What is said about an event that found no room must not end up with the event before it.
         if named && slot.append_word::<false, false>(TAG_EVENT, flags, number, time()) {
-            slot.begin_item();
             fill(&Event { slot });
-            slot.publish();
         }
         self
     }
@@ -343,8 +342,8 @@ impl Span {
         self.head().map(|head| head.status).unwrap_or_default()
     }
 
-    /// When the span started, in nanoseconds since the Unix epoch, within what the clock's rate was measured to; for a pending
-    /// one, when it was made. `None` where nothing is recorded.
+    /// When the span started, in nanoseconds since the Unix epoch, within what the clock's rate was measured to; for one that is
+    /// still pending, when it was made. `None` where nothing is recorded.
     pub fn start_unix_ns(&self) -> Option<u64> {
         let State::Open(slot) = &self.state else { return None };
         let head = slot.head();

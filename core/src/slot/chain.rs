@@ -14,7 +14,7 @@ use crate::lane::{CELL_CONTENT_LEN, CellRef};
 use crate::record::{ENTRY_HEADER_LEN, padded};
 use crate::thread::local;
 
-/// Where a chain of cells stood when an entry's header was placed.
+/// Where a chain of cells stood when an entry's header was placed, or something that its length is to be told of.
 #[derive(Clone, Copy)]
 pub(super) struct Mark {
     at: NonNull<u8>,
@@ -33,6 +33,7 @@ pub(super) struct Chain<'a> {
     /// How many bytes the content that is being written may take, and how many it has taken.
     value_max: usize,
     value_len: usize,
+    body_max: usize,
     /// There is no more room for this span.
     pub(super) is_full: bool,
     /// The content may take no more.
@@ -49,6 +50,7 @@ impl<'a> Chain<'a> {
             last: slot.last.get(),
             value_max: slot.value_max(),
             value_len: 0,
+            body_max: slot.recorder().body_len_max(),
             is_full: false,
             is_cut: false,
         }
@@ -62,7 +64,7 @@ impl<'a> Chain<'a> {
 
     /// Makes sure that there are bytes behind `write`.
     fn make_room(&mut self) -> bool {
-        if self.slot.closed.get() || self.len >= self.slot.recorder().body_len_max() {
+        if self.slot.closed.get() || self.len >= self.body_max {
             return false;
         }
         if self.room > 0 {
@@ -81,21 +83,64 @@ impl<'a> Chain<'a> {
         if !self.make_room() {
             return None;
         }
-        let len = u32::try_from(self.len).ok()?;
-        let mark = Mark { at: self.write, room: self.room, len, last: self.last };
+        let mark = self.mark()?;
         self.skip_header();
         Some(mark)
+    }
+
+    /// Where the chain stands.
+    #[inline]
+    pub(super) fn mark(&self) -> Option<Mark> {
+        let len = u32::try_from(self.len).ok()?;
+        Some(Mark { at: self.write, room: self.room, len, last: self.last })
+    }
+
+    /// Writes `bytes` over those that were put behind `mark` first; must not be called once the chain has gone back.
+    pub(super) fn overwrite<const N: usize>(&self, mark: &Mark, bytes: &[u8; N]) {
+        const { assert!(N <= CELL_CONTENT_LEN) };
+        if self.len < mark.len as usize + N {
+            return; // they were not put
+        }
+        let (bytes, further) = bytes.split_at(N.min(mark.room as usize));
+        // SAFETY: `room` bytes are behind `at` in a cell that is this slot's (S1), and the chain keeps it.
+        unsafe { mark.at.as_ptr().copy_from_nonoverlapping(bytes.as_ptr(), bytes.len()) };
+        let next = mark.last.header().next.load(Ordering::Relaxed);
+        if !further.is_empty()
+            && let Some((_, _, cell)) = self.slot.recorder().next_cell(next)
+        {
+            // SAFETY: what is chained behind this slot's cells is this slot's (S1), and its content is no shorter than `N`.
+            unsafe { cell.content().as_ptr().copy_from_nonoverlapping(further.as_ptr(), further.len()) };
+        }
     }
 
     pub(super) fn skip_header(&mut self) {
         self.step(const { length(ENTRY_HEADER_LEN) });
     }
 
+    #[inline]
     fn step(&mut self, by: u32) {
         // SAFETY: callers step over bytes within `room`, which lie behind `write` in the same cell.
         self.write = unsafe { self.write.add(by as usize) };
         self.room -= by;
         self.len += by as usize;
+    }
+
+    /// Writes `bytes`, or as much of them as [`put`](Self::put) can; whether it was all.
+    #[inline]
+    pub(super) fn put_whole(&mut self, bytes: &[u8]) -> bool {
+        let len = bytes.len();
+        // Where something found no room already, there is none in these either.
+        if len > self.room as usize
+            || len > self.value_max - self.value_len
+            || len > self.body_max.saturating_sub(self.len)
+        {
+            return self.put(bytes) == len;
+        }
+        // SAFETY: `len` bytes are free behind `write`, in a cell that is this slot's (S1).
+        unsafe { self.write.as_ptr().copy_from_nonoverlapping(bytes.as_ptr(), len) };
+        self.step(u32::try_from(len).unwrap_or(0));
+        self.value_len += len;
+        true
     }
 
     /// Writes as much of `bytes` as there is room for, and as the value may take.
@@ -112,7 +157,7 @@ impl<'a> Chain<'a> {
                 self.is_full = true;
                 break;
             }
-            let allowed = allowed.min(self.slot.recorder().body_len_max() - self.len);
+            let allowed = allowed.min(self.body_max - self.len);
             let part = (bytes.len() - done).min(self.room as usize).min(allowed);
             // SAFETY: `part` bytes are free behind `write`, in a cell that is this slot's (S1).
             unsafe { self.write.as_ptr().copy_from_nonoverlapping(bytes[done..].as_ptr(), part) };
@@ -160,7 +205,7 @@ impl<'a> Chain<'a> {
 
     /// Makes the slot go on where the chain stands, with no more room than the span may still take.
     pub(super) fn settle(self) {
-        let left = self.slot.recorder().body_len_max().saturating_sub(self.len);
+        let left = self.body_max.saturating_sub(self.len);
         self.slot.write.set(self.write);
         self.slot.set_room(self.room.min(u32::try_from(left).unwrap_or(u32::MAX)));
         // A body is shorter than a ring, which is at most 1 GiB.
@@ -205,6 +250,11 @@ impl io::Write for Chain<'_> {
             0 if !bytes.is_empty() => Err(io::ErrorKind::WriteZero.into()),
             done => Ok(done),
         }
+    }
+
+    #[inline]
+    fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+        if self.put_whole(bytes) { Ok(()) } else { Err(io::ErrorKind::WriteZero.into()) }
     }
 
     fn flush(&mut self) -> io::Result<()> {

@@ -98,15 +98,20 @@ fn an_event_and_a_link_count_as_a_whole_once_they_are_filled() {
     assert_eq!(in_flight(&flight, &open).events[0].attributes.len(), 1);
 }
 
-/// The span can be used while one of its events is filled. That must not publish the event's first half.
+/// The span can be used while one of its events is filled. What is set on it counts at once, and so does what the event has by then.
 #[test]
-fn an_event_counts_as_a_whole_whatever_is_set_on_its_span_meanwhile() {
+fn an_event_counts_before_it_is_whole_only_where_its_span_is_set_meanwhile() {
     let flight = Flight::start(Plan { in_files: true, ..Plan::default() });
     let open = span("whole").start();
     open.event_with("event", |event| {
         event.set("first", 1);
-        open.set("meanwhile", 1);
         assert_eq!(in_flight(&flight, &open).events, []);
+        open.set("meanwhile", 1);
+        let seen = in_flight(&flight, &open);
+        assert_eq!(
+            (keys(&seen.attributes), keys(&seen.events[0].attributes)),
+            (vec!["meanwhile"], vec!["first"])
+        );
         event.set("second", 2);
     });
     let seen = in_flight(&flight, &open);
