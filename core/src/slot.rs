@@ -672,7 +672,7 @@ impl Slot {
         };
         let mut packing = Packing::new(chain);
         let packed = catch_unwind(AssertUnwindSafe(|| packing.pack(value)));
-        let Packing { mut chain, has_failed } = packing;
+        let Packing { mut chain, has_failed, .. } = packing;
         let mut flags = flags;
         let mut kept = chain.len - header.len as usize - ENTRY_HEADER_LEN;
         if (chain.is_full || chain.is_cut) && !has_failed {

@@ -24,6 +24,9 @@ use serde::ser::{self, Serializer};
 use super::chain::{Chain, Mark};
 use elements::Elements;
 
+/// How deep values may lie within each other, options and newtypes included; deeper ones are cut. It ends the recursion of a
+/// `Serialize` that knows no end, before the stack does. Readers see 64 lists and maps within each other.
+const DEPTH_MAX: u32 = 128;
 /// The length of what has not ended yet.
 const UNKNOWN: u32 = u32::MAX;
 
@@ -32,17 +35,31 @@ pub(super) struct Packing<'a> {
     pub(super) chain: Chain<'a>,
     /// What was encoded is no value, and no beginning of one.
     pub(super) has_failed: bool,
+    depth: u32,
 }
 
 impl<'a> Packing<'a> {
     pub(super) fn new(chain: Chain<'a>) -> Self {
-        Packing { chain, has_failed: false }
+        Packing { chain, has_failed: false, depth: 0 }
     }
 
     /// Encodes `value`. `false`: it was cut, or failed.
     #[inline]
     pub(super) fn pack(&mut self, value: &impl Serialize) -> bool {
         value.serialize(&mut *self).is_ok() && !self.has_failed
+    }
+
+    /// Encodes a value within another.
+    #[inline]
+    fn within<T: ?Sized + Serialize>(&mut self, value: &T) -> Result<(), Stopped> {
+        if self.depth == DEPTH_MAX {
+            self.chain.is_cut = true;
+            return Err(Stopped);
+        }
+        self.depth += 1;
+        let encoded = value.serialize(&mut *self);
+        self.depth -= 1;
+        encoded
     }
 
     fn is_cut(&self) -> bool {
@@ -191,7 +208,7 @@ impl<'p, 'a> Serializer for &'p mut Packing<'a> {
 
     #[inline]
     fn serialize_some<T: ?Sized + Serialize>(self, value: &T) -> Result<(), Stopped> {
-        value.serialize(self)
+        self.within(value)
     }
 
     #[inline]
@@ -220,7 +237,7 @@ impl<'p, 'a> Serializer for &'p mut Packing<'a> {
         _name: &'static str,
         value: &T,
     ) -> Result<(), Stopped> {
-        value.serialize(self)
+        self.within(value)
     }
 
     #[inline]
@@ -232,7 +249,7 @@ impl<'p, 'a> Serializer for &'p mut Packing<'a> {
         value: &T,
     ) -> Result<(), Stopped> {
         self.variant(variant)?;
-        value.serialize(self)
+        self.within(value)
     }
 
     #[inline]

@@ -12,6 +12,7 @@ mod life;
 mod limits;
 mod model;
 mod overflow;
+mod packing;
 mod reads;
 mod serialize;
 mod shared;

@@ -69,7 +69,7 @@ impl<'p, 'a> Elements<'p, 'a> {
 
     #[inline]
     fn value<T: ?Sized + Serialize>(&mut self, value: &T) -> Result<(), Stopped> {
-        value.serialize(&mut *self.packing).map_err(|Stopped| self.stop())
+        self.packing.within(value).map_err(|Stopped| self.stop())
     }
 
     /// An element has ended too early: if it was not cut it has failed, whatever is made of the error.
