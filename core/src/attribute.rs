@@ -12,6 +12,10 @@ use crate::thread::local;
 
 /// A value that can be set on a span as it is: booleans, integers, floating-point numbers, text, bytes, and options
 /// of them, of which `None` sets nothing. For any other type see [`Span::set_value`](crate::Span::set_value).
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a value that `set` takes as it is",
+    note = "`set_value` takes a reference to anything that implements `serde::Serialize`"
+)]
 pub trait Attribute: sealed::Sealed {
     #[doc(hidden)]
     fn append(self, to: Destination<'_>);

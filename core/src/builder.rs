@@ -116,7 +116,7 @@ pub fn span_named(name: &str) -> SpanBuilder<'_> {
 ///     .group("thread_42")
 ///     .session("s1")
 ///     .user("u7")
-///     .metadata(&[("customer", "acme")])
+///     .metadata(&serde_json::json!({"customer": "acme"}))
 ///     .start();
 /// ```
 pub fn trace(name: &str) -> SpanBuilder<'_, impl Fill> {
@@ -237,17 +237,17 @@ impl<'a, F> SpanBuilder<'a, F> {
         self
     }
 
-    /// With this trace identity. For a span under another it should be the parent's.
+    /// With this trace identity. For a span under another it should be the parent's. An invalid one is as if none were given.
     #[inline]
     pub fn trace_id(mut self, trace_id: TraceId) -> Self {
-        self.plan.trace_id = Some(trace_id);
+        self.plan.trace_id = Some(trace_id).filter(|id| id.is_valid());
         self
     }
 
-    /// With this identity.
+    /// With this identity. An invalid one is as if none were given.
     #[inline]
     pub fn span_id(mut self, span_id: SpanId) -> Self {
-        self.plan.span_id = Some(span_id);
+        self.plan.span_id = Some(span_id).filter(|id| id.is_valid());
         self
     }
 
@@ -274,7 +274,13 @@ impl<'a, F> SpanBuilder<'a, F> {
     }
 }
 
-impl<F: Fill> SpanBuilder<'_, F> {
+impl<'a, F: Fill> SpanBuilder<'a, F> {
+    /// Links the span to another, of whatever trace.
+    #[inline]
+    pub fn link(self, to: Context) -> SpanBuilder<'a, impl Fill> {
+        self.then(move |span| _ = span.link(to))
+    }
+
     /// Starts the span. It does not become current: see [`Span::enter`].
     #[inline(always)]
     pub fn start(self) -> Span {

@@ -11,10 +11,24 @@ use crate::span::Span;
 /// How many causes of an error are recorded.
 const CAUSES_MAX: usize = 16;
 
-/// A failure: any [`Error`], `Box<dyn Error>`, `anyhow::Error` and others that lend a `dyn Error`, and text.
+/// A failure: any [`Error`], `Box<dyn Error>`, `anyhow::Error` and others that lend a `dyn Error`, references to these, and text.
+///
+/// Recorded are the message, up to 16 causes (`spanring.error.causes`), and the class of error (`error.type`):
+///
+/// | the error is | `error.type` |
+/// |---|---|
+/// | of a type that the compiler knows | its path, `shop::PaymentError` |
+/// | one of the standard library's I/O, formatting or number errors, behind a `dyn Error` too | its public path, `std::io::Error` |
+/// | another behind a `dyn Error` | what its `Debug` begins with, where that looks like a type's name: `PaymentError { … }` |
+/// | another still, such as context that `anyhow` wraps around an error | that of its deepest cause |
+/// | text | none |
 ///
 /// `Via` tells the compiler which of these it is, and is never written out. For what can only be displayed, see
 /// [`Span::finish_display`].
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not an error that spanring can record",
+    note = "for types that can only be displayed there is `Span::finish_display`, and `error(value.to_string())`"
+)]
 pub trait Failure<Via> {
     #[doc(hidden)]
     fn record(&self, span: &Span);
@@ -44,9 +58,10 @@ impl<E: Error> Failure<ViaError> for E {
     fn record(&self, span: &Span) {
         match std::any::type_name::<E>().trim_start_matches('&') {
             // A pointer says nothing about the error behind it.
-            name if name.contains("dyn ") => record_dyn(span, self),
+            name if name.contains("dyn ") => record_dyn(span, self, None),
             name => {
-                span.error_type(name);
+                // The standard library's errors lie in modules that are not public.
+                span.error_type(PUBLIC_NAMES.iter().find(|of| of.0 == name).map_or(name, |of| of.1));
                 record_chain(span, self);
             }
         }
@@ -56,19 +71,25 @@ impl<E: Error> Failure<ViaError> for E {
 impl<E: AsRef<dyn Error>> Failure<ViaLent> for E {
     fn record(&self, span: &Span) {
         // A loan that panics leaves a failure without a message.
-        _ = catch_unwind(AssertUnwindSafe(|| record_dyn(span, self.as_ref())));
+        _ = catch_unwind(AssertUnwindSafe(|| record_lent(span, self.as_ref())));
     }
 }
 
 impl Failure<ViaBox> for Box<dyn Error + Send + Sync> {
     fn record(&self, span: &Span) {
-        record_dyn(span, &**self);
+        record_lent(span, &**self);
+    }
+}
+
+impl Failure<ViaBox> for &Box<dyn Error + Send + Sync> {
+    fn record(&self, span: &Span) {
+        record_lent(span, &***self);
     }
 }
 
 impl Failure<ViaBox> for Box<dyn Error + Send> {
     fn record(&self, span: &Span) {
-        record_dyn(span, &**self);
+        record_lent(span, &**self);
     }
 }
 
@@ -96,17 +117,69 @@ impl Failure<ViaText> for Cow<'_, str> {
     }
 }
 
-/// Records an error whose type the compiler does not know: its `Debug` begins with the type's name where it is derived.
-fn record_dyn(span: &Span, error: &dyn Error) {
-    let mut name = Prefix { bytes: [0; 96], len: 0 };
-    // The name is as long as it fits; a `Debug` that panics has none.
-    let formatted = catch_unwind(AssertUnwindSafe(|| _ = fmt::write(&mut name, format_args!("{error:?}"))));
-    if formatted.is_ok()
-        && let Some(name) = name.type_name()
-    {
-        span.error_type(name);
+/// Errors of the standard library: what the compiler calls them, and what everybody else does.
+const PUBLIC_NAMES: [(&str, &str); 6] = [
+    ("std::io::error::Error", "std::io::Error"),
+    ("core::fmt::Error", "std::fmt::Error"),
+    ("core::num::error::ParseIntError", "std::num::ParseIntError"),
+    ("core::num::error::TryFromIntError", "std::num::TryFromIntError"),
+    ("core::str::error::Utf8Error", "std::str::Utf8Error"),
+    ("alloc::string::FromUtf8Error", "std::string::FromUtf8Error"),
+];
+
+fn record_lent(span: &Span, error: &(dyn Error + 'static)) {
+    record_dyn(span, error, well_known(error));
+}
+
+/// Records an error whose type the compiler does not know.
+fn record_dyn(span: &Span, error: &dyn Error, known: Option<&'static str>) {
+    if !record_type(span, error, known) {
+        let causes = std::iter::successors(source_of(error), |cause| source_of(*cause));
+        if let Some(deepest) = causes.take(CAUSES_MAX).last() {
+            record_type(span, deepest, well_known(deepest));
+        }
     }
     record_chain(span, error);
+}
+
+/// Records the type of an error: as it is known, else as a derived `Debug` begins with it. `false` where neither tells.
+fn record_type(span: &Span, error: &dyn Error, known: Option<&'static str>) -> bool {
+    let mut name = Prefix { bytes: [0; 96], len: 0 };
+    if known.is_none() {
+        // The name is as long as it fits; a `Debug` that panics has none.
+        let formatted =
+            catch_unwind(AssertUnwindSafe(|| _ = fmt::write(&mut name, format_args!("{error:?}"))));
+        if formatted.is_err() {
+            return false;
+        }
+    }
+    // What calls itself just an error wraps another.
+    let name = known.or_else(|| name.type_name().filter(|name| *name != "Error"));
+    if let Some(name) = name {
+        span.error_type(name);
+    }
+    name.is_some()
+}
+
+/// The name of an error of the standard library's.
+fn well_known(error: &(dyn Error + 'static)) -> Option<&'static str> {
+    macro_rules! known {
+        ($($type:ty),*) => {
+            $(if error.is::<$type>() {
+                return Some(stringify!($type));
+            })*
+        };
+    }
+    known!(
+        std::io::Error,
+        std::fmt::Error,
+        std::num::ParseIntError,
+        std::num::ParseFloatError,
+        std::num::TryFromIntError,
+        std::str::Utf8Error,
+        std::string::FromUtf8Error
+    );
+    None
 }
 
 fn record_chain(span: &Span, error: &dyn Error) {

@@ -1,11 +1,13 @@
 //! Records the spans of an AI agent into memory that survives the process.
 //!
 //! ```
+//! use serde_json::json;
 //! use spanring::Tokens;
 //!
 //! fn research(question: &str) -> Result<String, std::io::Error> {
 //!     let run = spanring::trace("research-agent").user("u7").input(question).start();
-//!     let call = run.llm("mistral-small").temperature(0.2).input_messages(&[("user", question)]).start();
+//!     let call = run.llm("mistral-small").temperature(0.2)
+//!         .input_messages(&json!([{"role": "user", "content": question}])).start();
 //!     call.event("first token");
 //!     call.tokens(Tokens::new(812, 94).cached(600)).output("An answer.");
 //!     call.complete();

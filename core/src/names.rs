@@ -306,6 +306,8 @@ names! {
 
     /// How a span stands, for receivers that know no other place for it: `cancelled`, `timed_out`.
     STATUS = "spanring.status";
+    /// What was said about a status that is no error, for receivers that have a place only for what is said about errors.
+    STATUS_MESSAGE = "spanring.status_message";
     /// That a span was made and never started, for receivers that know no other place for it.
     PENDING = "spanring.pending";
     /// That a span's process died before the span ended, for receivers that know no other place for it.

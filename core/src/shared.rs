@@ -34,6 +34,7 @@ use crate::{Lifecycle, Status};
 ///     span.output("too late");
 /// }));
 /// ```
+#[must_use = "a shared span ends when its last clone is dropped"]
 #[derive(Clone)]
 pub struct SharedSpan {
     context: Context,
@@ -127,7 +128,7 @@ impl SharedSpan {
 
     /// See [`Span::fail`]. A pending span is started before.
     pub fn fail<Via>(&self, failure: impl Failure<Via>) -> Ended {
-        self.end_after(true, |span| _ = span.error(&failure))
+        self.end_after(true, |span| span.record_failure(&failure))
     }
 
     /// See [`Span::fail_with`]. A pending span is started before.
@@ -144,7 +145,7 @@ impl SharedSpan {
         // Whether it was recorded is counted.
         let _outcome = match &result {
             Ok(_) => self.complete(),
-            Err(error) => self.end_after(true, |span| _ = span.error(error)),
+            Err(error) => self.end_after(true, |span| span.record_failure(error)),
         };
         result
     }

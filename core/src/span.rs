@@ -254,12 +254,23 @@ impl Span {
     }
 
     /// Says that the work failed, and records why: the message, the type, and what caused it. The span goes on.
-    pub fn error<Via>(&self, failure: &impl Failure<Via>) -> &Self {
+    ///
+    /// ```
+    /// let call = spanring::tool("search").start();
+    /// if let Err(error) = "twelve".parse::<u32>() {
+    ///     call.error(&error).error_category("tool_error");
+    /// }
+    /// ```
+    pub fn error<Via>(&self, failure: impl Failure<Via>) -> &Self {
+        self.record_failure(&failure);
+        self
+    }
+
+    pub(crate) fn record_failure<Via>(&self, failure: &impl Failure<Via>) {
         if self.is_recording() {
             self.set_status(Status::Error);
             failure.record(self);
         }
-        self
     }
 
     /// Links this span to another, of whatever trace.
@@ -393,7 +404,7 @@ impl Span {
 
     /// Ends the span as a failure: see [`error`](Span::error).
     pub fn fail<Via>(self, failure: impl Failure<Via>) -> Ended {
-        self.error(&failure);
+        self.record_failure(&failure);
         self.end()
     }
 
@@ -422,9 +433,9 @@ impl Span {
     /// What it is given.
     pub fn finish<T, E: Failure<Via>, Via>(self, result: Result<T, E>) -> Result<T, E> {
         match &result {
-            Ok(_) => self.set_status(Status::Ok),
-            Err(error) => self.error(error),
-        };
+            Ok(_) => _ = self.set_status(Status::Ok),
+            Err(error) => self.record_failure(error),
+        }
         result
     }
 

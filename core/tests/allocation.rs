@@ -128,7 +128,7 @@ fn nothing_is_allocated_between_start_and_end() {
         call.set_value("large", &long.as_str());
         call.set_display("display", &format_args!("{} of {long}", 1));
         call.event_with("event", |event| event.set_value("message", &message));
-        call.error(&"reason");
+        call.error("reason");
         assert_eq!(call.end(), Ended::Recorded);
         drop(root);
     };

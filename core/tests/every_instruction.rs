@@ -42,7 +42,7 @@ fn scenario(recorder: &'static Recorder) {
     span.set_named("a key made at run time", "text");
     span.event_with("event", |event| event.set("attempt", 2));
     span.link_with(span.context(), |link| link.set("why", true));
-    span.error(&"message");
+    span.error("message");
     assert_eq!(span.end(), Ended::Recorded);
     // Pending, then started and announced; and one that never is. Its limit on attributes is reached, so that they are counted.
     let pending = spanring::span("pending").prepare();

@@ -124,7 +124,7 @@ fn an_error_tells_its_type_its_message_and_what_caused_it() {
 
     let error = io::Error::other(Link::chain(2));
     let seen = failed(&mut flight, error);
-    assert_eq!((message(&seen), error_type(&seen)), ("link 0", Some("std::io::error::Error")));
+    assert_eq!((message(&seen), error_type(&seen)), ("link 0", Some("std::io::Error")));
     assert_eq!(causes(&seen), ["link 1"], "an `io::Error` stands for the error within it");
     let seen = failed(&mut flight, io::Error::from(io::ErrorKind::NotFound));
     assert_eq!((message(&seen), causes(&seen)), ("entity not found", vec![]));
@@ -195,7 +195,7 @@ fn text_is_the_message() {
         }
     }
     let span = span("fails").start();
-    span.error(&"first").error(&String::from("second")).error(&Cow::Borrowed("third"));
+    span.error("first").error(String::from("second")).error(Cow::Borrowed("third"));
     drop(span);
     let seen = flight.take_one();
     assert_eq!((message(&seen), seen.status), ("third", Status::Error));
@@ -354,7 +354,7 @@ fn what_an_error_sets_on_the_span_that_records_it_is_ignored_and_counted() {
             same.link(same.context());
             same.deadline(std::time::Duration::ZERO);
             same.status_message("no");
-            same.error(&"neither");
+            same.error("neither");
             assert_eq!(same.error_message(), None);
             calls.set(calls.get() + 12);
             f.write_str("after")
@@ -389,7 +389,7 @@ fn what_the_debug_of_an_error_sets_on_the_same_span_is_set() {
     let mut flight = Flight::start(Plan::default());
     let same = span("same").start();
     let sets = Sets(&same);
-    same.error(&(&sets as &dyn Error));
+    same.error(&sets as &dyn Error);
     drop(same);
     assert_eq!(message(&flight.take_one()), "sets");
 }
@@ -450,7 +450,7 @@ fn a_megabyte_of_debug_costs_nothing_but_its_beginning() {
     for listens in [true, false] {
         let chatty = Chatty(&asked, listens);
         let span = span("chatty").start();
-        span.error(&(&chatty as &dyn Error));
+        span.error(&chatty as &dyn Error);
         drop(span);
         assert_eq!(message(&flight.take_one()), "chatty");
         assert!(asked.get() < 100 || !listens, "one that listens is told when it is enough");

@@ -271,6 +271,7 @@ fn every_name_is_written_by_a_method() {
         names::KIND,
         names::DEADLINE,
         names::STATUS,
+        names::STATUS_MESSAGE,
         names::PENDING,
         names::INTERRUPTED,
         names::CUT,

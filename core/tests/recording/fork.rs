@@ -45,7 +45,7 @@ fn what_a_child_does_with_inherited_spans_leaves_the_parent_untouched() {
         open.set("number", 1);
         open.set("large", "x".repeat(100_000));
         open.set_value("packed", &vec!["y"; 10_000]);
-        open.error(&"in the child");
+        open.error("in the child");
         assert_eq!(open.end(), Ended::NotRecording);
         for span in dropped {
             span.event("in the child");
@@ -77,7 +77,7 @@ fn a_child_that_starts_or_shares_what_was_pending_leaves_the_parent_untouched() 
     let mut flight =
         Flight::start(Plan { in_files: true, overflow: Overflow::Block(LONG), ..Plan::default() });
     let root = span("root").input(&"x".repeat(3_000)).prepare();
-    root.error(&"in the parent");
+    root.error("in the parent");
     let mut inherited = Some((root, span("dropped").prepare(), span("shared").prepare().shared()));
     let before = flight.files();
     let counted = flight.counters(3);
@@ -85,7 +85,7 @@ fn a_child_that_starts_or_shares_what_was_pending_leaves_the_parent_untouched() 
         let (root, dropped, shared) = inherited.take().unwrap();
         assert_eq!((root.start_unix_ns(), root.error_message()), (None, None));
         let root = root.start();
-        root.error(&std::io::Error::other("in the child")).link(root.context());
+        root.error(std::io::Error::other("in the child")).link(root.context());
         (0..2_000).for_each(|number| _ = root.set("number", number));
         assert_eq!(root.complete(), Ended::NotRecording);
         drop(dropped);

@@ -91,7 +91,7 @@ fn values_count_from_the_moment_their_call_returns_and_an_event_as_a_whole() {
         assert_eq!(seen().events, []);
     });
     assert_eq!(seen().events[0].attributes.len(), 2);
-    open.error(&"reason");
+    open.error("reason");
     assert_eq!((seen().message.as_deref(), seen().status), (Some("reason"), spanring::Status::Error));
 }
 

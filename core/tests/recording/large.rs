@@ -66,7 +66,7 @@ fn a_value_beyond_a_quarter_of_the_ring_is_cut_between_characters_marked_and_cou
         span.set("after", 2);
         span.set("flag", true);
         span.event("too late");
-        span.error(&"too late");
+        span.error("too late");
         assert_eq!(span.end(), Ended::Recorded);
         let seen = flight.take_one();
         assert_eq!(seen.attributes.len(), 2);

@@ -245,7 +245,7 @@ fn each_way_to_end_says_how_it_went() {
     });
     assert_eq!(timed_out.status, Status::TimedOut);
     let overruled = seen("complete after an error", &|span| {
-        span.error(&"once");
+        span.error("once");
         span.complete()
     });
     assert_eq!((overruled.status, overruled.message.as_deref()), (Status::Ok, Some("once")));

@@ -147,7 +147,7 @@ fn what_is_beyond_a_number_is_left_out_and_counted_in_the_span_at_once() {
         assert_eq!(in_flight().get(DROPPED_ATTRIBUTES), counted.as_ref());
     }
     span.set("none", None::<u8>).set_named("named", 1).set_value("value", &1).set_display("display", &1);
-    span.input(&1).tokens(spanring::Tokens::new(1, 2)).error(&"message");
+    span.input(&1).tokens(spanring::Tokens::new(1, 2)).error("message");
     for _ in 0..5 {
         span.event_with("event", |event| event.set("in", 1));
         span.event_at("named", 7, |event| event.set("in", 1));

@@ -92,7 +92,7 @@ impl Setting {
             Setting::Link(number) => span.link_with(linked(number), |link| link.set("number", number)),
             Setting::Deadline(ns) => span.deadline(Duration::from_nanos(ns)),
             Setting::Status(true) => span.set_status(Status::Ok),
-            Setting::Status(false) => span.error(&"failed"),
+            Setting::Status(false) => span.error("failed"),
         }
     }
 

@@ -122,7 +122,7 @@ fn a_span_of_a_recorder_that_was_uninstalled_can_still_be_asked() {
     let flight = Flight::start(Plan::default());
     let open = span("asked").kind(Kind::Llm).start_unix_ns(5).start();
     flight.recorder.uninstall();
-    open.error(&"message");
+    open.error("message");
     assert!(open.is_recording());
     assert_eq!((open.kind(), open.start_unix_ns(), open.status()), (Kind::Llm, Some(5), Status::Error));
     assert_eq!(open.error_message().as_deref(), Some("message"));

@@ -102,7 +102,7 @@ fn what_a_value_sets_on_its_own_span_is_ignored_and_counted() {
         again.set_named("dynamic", 1);
         again.set_value("value", &1);
         again.event("event");
-        again.error(&"message");
+        again.error("message");
     });
     shared.set_value("value", &value);
     drop(value);

@@ -206,7 +206,7 @@ fn its_state_can_be_asked_for_before_and_after_its_end() {
     assert_eq!((shared.start_unix_ns(), shared.end_unix_ns()), (None, None));
     assert!(shared.is_recording() && shared.start());
     assert_eq!((shared.lifecycle(), shared.end_unix_ns()), (Lifecycle::Active, None));
-    shared.with(|span| _ = span.error(&"so far"));
+    shared.with(|span| _ = span.error("so far"));
     assert_eq!((shared.status(), shared.error_message().as_deref()), (Status::Error, Some("so far")));
     let context = shared.context();
     assert_eq!(shared.fail("in the end"), Ended::Recorded);

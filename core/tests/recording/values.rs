@@ -185,8 +185,8 @@ fn an_event_has_its_time_and_its_own_attributes() {
 fn the_last_status_and_message_count() {
     let mut flight = Flight::start(Plan::default());
     let span = span("status").start();
-    span.error(&"first reason");
-    span.error(&"second reason");
+    span.error("first reason");
+    span.error("second reason");
     assert_eq!(span.end(), Ended::Recorded);
     let seen = flight.take_one();
     assert_eq!((seen.status, seen.message.as_deref()), (Status::Error, Some("second reason")));
@@ -302,7 +302,7 @@ fn without_a_recorder_nothing_is_recorded_and_contexts_are_passed_on() {
     assert!(!span.is_recording());
     span.set_value("value", &[1]);
     span.event_with("event", |_| unreachable!("nobody asks what an event says that is not recorded"));
-    span.error(&"unheard");
+    span.error("unheard");
     assert_eq!(span.context(), parent);
     assert_eq!(span.child("below").start().context(), parent);
     assert_eq!(span.end(), Ended::NotRecording);

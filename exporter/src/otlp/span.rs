@@ -20,6 +20,13 @@ pub(super) fn span(span: &SpanData) -> Span {
     let dropped_links_count = count(names::DROPPED_LINKS);
     tell_kind(&mut attributes, span.kind);
     tell_state(&mut attributes, span);
+    let code = status(span);
+    let mut message = span.status_message.clone();
+    // Receivers ignore it there.
+    if code != StatusCode::Error && !message.is_empty() {
+        let message = any_value::Value::StringValue(std::mem::take(&mut message));
+        value::set(&mut attributes, names::STATUS_MESSAGE, message);
+    }
     Span {
         trace_id: span.trace_id.to_bytes().to_vec(),
         span_id: span.span_id.to_bytes().to_vec(),
@@ -36,7 +43,7 @@ pub(super) fn span(span: &SpanData) -> Span {
         dropped_events_count,
         links: span.links.iter().map(link).collect(),
         dropped_links_count,
-        status: Some(Status { message: span.status_message.clone(), code: status(span).into() }),
+        status: Some(Status { message, code: code.into() }),
     }
 }
 

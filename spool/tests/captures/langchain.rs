@@ -75,7 +75,7 @@ pub(crate) fn usage(span: &SpanData) -> Option<Json> {
 }
 
 pub(crate) fn say_error<'a>(span: &'a Span, error: &Json) -> &'a Span {
-    span.error(&text(error, "message").unwrap());
+    span.error(text(error, "message").unwrap());
     if_some(text(error, "error_type"), |class| span.error_type(class));
     if_some(text(error, "stacktrace"), |trace| span.stack_trace(trace));
     span

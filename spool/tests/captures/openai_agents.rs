@@ -89,7 +89,7 @@ fn rebuild_span(item: &Json, recording: &mut Recording) {
         if_some(text(item, "parent_id"), |parent| span.foreign_parent_id(parent));
         if_some(some(item, "metadata"), |metadata| span.metadata(metadata));
         if let Some(error) = some(item, "error") {
-            span.error(&text(error, "message").unwrap());
+            span.error(text(error, "message").unwrap());
             if_some(some(error, "data"), |data| span.error_data(data));
         }
     };
