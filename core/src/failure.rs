@@ -190,6 +190,9 @@ fn record_chain(span: &Span, error: &dyn Error) {
         span.set_display(names::ERROR_CAUSES, cause);
         source = source_of(cause);
     }
+    if source.is_some() {
+        span.count_left_out();
+    }
 }
 
 /// What caused an error; `None` too where asking for it panics.

@@ -16,7 +16,7 @@ use crate::{Lifecycle, Status};
 /// A span that can be cloned and used from several threads, for programs that cannot tell who ends it.
 ///
 /// It lives on the heap and behind a lock, unlike [`Span`]. What comes too late (a second start or end, a change after the end) does
-/// nothing, is counted, and is warned about once on standard error. When the last clone is dropped, the span ends if nobody ended it.
+/// nothing; where there is a recorder it is counted, and warned about once, on standard error and by the thread that calls. When the last clone is dropped, the span ends if nobody ended it.
 ///
 /// ```
 /// let shared = spanring::tool("search").prepare().shared();
@@ -108,32 +108,32 @@ impl SharedSpan {
 
     /// See [`Span::end`]. A pending span is started before.
     pub fn end(&self) -> Ended {
-        self.end_after(true, |_| ())
+        self.end_after(None, true, |_| ())
     }
 
     /// See [`Span::complete`]. A pending span is started before.
     pub fn complete(&self) -> Ended {
-        self.end_after(true, |span| _ = span.set_status(Status::Ok))
+        self.end_after(Some(Status::Ok), true, |_| ())
     }
 
     /// See [`Span::complete_with`]. A pending span is started before.
     pub fn complete_with<T: Serialize + ?Sized>(&self, payload: &T) -> Ended {
-        self.end_after(true, |span| _ = span.output(payload).set_status(Status::Ok))
+        self.end_after(Some(Status::Ok), true, |span| _ = span.output(payload))
     }
 
     /// See [`Span::cancel`]. A pending span is cancelled without having started.
     pub fn cancel(&self) -> Ended {
-        self.end_after(false, |span| _ = span.set_status(Status::Cancelled))
+        self.end_after(Some(Status::Cancelled), false, |_| ())
     }
 
     /// See [`Span::fail`]. A pending span is started before.
     pub fn fail<Via>(&self, failure: impl Failure<Via>) -> Ended {
-        self.end_after(true, |span| span.record_failure(&failure))
+        self.end_after(Some(Status::Error), true, |span| span.record_failure(&failure))
     }
 
     /// See [`Span::fail_with`]. A pending span is started before.
     pub fn fail_with<T: Serialize + ?Sized>(&self, payload: &T) -> Ended {
-        self.end_after(true, |span| _ = span.output(payload).set_status(Status::Error))
+        self.end_after(Some(Status::Error), true, |span| _ = span.output(payload))
     }
 
     /// See [`Span::finish`]. A pending span is started before.
@@ -145,20 +145,21 @@ impl SharedSpan {
         // Whether it was recorded is counted.
         let _outcome = match &result {
             Ok(_) => self.complete(),
-            Err(error) => self.end_after(true, |span| span.record_failure(error)),
+            Err(error) => self.end_after(Some(Status::Error), true, |span| span.record_failure(error)),
         };
         result
     }
 
-    /// Ends the span after `conclude` has said how it went; one that is pending starts before if `starts`.
+    /// Ends the span with this status, or the one it has, after `conclude` has said more; one that is pending starts before if
+    /// `starts`.
     ///
     /// Nothing is locked meanwhile, as `conclude` runs code of an error's, which may use this handle. It is over already then.
-    fn end_after(&self, starts: bool, conclude: impl FnOnce(&Span)) -> Ended {
+    fn end_after(&self, status: Option<Status>, starts: bool, conclude: impl FnOnce(&Span)) -> Ended {
+        let end_unix_ns = clock::unix_ns();
         let mut held = self.held();
         let has_started = starts || !matches!(&*held, Held::Pending(_));
-        let over =
-            Over { status: Status::Unset, start_unix_ns: None, end_unix_ns: clock::unix_ns(), error: None };
-        let span = match std::mem::replace(&mut *held, Held::Over(over)) {
+        let over = |status| Over { status, start_unix_ns: None, end_unix_ns, error: None };
+        let span = match std::mem::replace(&mut *held, Held::Over(over(status.unwrap_or_default()))) {
             Held::Active(span) => span,
             Held::Pending(pending) if starts => pending.start(),
             Held::Pending(pending) => pending.into_unstarted(),
@@ -169,16 +170,38 @@ impl SharedSpan {
             }
         };
         drop(held);
+        if let Some(status) = status {
+            span.set_status(status);
+        }
         conclude(&span);
-        let over = Over {
-            status: span.status(),
-            start_unix_ns: span.start_unix_ns().filter(|_| has_started),
-            end_unix_ns: clock::unix_ns(),
-            error: span.error_message(),
-        };
+        let start_unix_ns = span.start_unix_ns().filter(|_| has_started);
+        let (error, deadline_ns) = span.remarks();
+        // Unless recording is off, when nothing is known of the span but what it was ended as.
+        let mut status = if span.is_recording() { span.status() } else { status.unwrap_or_default() };
+        let is_late = start_unix_ns
+            .zip(deadline_ns)
+            .is_some_and(|(start, deadline)| end_unix_ns.saturating_sub(start) > deadline);
+        // As it will be read: see `Span::deadline`.
+        if is_late && matches!(status, Status::Unset | Status::Ok) {
+            status = Status::TimedOut;
+        }
         let ended = span.end();
-        *self.held() = Held::Over(over);
+        *self.held() = Held::Over(Over { status, start_unix_ns, end_unix_ns, error });
         ended
+    }
+
+    /// [`finish`](SharedSpan::finish) for errors that can only be displayed.
+    ///
+    /// # Errors
+    ///
+    /// What it is given.
+    pub fn finish_display<T, E: fmt::Display>(&self, result: Result<T, E>) -> Result<T, E> {
+        // Whether it was recorded is counted.
+        let _outcome = match &result {
+            Ok(_) => self.complete(),
+            Err(error) => self.end_after(Some(Status::Error), true, |span| span.record_display(error)),
+        };
+        result
     }
 
     /// How the span stands, or how it ended.

@@ -48,6 +48,8 @@ const STATUS_AT: usize = 43;
 const LEFT_OUT_AT: usize = 46;
 /// How long the entry of a pending span's start is.
 const STARTED_LEN: usize = ENTRY_HEADER_LEN + 8;
+/// How many attributes say what an error was: its type, and what caused it.
+const BEYOND_LIMIT: u64 = 17;
 /// One attribute in a slot's budget.
 const ONE_ATTRIBUTE: u64 = 1 << 32;
 /// How many bytes a key or an event's name keeps that is made at run time.
@@ -131,6 +133,7 @@ pub(crate) struct OpenHead {
     pub(crate) parent_id: SpanId,
     pub(crate) start: u64,
     pub(crate) start_is_unix: bool,
+    pub(crate) is_pending: bool,
     pub(crate) kind: Kind,
     pub(crate) status: Status,
 }
@@ -331,6 +334,18 @@ impl Slot {
         has
     }
 
+    /// Lets `set` set a few attributes that no limit keeps out: what is said about an error comes last, and counts most.
+    pub(crate) fn beyond_limit(&self, set: impl FnOnce()) {
+        let before = self.budget.get() >> 32;
+        self.set_attributes_left(before.saturating_add(BEYOND_LIMIT));
+        set();
+        self.set_attributes_left(before.min(self.budget.get() >> 32));
+    }
+
+    fn set_attributes_left(&self, left: u64) {
+        self.budget.set(left.min(u32::MAX.into()) << 32 | u64::from(self.room()));
+    }
+
     /// Whether the span may have one more event; if not, that is counted.
     pub(crate) fn take_event(&self) -> bool {
         let [events, links] = self.items_left.get();
@@ -432,11 +447,13 @@ impl Slot {
     /// What is known of the span from its start on.
     pub(crate) fn head(&self) -> OpenHead {
         let [_, _, kind, status, flags, ..] = self.head_word(5).to_le_bytes();
+        let mut is_pending = u16::from(flags) & HEAD_IS_PENDING != 0;
         let mut start = (self.head_word(4), u16::from(flags) & HEAD_START_IS_UNIX != 0);
-        if u16::from(flags) & HEAD_IS_PENDING != 0 {
+        if is_pending {
             let [header, moment] = self.started().map(|word| u64::from_le(word.load(Ordering::Relaxed)));
             let [.., flags, _, _] = header.to_le_bytes();
             if flags & ENTRY_NOT_STARTED == 0 {
+                is_pending = false;
                 start = (moment, flags & ENTRY_TRUE != 0);
             }
         }
@@ -444,6 +461,7 @@ impl Slot {
             parent_id: SpanId::from_words([self.head_word(3)]),
             start: start.0,
             start_is_unix: start.1,
+            is_pending,
             kind: Kind::from_number(kind),
             status: Status::from_number(status),
         }
@@ -470,7 +488,7 @@ impl Slot {
     }
 
     #[cold]
-    fn leave_out(&self) {
+    pub(crate) fn leave_out(&self) {
         self.recorder().control().count(Counter::ValuesLeftOut);
         // SAFETY: the head lies within the first cell's content.
         let at = unsafe { self.cell.content().add(LEFT_OUT_AT) }.cast::<AtomicU16>();

@@ -21,7 +21,7 @@ use crate::recorder::{self, DropReason, Recorder};
 use crate::shared::SharedSpan;
 use crate::slot::{Claimed, Entry, OpenHead, Slot};
 use crate::thread::local;
-use crate::{Kind, SpanId, Status};
+use crate::{Kind, Lifecycle, SpanId, Status};
 
 /// A piece of work that is under way. It ends when it is dropped, or by one of the methods that take it: so it cannot be ended twice.
 ///
@@ -267,9 +267,15 @@ impl Span {
     }
 
     pub(crate) fn record_failure<Via>(&self, failure: &impl Failure<Via>) {
-        if self.is_recording() {
+        if let State::Open(slot) = &self.state {
             self.set_status(Status::Error);
-            failure.record(self);
+            slot.beyond_limit(|| failure.record(self));
+        }
+    }
+
+    pub(crate) fn count_left_out(&self) {
+        if let State::Open(slot) = &self.state {
+            slot.leave_out();
         }
     }
 
@@ -353,6 +359,14 @@ impl Span {
         self.head().map(|head| head.status).unwrap_or_default()
     }
 
+    /// Where the span is in its life: pending or active, as it has not ended.
+    pub fn lifecycle(&self) -> Lifecycle {
+        match self.head() {
+            Some(head) if head.is_pending => Lifecycle::Pending,
+            _ => Lifecycle::Active,
+        }
+    }
+
     /// When the span started, in nanoseconds since the Unix epoch, within what the clock's rate was measured to; for one that is
     /// still pending, when it was made. `None` where nothing is recorded.
     pub fn start_unix_ns(&self) -> Option<u64> {
@@ -366,14 +380,23 @@ impl Span {
 
     /// What was said about the status last. Reads all that was set, so it is not for where time counts.
     pub fn error_message(&self) -> Option<String> {
-        let State::Open(slot) = &self.state else { return None };
+        self.remarks().0
+    }
+
+    /// What was said about the status last, and the deadline in nanoseconds.
+    pub(crate) fn remarks(&self) -> (Option<String>, Option<u64>) {
+        let State::Open(slot) = &self.state else { return (None, None) };
         let body = slot.copy_body();
-        let entries = Body::parse(&body).ok()?.entries();
-        let message = entries.filter_map(|entry| match entry {
-            Ok(record::Entry::StatusMessage { text, .. }) => Some(text),
-            _ => None,
-        });
-        message.last().map(|text| String::from_utf8_lossy(text).into_owned())
+        let Ok(body) = Body::parse(&body) else { return (None, None) };
+        let (mut message, mut deadline_ns) = (None, None);
+        for entry in body.entries() {
+            match entry {
+                Ok(record::Entry::StatusMessage { text, .. }) => message = Some(text),
+                Ok(record::Entry::Deadline { ns }) => deadline_ns = Some(ns),
+                _ => {}
+            }
+        }
+        (message.map(|text| String::from_utf8_lossy(text).into_owned()), deadline_ns)
     }
 
     fn head(&self) -> Option<OpenHead> {
@@ -447,12 +470,17 @@ impl Span {
     pub fn finish_display<T, E: fmt::Display>(self, result: Result<T, E>) -> Result<T, E> {
         match &result {
             Ok(_) => _ = self.set_status(Status::Ok),
-            Err(error) => {
-                self.set_status(Status::Error).error_type(std::any::type_name::<E>());
-                self.status_display(error);
-            }
+            Err(error) => self.record_display(error),
         }
         result
+    }
+
+    pub(crate) fn record_display<E: fmt::Display>(&self, error: &E) {
+        if let State::Open(slot) = &self.state {
+            self.set_status(Status::Error);
+            slot.beyond_limit(|| _ = self.error_type(std::any::type_name::<E>()));
+            self.status_display(error);
+        }
     }
 
     /// Ends the span at this moment, in nanoseconds since the Unix epoch, and not now.

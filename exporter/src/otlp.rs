@@ -13,9 +13,9 @@
 //! | status timed out | status ERROR, attribute `spanring.status` = `timed_out`, attribute `error.type` = `timeout` unless it is set |
 //! | status cancelled | status UNSET, since to give something up is no error; attribute `spanring.status` = `cancelled` |
 //! | interrupted | status ERROR, attribute `spanring.interrupted` = true (`error.type` is in the span already) |
+//! | a message about an error | message of the status |
 //! | a message about a status that is no error | attribute `spanring.status_message`, as OTLP has a place only for what is said about errors |
 //! | never started | attribute `spanring.pending` = true; it starts when it was made |
-//! | status message | message of the status, whatever the status |
 //! | attributes `spanring.trace_state` and `spanring.trace_flags`, of a span or of a link | trace state and flags |
 //! | links | links |
 //! | attributes `spanring.dropped.attributes`, of a span, event or link; `.events` and `.links`, of a span | counts of what was dropped |

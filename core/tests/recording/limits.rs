@@ -430,3 +430,39 @@ fn a_limit_on_bytes_stops_a_value_that_is_deeper_than_it() {
     assert_eq!(seen.attributes[0].value, Value::Packed(vec![0x91; 100]));
     assert!(seen.attributes[0].cut);
 }
+
+/// An error that was caused by another, and so on.
+#[derive(Debug)]
+struct Caused(Option<Box<Caused>>);
+
+impl std::fmt::Display for Caused {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("caused")
+    }
+}
+
+impl std::error::Error for Caused {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.0.as_deref().map(|cause| cause as _)
+    }
+}
+
+#[test]
+fn an_error_is_recorded_beyond_the_limit_of_attributes_and_its_causes_up_to_theirs() {
+    let caused_by = |causes| (0..causes).fold(Caused(None), |cause, _| Caused(Some(Box::new(cause))));
+    let mut flight = flight(Limits { attributes: 2, ..Limits::default() });
+    for (causes, kept, left_out) in [(3, 3, 0), (16, 16, 0), (17, 16, 1)] {
+        let span = span("failed").start();
+        span.set("first", 1).set("second", 2).error(&caused_by(causes));
+        assert_eq!(span.end(), Ended::Recorded);
+        let seen = flight.take_one();
+        assert!(seen.get("error.type").is_some(), "the limit does not keep it out");
+        let recorded = seen.attributes.iter().filter(|set| set.key == "spanring.error.causes").count();
+        assert_eq!((recorded, seen.left_out), (kept, left_out));
+    }
+    let span = span("full").start();
+    span.error("reason").set("first", 1).set("second", 2).set("third", 3);
+    assert_eq!(span.end(), Ended::Recorded);
+    let seen = flight.take_one();
+    assert_eq!((seen.get("third"), seen.left_out), (None, 1), "the limit is what it was");
+}

@@ -3,6 +3,7 @@
 use std::process::Command;
 use std::sync::Barrier;
 use std::thread;
+use std::time::Duration;
 
 use spanring::{Ended, Lifecycle, SharedSpan, Status, span};
 
@@ -230,4 +231,39 @@ fn one_that_was_given_up_before_it_started_has_no_start() {
     assert_eq!(shared.cancel(), Ended::Recorded);
     assert_eq!(shared.lifecycle(), Lifecycle::Cancelled);
     assert_eq!(shared.start_unix_ns(), None);
+}
+
+#[test]
+fn a_shared_span_that_ended_after_its_deadline_has_timed_out() {
+    let _flight = Flight::start(Plan::default());
+    let long_ago = spanring::clock::unix_ns() - 1_000_000_000;
+    let late = || span("late").start_unix_ns(long_ago).deadline(Duration::from_millis(1)).start().shared();
+    let [complete, failed, cancelled] = [late(), late(), late()];
+    complete.complete();
+    failed.fail("reason");
+    cancelled.cancel();
+    let ends = [&complete, &failed, &cancelled].map(|span| (span.status(), span.lifecycle()));
+    assert_eq!(
+        ends,
+        [
+            (Status::TimedOut, Lifecycle::TimedOut),
+            (Status::Error, Lifecycle::Failed),
+            (Status::Cancelled, Lifecycle::Cancelled)
+        ]
+    );
+}
+
+#[test]
+fn a_result_whose_error_can_only_be_displayed_ends_a_shared_span_too() {
+    struct Shown;
+    impl std::fmt::Display for Shown {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("shown")
+        }
+    }
+    let mut flight = Flight::start(Plan::default());
+    let shared = span("shown").start().shared();
+    assert!(shared.finish_display(Err::<(), _>(Shown)).is_err());
+    assert_eq!((shared.status(), shared.error_message().as_deref()), (Status::Error, Some("shown")));
+    assert_eq!(flight.take_one().message.as_deref(), Some("shown"));
 }
