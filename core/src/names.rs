@@ -13,7 +13,8 @@
 //! | [`Combine::Merge`] | maps are merged, not deeply: a key's last value counts. Anything else replaces what was there |
 //! | [`Combine::Append`] | the values make one list, in order; a list adds its items |
 //!
-//! Values are combined when a span is read, and not while it is recorded.
+//! Values are combined when a span is read, and not while it is recorded. One that failed to be encoded takes nothing from those before
+//! it.
 
 /// What several values of one key come to when a span is read.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -197,9 +197,10 @@ fn a_living_process_is_shown_with_its_open_root_and_a_dead_one_as_far_as_it_is_r
     agent.kill().unwrap();
     agent.wait().unwrap();
     let done = trace(&[&"--spool", &place.spool()]);
-    assert_eq!((done.status, shape(&done.printed)), (0, open));
+    let died = open.replace("research  open", "research  open (process died)");
+    assert_eq!((done.status, shape(&done.printed)), (1, died));
     assert!(
-        done.complaints.contains("1 recorders whose process died are not recovered yet"),
+        done.complaints.contains("1 recorder whose process died is not recovered yet"),
         "{}",
         done.complaints
     );
@@ -274,7 +275,7 @@ fn costs_are_filled_in_from_a_table_of_prices() {
     let priced = place.path("priced.ndjson");
     let done = trace(&[&"--file", &file, &"--prices", &prices, &"--save", &priced]);
     assert_eq!(done.status, 0);
-    assert_eq!(done.complaints, "spanring: 1 spans with tokens have no price: \"gpt-\\u{1b}5\"\n");
+    assert_eq!(done.complaints, "spanring: 1 span with tokens has no price: \"gpt-\\u{1b}5\"\n");
     let expected = "\
 Trace X  3 spans
 └─ span 1  complete
@@ -291,11 +292,39 @@ Trace X  3 spans
 }
 
 #[test]
+fn a_price_for_several_providers_is_not_guessed() {
+    let place = Place::new();
+    let file = saved(&place, vec![span(1, None, &[]), call(2, "gpt-4o"), call(3, "gpt-4o")]);
+    let row = |provider| {
+        format!("[[price]]\nmodel = \"gpt-4o\"\nprovider = \"{provider}\"\ninput = 1\noutput = 1\n")
+    };
+    let one = place.write("one.toml", &format!("date = 2026-11-20\n{}", row("openai")));
+    let done = trace(&[&"--file", &file, &"--prices", &one, &"--summary"]);
+    assert_eq!(&*done.complaints, "");
+    assert!(done.printed.contains("$4.00"), "{}", done.printed);
+    let two = place.write("two.toml", &format!("date = 2026-11-20\n{}{}", row("openai"), row("azure")));
+    let done = trace(&[&"--file", &file, &"--prices", &two]);
+    let expected = "spanring: 2 spans with tokens have no price: \
+                    \"gpt-4o\" (priced for provider azure and openai; the span names none)\n";
+    assert_eq!((done.status, &*done.complaints), (0, expected));
+}
+
+#[test]
+fn help_tells_when_spans_show_and_when_not_all_was_read() {
+    let done = trace(&[&"--help"]);
+    let text = done.printed.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(text.contains("Only roots are announced before they end, unless the spool is `live`"), "{text}");
+    assert!(text.contains("its process died and it is not recovered yet"), "{text}");
+}
+
+#[test]
 fn bad_input_is_told_in_one_line() {
     let place = Place::new();
     let file = saved(&place, vec![span(1, None, &[])]);
     let cut = place.write("cut.ndjson", &(fs::read_to_string(&file).unwrap() + "{\"trace_id\": 3}\n"));
     let typo = place.write("prices.toml", "date = 2026-11-20\n\n[[price]]\nmodel = \"m\"\ninptu = 3\n");
+    let otlp = place.write("otlp.json", "{\n  \"resourceSpans\": []\n}\n");
+    let json = place.write("json.json", &trace(&[&"--file", &file, &"--json"]).printed);
     let other = "0af7651916cd43dd8448eb211c80319c";
     let none = place.path("none");
     for (arguments, complaint) in [
@@ -309,9 +338,11 @@ fn bad_input_is_told_in_one_line() {
             vec![&"--file", &file, &"--prices", &typo],
             "prices.toml, line 5: unknown key `inptu`; the nearest is `input`\n",
         ),
-        (vec![&"--file", &file, &"--prices", &none], "none: No such file"),
+        (vec![&"--file", &file, &"--prices", &none], "cannot open "),
+        (vec![&"--file", &otlp], "otlp.json, line 1: it is OTLP/JSON; "),
+        (vec![&"--file", &json], "json.json, line 1: it is a whole trace, as `--json` prints it; "),
         (vec![&"--file", &file, &"--spool", &none], "cannot be used with"),
-        (vec![], "required"),
+        (vec![], "<--spool <DIR>|--file <FILE>>"),
     ] {
         let done = trace(&arguments);
         assert_eq!((done.status, &*done.printed), (2, ""), "{done:?}");

@@ -74,6 +74,11 @@ impl Combinations {
         None
     }
 
+    /// Whether there is a value of this key.
+    pub(crate) fn has(&self, key: CombinedKey) -> bool {
+        self.begun.iter().any(|begun| begun.key == key)
+    }
+
     /// Completes the attributes of the span, and is ready for the next one.
     pub(crate) fn finish(&mut self, attributes: &mut [(String, Value)]) {
         for combination in self.begun.drain(..).filter(|begun| begun.is_chain) {

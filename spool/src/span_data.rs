@@ -15,7 +15,8 @@ mod usage;
 
 /// A recorded span, with every name and key as text and every time as nanoseconds since the Unix epoch.
 ///
-/// What has a type when it is recorded has one here too: see the methods, whose names are those of [`spanring::Span`].
+/// Most of what has a type when it is recorded has one here too: see the methods, whose names are those of [`spanring::Span`]. Everything else is
+/// read by its key: [`get`](SpanData::get) with one of [`names`].
 #[derive(Clone, PartialEq, Debug, Default)]
 pub struct SpanData {
     /// The trace it belongs to.
@@ -47,7 +48,7 @@ pub struct SpanData {
     pub is_pending: bool,
     /// Whether this is the announcement of a span that started, and not yet the span: it ends when it starts.
     pub is_open: bool,
-    /// Whether its process died before it ended.
+    /// Whether its process died before it ended. Of an announcement: whether it is dead, and was not recovered yet.
     pub interrupted: bool,
     /// How many of its values were cut or left out because they were too large, too many or could not be encoded. An end
     /// that was given and lies before the start counts as one.

@@ -8,7 +8,7 @@
 //! let prices = PriceTable::load("prices.toml")?;
 //! for mut trace in Trace::in_spool(&spool, None)?.traces {
 //!     trace.price(&prices);
-//!     trace.print_tree(&mut std::io::stderr(), Colour::Auto)?;
+//!     trace.print_tree(&mut std::io::stderr(), Colour::auto(&std::io::stderr()))?;
 //!     eprintln!("{}", trace.summary());
 //! }
 //! # Ok(())
@@ -18,6 +18,7 @@
 //! All figures are computed on reading: see [`Figures`] for how the figures of spans add up. Nothing here recurses along parents, so
 //! a trace may be as deep as it has spans.
 
+mod colour;
 mod critical_path;
 mod figures;
 mod forest;
@@ -25,6 +26,7 @@ mod json;
 mod ndjson;
 mod price;
 mod print;
+mod replace;
 mod shown;
 mod spooled;
 mod summary;
@@ -38,10 +40,10 @@ use spanring::{Lifecycle, SpanId, Status, TraceId};
 
 use crate::SpanData;
 
+pub use colour::Colour;
 pub use figures::Figures;
 pub use ndjson::TraceError;
 pub use price::{PriceError, PriceFault, PriceTable, Priced};
-pub use print::Colour;
 pub use spooled::SpooledTraces;
 pub use summary::{PathStep, Summary};
 pub use tree::{Node, Place, Tree};
@@ -127,14 +129,17 @@ impl Trace {
         self.spans
     }
 
-    /// When its first span started, in nanoseconds since the Unix epoch.
+    /// When its first span started, in nanoseconds since the Unix epoch. Where none started, when the first was made.
     pub fn start_unix_ns(&self) -> u64 {
-        self.spans.first().map_or(0, |span| span.start_unix_ns)
+        let first = self.spans.iter().find(|span| !never_started(span)).or(self.spans.first());
+        first.map_or(0, |span| span.start_unix_ns)
     }
 
-    /// When its last span ended, likewise. A span that is still open counts with its start.
+    /// When its last span ended, likewise. A span that is still open counts with its start, and one that never started not at
+    /// all.
     pub fn end_unix_ns(&self) -> u64 {
-        self.spans.iter().map(|span| span.end_unix_ns).max().unwrap_or(0)
+        let started = self.spans.iter().filter(|span| !never_started(span));
+        started.map(|span| span.end_unix_ns).max().unwrap_or_else(|| self.start_unix_ns())
     }
 
     /// Its spans as a tree, with the figures of each and of each with its descendants.
@@ -155,4 +160,9 @@ impl Trace {
             }
         }
     }
+}
+
+/// Whether it was pending to the end. Such a span did nothing, and took nothing.
+fn never_started(span: &SpanData) -> bool {
+    span.is_pending && !span.is_open
 }

@@ -1,10 +1,10 @@
 //! `spanring trace`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use clap::Args;
+use clap::{ArgGroup, Args};
 use spanring::TraceId;
 use spanring_exporter::with_causes;
 use spanring_spool::{Colour, PriceError, PriceTable, SpoolDir, Trace, TraceError};
@@ -15,13 +15,14 @@ use super::output::{complain, print};
 /// Show traces: as trees, as summaries, as JSON
 ///
 /// Reads what is in a spool by now, or in a file that --save made, and changes nothing there. Processes that record are not disturbed. A
-/// span that is announced and has not ended is shown as open. What only the memory of a process held that died shows once
-/// `spanring recover` or `spanring export` has recovered it.
+/// span that is announced and has not ended is shown as open. Only roots are announced before they end, unless the spool is `live`: other
+/// spans show when they have ended. What only the memory of a process held that died shows once `spanring recover` or `spanring export`
+/// has recovered it; until then its open spans are shown as `open (process died)`.
 #[derive(Args, Debug)]
-#[command(after_long_help = AFTER_HELP)]
+#[command(after_long_help = AFTER_HELP, group = ArgGroup::new("source").args(["spool", "file"]).required(true))]
 pub(super) struct TraceCommand {
     /// The directory of the spool
-    #[arg(long, value_name = "DIR", required_unless_present = "file", conflicts_with = "file")]
+    #[arg(long, value_name = "DIR")]
     spool: Option<PathBuf>,
 
     /// A file with a span a line, as --save makes it
@@ -56,8 +57,8 @@ Colours are used on a terminal, unless NO_COLOR is set.
 
 Exit status:
   0  all that there is was shown
-  1  not all could be read: a recorder could not be, or something in the spool is damaged; or the traces could
-     not be saved
+  1  not all could be read: a recorder could not be, or its process died and it is not recovered yet, or something
+     in the spool is damaged; or the traces could not be saved
   2  bad input: no such spool, not a spool, no such file or trace, a line that is no span, a mistake in the table of
      prices, a wrong option";
 
@@ -79,7 +80,10 @@ impl TraceCommand {
             Trace::save_all(&traces, path).map_err(|error| Failure::incomplete(with_causes(&error)))?;
         }
         if traces.is_empty() {
-            complain("there is no trace");
+            match self.trace_id {
+                Some(trace_id) => complain(&format!("there is no trace {trace_id} in what could be read")),
+                None => complain("there is no trace"),
+            }
         }
         for trace in &traces {
             self.print(trace)?;
@@ -97,16 +101,19 @@ impl TraceCommand {
             complain(&found.skipped.to_string());
         }
         if !found.unrecovered.is_empty() {
+            let (count, are) = match found.unrecovered.len() {
+                1 => ("1 recorder".to_owned(), "is"),
+                count => (format!("{count} recorders"), "are"),
+            };
             complain(&format!(
-                "{} recorders whose process died are not recovered yet, so spans may be missing: see `spanring recover {}`",
-                found.unrecovered.len(),
+                "{count} whose process died {are} not recovered yet, so spans may be missing: see `spanring recover {}`",
                 path.display(),
             ));
         }
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
         let now = u64::try_from(now).unwrap_or(u64::MAX);
         found.traces.iter_mut().for_each(|trace| trace.time_out_at(now));
-        let is_whole = found.errors.is_empty() && !found.skipped.is_damage();
+        let is_whole = found.errors.is_empty() && !found.skipped.is_damage() && found.unrecovered.is_empty();
         match self.trace_id {
             Some(trace_id) if found.traces.is_empty() && is_whole => Err(no_such_trace(trace_id, path)),
             _ => Ok((found.traces, is_whole)),
@@ -131,7 +138,7 @@ impl TraceCommand {
             (false, true) => print(trace.summary()),
             (false, false) => {
                 let mut tree = Vec::new();
-                trace.print_tree(&mut tree, Colour::Auto).map_err(not_shown)?;
+                trace.print_tree(&mut tree, Colour::auto(&std::io::stdout())).map_err(not_shown)?;
                 print(String::from_utf8_lossy(&tree).trim_end())
             }
         }
@@ -142,18 +149,30 @@ impl TraceCommand {
 const MODELS_MAX: usize = 10;
 
 fn price(traces: &mut [Trace], prices: &PriceTable) {
-    let (mut unpriced, mut models) = (0, BTreeSet::new());
+    let (mut unpriced, mut models, mut several) = (0_u64, BTreeSet::new(), BTreeMap::new());
     for trace in traces {
         let became = trace.price(prices);
         unpriced += became.unpriced;
         models.extend(became.models_without_price);
+        several.extend(became.models_of_several_providers);
     }
-    if unpriced > 0 {
-        let some: Vec<String> = models.iter().take(MODELS_MAX).map(|model| format!("{model:?}")).collect();
-        let more = if models.len() > MODELS_MAX { ", …" } else { "" };
-        let of = if models.is_empty() { "they name no model".to_owned() } else { some.join(", ") };
-        complain(&format!("{unpriced} spans with tokens have no price: {of}{more}"));
-    }
+    let several = several.iter().map(|(model, providers)| {
+        let providers: Vec<String> =
+            providers.iter().map(|provider| provider.escape_debug().to_string()).collect();
+        format!("{model:?} (priced for provider {}; the span names none)", providers.join(" and "))
+    });
+    let models: Vec<String> = models.iter().map(|model| format!("{model:?}")).chain(several).collect();
+    let (have, they_name) = match unpriced {
+        0 => return,
+        1 => ("1 span with tokens has".to_owned(), "it names"),
+        count => (format!("{count} spans with tokens have"), "they name"),
+    };
+    let more = if models.len() > MODELS_MAX { ", …" } else { "" };
+    let of = match models.get(..MODELS_MAX).unwrap_or(&models) {
+        [] => format!("{they_name} no model"),
+        some => some.join(", "),
+    };
+    complain(&format!("{have} no price: {of}{more}"));
 }
 
 fn json(value: &impl serde::Serialize) -> Result<String, Failure> {

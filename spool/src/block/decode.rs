@@ -238,6 +238,9 @@ impl<'a> RowReader<'a> {
         match (owned, combined) {
             (Some(attributes), _) if tag & TAG_IN_EVENT != 0 => attributes.push((key.to_owned(), value)),
             (_, None) => span.attributes.push((key.to_owned(), value)),
+            // Of a value that failed, or was cut to nothing, only the count is left: what stands there is worth more.
+            (_, Some(combined))
+                if tag & TAG_CUT != 0 && value == Value::Null && self.combinations.has(combined) => {}
             (_, Some(combined)) => {
                 let first = self.combinations.add(combined, value, &mut span.attributes);
                 span.attributes.extend(first.map(|value| (key.to_owned(), value)));

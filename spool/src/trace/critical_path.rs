@@ -1,23 +1,26 @@
 //! Which spans a trace had to wait for.
 
-use super::tree::Tree;
+use super::never_started;
+use super::tree::{Node, Tree};
 
 /// The nodes on the [critical path](super::Summary::critical_path), in depth-first order, each with how many nanoseconds are its own.
 pub(super) fn critical_path(tree: &Tree<'_>) -> Vec<(usize, u64)> {
     let nodes = tree.nodes();
-    let now = nodes.iter().map(|node| node.span.end_unix_ns).max().unwrap_or(0);
+    let started = nodes.iter().filter(|node| !never_started(node.span));
+    let now = started.map(|node| node.span.end_unix_ns).max().unwrap_or(0);
     let end = |at: usize| match nodes[at].span.is_open {
         true => now,
         false => nodes[at].span.end_unix_ns,
     };
     let mut path = Vec::new();
     // Spans on the path, and from when until when.
+    let roots = started_among(tree, tree.roots()).into_iter();
     let mut waiting: Vec<(usize, u64, u64)> =
-        tree.roots().map(|root| (root.at(), root.span.start_unix_ns, end(root.at()))).collect();
+        roots.map(|root| (root, nodes[root].span.start_unix_ns, end(root))).collect();
     while let Some((at, from, until)) = waiting.pop() {
         let mut own = 0;
         let mut point = until;
-        let mut children: Vec<usize> = tree.children(&nodes[at]).map(|child| child.at()).collect();
+        let mut children = started_among(tree, tree.children(&nodes[at]));
         children.sort_by_key(|&child| end(child));
         for child in children.into_iter().rev() {
             let child_from = nodes[child].span.start_unix_ns.max(from);
@@ -32,6 +35,24 @@ pub(super) fn critical_path(tree: &Tree<'_>) -> Vec<(usize, u64)> {
     }
     path.sort_unstable();
     path
+}
+
+/// The places of these nodes, in their order. What stands under one that never started stands in its place.
+fn started_among<'t, 'a: 't>(tree: &'t Tree<'a>, siblings: impl Iterator<Item = &'t Node<'a>>) -> Vec<usize> {
+    let mut started = Vec::new();
+    // The first on top.
+    let mut waiting: Vec<&Node<'a>> = siblings.collect();
+    waiting.reverse();
+    while let Some(node) = waiting.pop() {
+        if never_started(node.span) {
+            let above = waiting.len();
+            waiting.extend(tree.children(node));
+            waiting[above..].reverse();
+        } else {
+            started.push(node.at());
+        }
+    }
+    started
 }
 
 #[cfg(test)]
@@ -89,6 +110,22 @@ mod tests {
             Made::new(3).named("open too").under(1).time(35, 35).open().span(),
         ];
         assert_eq!(path(spans), named([("open", 35), ("open too", 5)]));
+    }
+
+    #[test]
+    fn a_span_that_never_started_is_not_on_it_and_leaves_its_place_to_those_under_it() {
+        let spans = vec![
+            Made::new(1).named("root").time(0, 100).span(),
+            Made::new(2).named("first").under(1).time(0, 30).span(),
+            Made::new(3).named("never").under(1).time(20, 90).never_started().span(),
+            Made::new(4).named("nor this").under(3).time(20, 90).never_started().span(),
+            Made::new(5).named("under them").under(4).time(40, 80).span(),
+            Made::new(6).named("no root").time(0, 500).never_started().span(),
+            Made::new(7).named("open").under(1).time(95, 95).open().span(),
+        ];
+        let expected = [("root", 25), ("first", 30), ("under them", 40), ("open", 5)];
+        assert_eq!(path(spans), named(expected));
+        assert_eq!(path(vec![Made::new(1).time(3, 9).never_started().span()]), []);
     }
 
     proptest::proptest! {

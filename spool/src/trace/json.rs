@@ -50,7 +50,7 @@ use spanring::{Kind, Status};
 use super::Trace;
 use crate::{EventData, LinkData, SpanData, Value};
 
-pub(super) use read::read_span;
+pub(super) use read::{OTLP, read_span};
 
 const INT: &str = "$int";
 const F64: &str = "$f64";

@@ -1,15 +1,15 @@
 //! Traces in files: lines of JSON, a span each.
 
 use std::fmt;
-use std::fs::{File, OpenOptions};
-use std::io::{self, BufRead, BufReader, BufWriter, Read as _, Write};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read as _, Write};
 use std::path::{Path, PathBuf};
 
 use spanring::{SpanId, TraceId};
 
 use super::Trace;
-use super::json::{Json, is_too_deep, read_span};
+use super::json::{Json, OTLP, is_too_deep, read_span};
+use super::replace::replace;
 use crate::SpanData;
 
 /// No line is longer, in bytes. The largest span that can be recorded takes less, unless it consists of control characters.
@@ -62,8 +62,10 @@ pub enum TraceError {
 }
 
 impl Trace {
-    /// Saves the trace as lines of JSON, a span each, from which [`load`](Self::load) makes the same trace. A file that is there is
-    /// replaced. Others than this user may not read what this makes: spans hold what people said.
+    /// Saves the trace as lines of JSON, a span each, from which [`load`](Self::load) makes the same trace, but for unsigned integers:
+    /// they become signed ones where they fit, as JSON does not tell them apart. A file that is there is replaced by a new one when that is whole and on the disk: until then, and where saving fails, it stays as it was. What is
+    /// there and no regular file, a pipe for example, is written in place. Others than this user may not read the new file: spans hold
+    /// what people said.
     ///
     /// The form of a line is told at the head of `spool/src/trace/json.rs`, and shown by an example:
     ///
@@ -89,13 +91,10 @@ impl Trace {
         path: impl AsRef<Path>,
     ) -> Result<(), TraceError> {
         let path = path.as_ref();
-        let failed = |action| move |source| TraceError::Io { action, path: Some(path.to_owned()), source };
-        let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path);
-        let mut to = BufWriter::new(file.map_err(failed("create"))?);
-        for trace in traces {
-            trace.to_ndjson(&mut to).map_err(|error| error.in_file(path))?;
-        }
-        to.flush().map_err(failed("write"))
+        replace(path, |to| {
+            let mut traces = traces.into_iter();
+            traces.try_for_each(|trace| trace.to_ndjson(&mut *to)).map_err(|error| error.in_file(path))
+        })
     }
 
     /// Writes the lines that [`save`](Self::save) saves.
@@ -190,10 +189,23 @@ fn read_lines(mut from: impl BufRead, len_max: usize) -> Result<Vec<SpanData>, T
             return Err(wrong(format!("it is longer than {len_max} bytes")));
         }
         if !line.trim_ascii().is_empty() {
-            spans.push(read_span(&line).map_err(wrong)?);
+            let span = read_span(&line);
+            spans.push(span.map_err(|reason| wrong(spread(&line, &mut from).unwrap_or(reason)))?);
         }
     }
     Ok(spans)
+}
+
+/// What is wrong where the line only starts a JSON value that goes on behind it: which value that may be.
+fn spread(line: &[u8], from: &mut impl BufRead) -> Option<String> {
+    if !matches!(line.trim_ascii(), b"{" | b"[" | b"[{") {
+        return None;
+    }
+    // The reader's error is not the first.
+    let behind = from.fill_buf().unwrap_or_default().trim_ascii_start();
+    let is_otlp = behind.starts_with(b"\"resourceSpans\"");
+    let over_lines = "it starts JSON that goes over several lines, and each span has a line of its own here";
+    Some(if is_otlp { OTLP } else { over_lines }.to_owned())
 }
 
 impl TraceError {
@@ -311,6 +323,22 @@ mod tests {
         let error = trace(vec![Made::new(1).span()]).save(dir.path()).unwrap_err();
         assert!(error.to_string().starts_with("cannot create "), "{error}");
         assert!(matches!(Trace::load(dir.path()), Err(TraceError::Io { action: "read", path: Some(_), .. })));
+    }
+
+    #[test]
+    fn another_form_of_json_is_named() {
+        let told = |text: &str| Trace::from_ndjson(text.as_bytes()).unwrap_err().to_string();
+        let one = trace(vec![Made::new(1).span()]);
+        let json = told(&one.to_json().to_string());
+        assert!(json.contains("line 1: it is a whole trace, as `--json` prints it"), "{json}");
+        let summary = told(&serde_json::to_string(&one.summary()).unwrap());
+        assert!(summary.contains("line 1: it is a summary, as `--json --summary` prints it"), "{summary}");
+        for otlp in [r#"{"resourceSpans":[]}"#, "{\n  \"resourceSpans\": []\n}\n"] {
+            assert!(told(otlp).contains("line 1: it is OTLP/JSON"), "{}", told(otlp));
+        }
+        for text in ["{\n\"trace_id\": 3", "\n[", "[{\n\"name\":"] {
+            assert!(told(text).contains("it starts JSON that goes over several lines"), "{}", told(text));
+        }
     }
 
     #[test]

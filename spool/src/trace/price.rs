@@ -5,12 +5,13 @@ mod parse;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use spanring::{Cost, Tokens, names};
+use spanring::{Cost, Kind, Tokens, names};
 
-use super::Trace;
+use super::forest::plant;
+use super::{Trace, never_started};
 use crate::{SpanData, Value};
 
 pub use error::{PriceError, PriceFault};
@@ -41,6 +42,9 @@ pub use error::{PriceError, PriceFault};
 ///
 /// Of several prices that fit a model the most specific counts: one that names the provider before one that does not, then the one
 /// whose pattern has the most characters that are no star, then the first. Letters must have the same case.
+///
+/// A span that names no provider takes the price with the most specific pattern: the one for any provider, else the one for the only
+/// provider that it is given for. Where it is given for several, the span is not priced, since nothing says which of them is meant.
 #[derive(Clone, PartialEq, Debug)]
 pub struct PriceTable {
     date: String,
@@ -66,11 +70,17 @@ struct Price {
 pub struct Priced {
     /// How many got their cost from the table.
     pub priced: u64,
-    /// How many have tokens and no cost, since no price fits their model, or they name none.
+    /// How many have tokens and no cost, since no price fits their model, or they name none. Agents, tasks and turns do not count where
+    /// spans under them have tokens: what they tell is the sum of those.
     pub unpriced: u64,
-    /// The models that no price fits.
+    /// The models of these that no price fits.
     pub models_without_price: BTreeSet<String>,
+    /// The models of these that have prices for several providers, and those: the span names none.
+    pub models_of_several_providers: BTreeMap<String, BTreeSet<String>>,
 }
+
+/// No price is higher: whatever number of tokens is charged, the cost is a finite number.
+const PRICE_MAX: f64 = 1e15;
 
 /// How many tokens a price is for.
 const TOKENS: f64 = 1e6;
@@ -79,21 +89,47 @@ impl Trace {
     /// Fills in what each span cost that has tokens and no cost: see [`PriceTable::price`].
     pub fn price(&mut self, prices: &PriceTable) -> Priced {
         let mut became = Priced::default();
-        for span in &mut self.spans {
+        let are_sums = are_sums(&self.spans);
+        for (span, is_sum) in self.spans.iter_mut().zip(are_sums) {
             if span.tokens().is_none() || has_cost(span) {
                 continue;
             }
             if prices.price(span) {
                 became.priced += 1;
-                continue;
-            }
-            became.unpriced += 1;
-            if let Some(model) = span.response_model().or(span.model()) {
-                became.models_without_price.insert(model.to_owned());
+            } else if !is_sum && !never_started(span) {
+                became.unpriced += 1;
+                became.name(prices, span);
             }
         }
         became
     }
+}
+
+impl Priced {
+    /// Names the model of a span that got no price.
+    fn name(&mut self, prices: &PriceTable, span: &SpanData) {
+        if let Found::Several { model, providers } = prices.find(span) {
+            let known = self.models_of_several_providers.entry(model.to_owned()).or_default();
+            known.extend(providers.into_iter().map(str::to_owned));
+        } else if let Some(model) = span.response_model().or(span.model()) {
+            self.models_without_price.insert(model.to_owned());
+        }
+    }
+}
+
+/// Of each span whether its own tokens are the sum of those under it: see [`Figures`](super::Figures).
+fn are_sums(spans: &[SpanData]) -> Vec<bool> {
+    let planted = plant(spans);
+    let mut tells_below = vec![false; planted.len()];
+    let mut are_sums = vec![false; spans.len()];
+    for (at, node) in planted.iter().enumerate().rev() {
+        let span = &spans[node.span];
+        are_sums[node.span] = tells_below[at] && matches!(span.kind, Kind::Agent | Kind::Task | Kind::Turn);
+        if let Some(parent) = node.parent {
+            tells_below[parent] |= tells_below[at] || span.tokens().is_some();
+        }
+    }
+    are_sums
 }
 
 impl PriceTable {
@@ -136,7 +172,8 @@ impl PriceTable {
         if has_cost(span) {
             return false;
         }
-        let Some(cost) = self.find(span).and_then(|price| price.cost_of(&tokens)) else { return false };
+        let Found::One(price) = self.find(span) else { return false };
+        let Some(cost) = price.cost_of(&tokens) else { return false };
         let amounts = [
             (names::COST_INPUT, cost.input),
             (names::COST_OUTPUT, cost.output),
@@ -153,18 +190,54 @@ impl PriceTable {
         true
     }
 
-    fn find(&self, span: &SpanData) -> Option<&Price> {
+    fn find<'a>(&'a self, span: &'a SpanData) -> Found<'a> {
         let custom = span.get(names::CUSTOM_PROVIDER).and_then(Value::as_str);
-        let is_from = |provider: &str| [span.provider(), custom].contains(&Some(provider));
-        [span.response_model(), span.model()].into_iter().flatten().find_map(|model| {
-            let fitting = self
-                .prices
-                .iter()
-                .filter(|price| price.provider.as_deref().is_none_or(is_from) && fits(&price.model, model));
-            // Of equals `max_by_key` takes the last.
-            fitting.rev().max_by_key(|price| (price.provider.is_some(), price.specificity()))
-        })
+        let providers: Vec<&str> =
+            [span.provider(), custom].into_iter().flatten().filter(|name| !name.is_empty()).collect();
+        let models = [span.response_model(), span.model()].into_iter().flatten();
+        let mut found = models.map(|model| match providers.is_empty() {
+            true => self.find_for_any(model),
+            false => self.find_for(model, &providers),
+        });
+        found.find(|found| !matches!(found, Found::None)).unwrap_or(Found::None)
     }
+
+    fn find_for(&self, model: &str, providers: &[&str]) -> Found<'_> {
+        let is_from = |provider: &str| providers.contains(&provider);
+        let fitting = self
+            .prices
+            .iter()
+            .filter(|price| price.provider.as_deref().is_none_or(is_from) && fits(&price.model, model));
+        // Of equals `max_by_key` takes the last.
+        let found = fitting.rev().max_by_key(|price| (price.provider.is_some(), price.specificity()));
+        found.map_or(Found::None, Found::One)
+    }
+
+    /// The price of a model that is from whatever provider.
+    fn find_for_any<'a>(&'a self, model: &'a str) -> Found<'a> {
+        let mut fitting: Vec<&Price> = self.prices.iter().filter(|price| fits(&price.model, model)).collect();
+        let most = fitting.iter().map(|price| price.specificity()).max();
+        fitting.retain(|price| Some(price.specificity()) == most);
+        let of_any = fitting.iter().find(|price| price.provider.is_none());
+        let providers: BTreeSet<&str> =
+            fitting.iter().filter_map(|price| price.provider.as_deref()).collect();
+        match of_any.or(fitting.first()) {
+            Some(price) if price.provider.is_none() || providers.len() == 1 => Found::One(price),
+            Some(_) => Found::Several { model, providers },
+            None => Found::None,
+        }
+    }
+}
+
+/// What a table says about a span.
+enum Found<'a> {
+    None,
+    One(&'a Price),
+    /// The model has prices for several providers, and the span names none.
+    Several {
+        model: &'a str,
+        providers: BTreeSet<&'a str>,
+    },
 }
 
 /// Whether it says what it cost. A currency alone says nothing.

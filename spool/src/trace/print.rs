@@ -1,14 +1,14 @@
 //! A trace as indented text.
 
-use std::env;
-use std::io::{self, IsTerminal as _, Write};
+use std::io::{self, Write};
 
 use spanring::{Lifecycle, Status};
 
-use super::Trace;
+use super::colour::{Colour, GREEN, Paint, RED, YELLOW};
 use super::figures::Figures;
-use super::shown::{Duration, Money, Shown};
+use super::shown::{Count, Duration, Money, Shown};
 use super::tree::{Node, Place, Tree};
+use super::{Trace, never_started};
 use crate::SpanData;
 
 /// How many characters of a span's name are shown.
@@ -19,30 +19,6 @@ const MODEL_CHARS_MAX: usize = 40;
 const MESSAGE_CHARS_MAX: usize = 40;
 /// Deeper spans are indented no further, and say how deep they are: a line must not grow with the trace.
 const INDENT_MAX: usize = 32;
-
-/// Whether text for a terminal is coloured.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub enum Colour {
-    /// Without colours.
-    Never,
-    /// With colours, wherever it goes.
-    Always,
-    /// With colours where standard output is a terminal, unless the environment variable `NO_COLOR` is set and not empty.
-    #[default]
-    Auto,
-}
-
-impl Colour {
-    fn is_on(self) -> bool {
-        match self {
-            Colour::Never => false,
-            Colour::Always => true,
-            Colour::Auto => {
-                env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()) && io::stdout().is_terminal()
-            }
-        }
-    }
-}
 
 impl Trace {
     /// Writes the trace as indented text: a line a span, and one more for each that has others under it with tokens or cost, which
@@ -57,6 +33,10 @@ impl Trace {
     ///    └─ chat gpt-4o [gpt-4o]  error (interrupted)  900.0 ms
     /// ```
     ///
+    /// Behind the events stands how many values were cut, `[2 cut]`. What was said about a status that is no failure stands
+    /// in parentheses. A span that never started has no duration, and neither has one that is open; of that `(process died)` says
+    /// that its end may be in what its process left, and is known once that is recovered.
+    ///
     /// What terminals obey in names and messages is shown escaped.
     ///
     /// # Errors
@@ -64,9 +44,9 @@ impl Trace {
     /// The writer's.
     pub fn print_tree(&self, to: &mut impl Write, colour: Colour) -> io::Result<()> {
         let tree = self.tree();
-        let paint = Paint { is_on: colour.is_on() };
+        let paint = Paint::of(colour);
         let duration = Duration(self.end_unix_ns().saturating_sub(self.start_unix_ns()));
-        let count = Count { count: self.spans().len(), one: "span", many: "spans" };
+        let count = Count { count: self.spans().len() as u64, one: "span", many: "spans" };
         writeln!(to, "{}Trace {}{}  {duration}  {count}", paint.bold(), self.trace_id(), paint.off())?;
         Printer { tree: &tree, paint, more: Vec::new() }.print(to)
     }
@@ -104,15 +84,16 @@ impl Printer<'_, '_> {
             write!(to, "({} deep) ", node.depth)?;
         }
         write!(to, "{}", Shown { text: &span.name, chars_max: NAME_CHARS_MAX })?;
-        if let Some(model) = span.model() {
+        if let Some(model) = span.model().filter(|model| !model.is_empty()) {
             write!(to, " [{}]", Shown { text: model, chars_max: MODEL_CHARS_MAX })?;
         }
         let (status, colour) = status(span);
         write!(to, "  {}{status}{}", self.paint.colour(colour), self.paint.off())?;
         for (is_so, mark) in [
-            (span.interrupted, "interrupted"),
-            (span.is_pending && !span.is_open, "never started"),
+            (span.interrupted && !span.is_open && !never_started(span), "interrupted"),
+            (never_started(span), "never started"),
             (span.is_open && span.status != Status::Unset, "open"),
+            (span.is_open && span.interrupted, "process died"),
             (node.place == Place::Orphan, "its parent is missing"),
             (node.place == Place::Cycle, "it is its own ancestor"),
         ] {
@@ -120,15 +101,24 @@ impl Printer<'_, '_> {
                 write!(to, " ({mark})")?;
             }
         }
-        if !span.is_open {
+        if !span.is_open && !never_started(span) {
             write!(to, "  {}", Duration(span.duration_ns()))?;
         }
         figures(to, &node.own)?;
         if !span.events.is_empty() {
-            write!(to, "  [{}]", Count { count: span.events.len(), one: "event", many: "events" })?;
+            write!(to, "  [{}]", Count { count: span.events.len() as u64, one: "event", many: "events" })?;
         }
-        if let Some(message) = message(span) {
-            write!(to, "  {}", Shown { text: message, chars_max: MESSAGE_CHARS_MAX })?;
+        if span.cut > 0 {
+            write!(to, "  [{} cut]", span.cut)?;
+        }
+        if let Some(text) = message(span) {
+            let shown = Shown { text, chars_max: MESSAGE_CHARS_MAX };
+            match span.status {
+                Status::Ok | Status::Unset => {
+                    write!(to, "  {}({shown}){}", self.paint.dim(), self.paint.off())?
+                }
+                _ => write!(to, "  {shown}")?,
+            }
         }
         writeln!(to)
     }
@@ -189,7 +179,9 @@ fn status(span: &SpanData) -> (&'static str, &'static str) {
         (Status::Ok, _) => ("ok", GREEN),
         (Status::Unset, Lifecycle::Pending) => ("pending", YELLOW),
         (Status::Unset, Lifecycle::Active) => ("open", YELLOW),
+        (Status::Unset, _) if span.is_open => ("open", YELLOW),
         (Status::Unset, _) => ("complete", GREEN),
+        (Status::Error, _) if span.interrupted && never_started(span) => ("interrupted", YELLOW),
         (Status::Cancelled, _) => ("cancelled", YELLOW),
         (Status::TimedOut, _) => ("timed out", YELLOW),
         _ => ("error", RED),
@@ -198,47 +190,11 @@ fn status(span: &SpanData) -> (&'static str, &'static str) {
 
 /// What was said about how it ended.
 fn message(span: &SpanData) -> Option<&str> {
-    let is_failure = matches!(span.status, Status::Error | Status::TimedOut);
+    let is_failure = matches!(span.status, Status::Error | Status::TimedOut) && !never_started(span);
     match span.status_message.as_str() {
         "" if is_failure => span.error_type(),
         "" => None,
         message => Some(message),
-    }
-}
-
-struct Count {
-    count: usize,
-    one: &'static str,
-    many: &'static str,
-}
-
-impl std::fmt::Display for Count {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} {}", self.count, if self.count == 1 { self.one } else { self.many })
-    }
-}
-
-const GREEN: &str = "\u{1b}[32m";
-const YELLOW: &str = "\u{1b}[33m";
-const RED: &str = "\u{1b}[31m";
-
-/// The control sequences of colours, where there are to be any.
-#[derive(Clone, Copy)]
-struct Paint {
-    is_on: bool,
-}
-
-impl Paint {
-    fn colour(self, sequence: &'static str) -> &'static str {
-        if self.is_on { sequence } else { "" }
-    }
-
-    fn bold(self) -> &'static str {
-        self.colour("\u{1b}[1m")
-    }
-
-    fn off(self) -> &'static str {
-        self.colour("\u{1b}[0m")
     }
 }
 
@@ -301,9 +257,38 @@ Trace 30313233343536373839616263646566  2.1 s  9 spans
    │  ├─ chat gpt-4o [gpt-4o]  complete  200.0 ms  in=100 out=10 tok  $0.25  [2 events]
    │  └─ chat gpt-4o [gpt-4o]  error (interrupted)  300.0 ms  in=12 out=3 tok  1.00 EUR
    ├─ execute_tool late  open
-   └─ execute_tool never  cancelled (never started)  0 ns  not needed
+   └─ execute_tool never  cancelled (never started)  not needed
 ";
         assert_eq!(printed(spans, Colour::Never), expected);
+    }
+
+    #[test]
+    fn what_a_span_did_not_do_or_lost_is_said() {
+        let mut cut = Made::new(1).with(names::REQUEST_MODEL, "").status(Status::Ok, "all good").span();
+        cut.cut = 2;
+        let mut died = Made::new(3).open().span();
+        died.interrupted = true;
+        let spans = || {
+            vec![
+                cut.clone(),
+                Made::new(2)
+                    .time(2000, 9000)
+                    .never_started()
+                    .interrupted()
+                    .with(names::ERROR_TYPE, "process_exit")
+                    .span(),
+                died.clone(),
+            ]
+        };
+        let expected = "\
+Trace 30313233343536373839616263646566  3.0 µs  3 spans
+├─ span 1  ok  1.0 µs  [2 cut]  (all good)
+├─ span 2  interrupted (never started)
+└─ span 3  open (process died)
+";
+        assert_eq!(printed(spans(), Colour::Never), expected);
+        let coloured = printed(spans(), Colour::Always);
+        assert!(coloured.contains("[2 cut]  \u{1b}[2m(all good)\u{1b}[0m\n"), "{coloured}");
     }
 
     #[test]

@@ -41,6 +41,19 @@ fn is_harmless(character: char) -> bool {
     !character.is_control() && !is_format
 }
 
+/// How many there are of something.
+pub(super) struct Count {
+    pub(super) count: u64,
+    pub(super) one: &'static str,
+    pub(super) many: &'static str,
+}
+
+impl fmt::Display for Count {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.count, if self.count == 1 { self.one } else { self.many })
+    }
+}
+
 /// Nanoseconds in the unit that keeps them short.
 pub(super) struct Duration(pub(super) u64);
 

@@ -26,8 +26,10 @@ impl Trace {
     /// The traces that a spool holds, or only the one with this identity.
     ///
     /// Recorders whose process lives are read as far as they have written by now. A span that was announced and has not ended is
-    /// [open](SpanData::is_open); what is announced is every root, and every span where the recorder was asked for that. What only
-    /// the memory of a process holds that died is not read: see [`SpoolDir::recover`]. All that is asked for is held in memory at once.
+    /// [open](SpanData::is_open); where its process died and nobody has recovered it yet, it is [interrupted](SpanData::interrupted)
+    /// as well, and the recovery will tell whether it ended. What is announced is every root, and every span where the recorder was
+    /// asked for that. What only the memory of a process holds that died is not read: see [`SpoolDir::recover`]. All that is asked for
+    /// is held in memory at once.
     ///
     /// # Errors
     ///
@@ -64,6 +66,7 @@ impl SpooledTraces {
         spans: &mut Vec<SpanData>,
     ) -> Result<(), Error> {
         let mut reader = spool.reader(recorder)?;
+        let first = spans.len();
         let is_wanted = |span: &SpanData| trace_id.is_none_or(|trace_id| span.trace_id == trace_id);
         let end = loop {
             match reader.next_block() {
@@ -78,6 +81,7 @@ impl SpooledTraces {
         end?;
         if matches!(spool.life(recorder)?, Life::Dead | Life::DeadInAnotherBoot) {
             self.unrecovered.push(recorder.clone());
+            spans[first..].iter_mut().filter(|span| span.is_open).for_each(|span| span.interrupted = true);
         }
         Ok(())
     }

@@ -7,11 +7,15 @@ use serde::Serialize;
 use serde::ser::{SerializeMap, SerializeStruct, Serializer};
 use spanring::{Kind, SpanId, Status, Tokens, TraceId};
 
-use super::Trace;
 use super::critical_path::critical_path;
-use super::shown::{Duration, Money, Shown};
+use super::shown::{Count, Duration, Money, Shown};
+use super::{Trace, never_started};
 
 /// What the spans of a trace come to.
+///
+/// A span that never started counts as a span, and as cancelled or interrupted if it is. It is no call of a model or a tool, since
+/// nothing was called, and takes no time. One that was still waiting for its start when its process died is interrupted, and no error:
+/// it did nothing that could fail.
 ///
 /// As JSON it is an object of the fields' names; identities are hexadecimal text, and tokens of which nothing was said are 0.
 #[derive(Clone, PartialEq, Debug)]
@@ -21,22 +25,25 @@ pub struct Summary {
     pub trace_id: TraceId,
     /// Its [name](Trace::name).
     pub name: String,
-    /// How many spans it has.
+    /// How many spans it has, those that never started included.
     pub spans: u64,
     /// How many of them are calls of a language model: of kind llm or response.
     pub llm_calls: u64,
     /// How many are calls of a tool.
     pub tool_calls: u64,
-    /// How many failed. One that was interrupted failed too, unless its deadline had passed.
+    /// How many failed. One that was interrupted failed too, unless its deadline had passed or it never started.
     pub errors: u64,
     /// How many took longer than their deadline allowed.
     pub timed_out: u64,
     /// How many were given up.
     pub cancelled: u64,
-    /// How many were under way when their process died.
+    /// How many were under way, or waited for their start, when their process died.
     pub interrupted: u64,
-    /// How many are announced, and neither ended nor known to be interrupted.
+    /// How many are announced, and not known to have ended or to be interrupted. Those of a process that died are among them until
+    /// it is recovered, since their end may be in what it left.
     pub open: u64,
+    /// How many values of the spans were cut or left out: see [`SpanData::cut`](crate::SpanData::cut).
+    pub cut: u64,
     /// Tokens, as [`Figures`](crate::Figures) add up.
     pub tokens: Tokens,
     /// Costs by currency, likewise.
@@ -86,6 +93,7 @@ impl Summary {
             cancelled: 0,
             interrupted: 0,
             open: 0,
+            cut: 0,
             tokens: total.tokens.unwrap_or_default(),
             cost: total.cost.into_iter().map(|(currency, amount)| (currency.to_owned(), amount)).collect(),
             costs_left_out: total.costs_left_out,
@@ -94,20 +102,24 @@ impl Summary {
             critical_path: critical_path(&tree).into_iter().map(step).collect(),
         };
         for span in trace.spans() {
+            let never_started = never_started(span);
             match span.kind {
+                _ if never_started => {}
                 Kind::Llm | Kind::Response => summary.llm_calls += 1,
                 Kind::Tool => summary.tool_calls += 1,
                 _ => {}
             }
             match span.status {
+                Status::Error if span.interrupted && never_started => {}
                 Status::Error => summary.errors += 1,
                 Status::TimedOut => summary.timed_out += 1,
                 Status::Cancelled => summary.cancelled += 1,
                 _ => {}
             }
-            summary.interrupted += u64::from(span.interrupted);
+            summary.interrupted += u64::from(span.interrupted && !span.is_open);
             summary.open += u64::from(span.is_open);
-            if !span.is_pending {
+            summary.cut = summary.cut.saturating_add(span.cut.into());
+            if !never_started {
                 summary.summed_ns = summary.summed_ns.saturating_add(span.duration_ns());
             }
         }
@@ -117,7 +129,7 @@ impl Summary {
 
 impl Serialize for Summary {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut fields = serializer.serialize_struct("Summary", 16)?;
+        let mut fields = serializer.serialize_struct("Summary", 17)?;
         fields.serialize_field("trace_id", &self.trace_id.to_string())?;
         fields.serialize_field("name", &self.name)?;
         for (name, count) in [
@@ -129,6 +141,7 @@ impl Serialize for Summary {
             ("cancelled", self.cancelled),
             ("interrupted", self.interrupted),
             ("open", self.open),
+            ("cut", self.cut),
         ] {
             fields.serialize_field(name, &count)?;
         }
@@ -194,6 +207,9 @@ impl fmt::Display for Summary {
             if count > 0 {
                 write!(f, ", {count} {what}")?;
             }
+        }
+        if self.cut > 0 {
+            write!(f, "\n  cut            {}", Count { count: self.cut, one: "value", many: "values" })?;
         }
         if self.tokens != Tokens::default() {
             write!(f, "\n  tokens         ")?;
@@ -300,6 +316,42 @@ mod tests {
     }
 
     #[test]
+    fn a_span_that_never_started_is_no_call_takes_nothing_and_is_no_error() {
+        let trace = trace(vec![
+            Made::new(1).time(10, 60).span(),
+            Made::new(2).kind(Kind::Tool).time(0, 90).never_started().status(Status::Cancelled, "").span(),
+            Made::new(3).kind(Kind::Llm).time(20, 90).never_started().interrupted().span(),
+            Made::new(4).kind(Kind::Llm).time(20, 30).interrupted().span(),
+        ]);
+        let summary = trace.summary();
+        assert_eq!((summary.spans, summary.llm_calls, summary.tool_calls), (4, 1, 0));
+        assert_eq!((summary.errors, summary.cancelled, summary.interrupted), (1, 1, 2));
+        assert_eq!((summary.wall_ns, summary.summed_ns), (50, 60));
+        assert_eq!((trace.start_unix_ns(), trace.end_unix_ns()), (10, 60));
+    }
+
+    #[test]
+    fn a_span_whose_process_died_is_open_until_it_is_known_to_be_interrupted() {
+        let mut announced = Made::new(1).open().span();
+        announced.interrupted = true;
+        let summary = trace(vec![announced]).summary();
+        assert_eq!((summary.open, summary.interrupted, summary.errors), (1, 0, 0));
+    }
+
+    #[test]
+    fn what_was_cut_is_counted() {
+        let cut = |number| {
+            let mut span = Made::new(number).span();
+            span.cut = 2;
+            span
+        };
+        let summary = trace(vec![cut(1), Made::new(2).span(), cut(3)]).summary();
+        assert_eq!(summary.cut, 4);
+        assert!(summary.to_string().contains("\n  cut            4 values\n"), "{summary}");
+        assert_eq!(serde_json::to_value(&summary).unwrap()["cut"], 4);
+    }
+
+    #[test]
     fn a_person_is_told_on_a_few_lines() {
         let expected = "\
 Trace 30313233343536373839616263646566  research-agent
@@ -337,6 +389,7 @@ Trace 30313233343536373839616263646566  research-agent
             "name": "span 1",
             "spans": 1, "llm_calls": 0, "tool_calls": 0,
             "errors": 0, "timed_out": 0, "cancelled": 0, "interrupted": 0, "open": 0,
+            "cut": 0,
             "tokens": {
                 "input": 0, "output": 0, "total": 0, "cached": 0, "cache_creation": 0, "reasoning": 0, "image": 0,
             },

@@ -206,7 +206,7 @@ fn finish_filling(span: &Span, index: u64) {
         span.event_with("tick", |event| event.set("index", index));
     }
     if content::has_failed(index) {
-        span.error(&format!("failed {index}"));
+        span.error(format!("failed {index}"));
     }
 }
 

@@ -230,3 +230,15 @@ pub(super) fn llm_span(span: u64) -> BodyWriter {
     body.entry(I64, IN_EVENT, 2, &(span % 30).to_le_bytes());
     body
 }
+
+#[test]
+fn a_value_that_failed_takes_nothing_from_what_was_set_before() {
+    let mut body = BodyWriter::new(1, 2, Time::UnixNs(3), 0);
+    body.entry(PACKED, 0, names::INPUT, &[0x81, 0xa1, b'q', 1]).entry(PACKED, FAILED, names::INPUT, &[]);
+    body.entry(STR, 0, names::TAGS, b"prod").entry(PACKED, FAILED, names::TAGS, &[]);
+    let span = read_back(&body, Time::UnixNs(4));
+    let question = Value::Map(vec![("q".into(), Value::I64(1))]);
+    assert_eq!(span.get(names::INPUT), Some(&question));
+    assert_eq!(span.get(names::TAGS), Some(&Value::List(vec![Value::Str("prod".into())])));
+    assert_eq!(span.cut, 2, "that they failed is counted");
+}

@@ -17,6 +17,11 @@ const TEXT_DEPTH_MAX: usize = 3 * DEPTH_MAX + 8;
 /// How many values a span may have, those within others included: as many as a block.
 const ITEMS_MAX: usize = 8 << 20;
 
+/// What is wrong with OTLP/JSON.
+pub(in super::super) const OTLP: &str = "it is OTLP/JSON; a file of traces holds a span a line, as `spanring trace --save` and `Trace::save` write them";
+const WHOLE_TRACE: &str = "it is a whole trace, as `--json` prints it; a file of traces holds a span a line, as `--save` writes them";
+const SUMMARY: &str = "it is a summary, as `--json --summary` prints it; a file of traces holds a span a line, as `--save` writes them";
+
 /// Reads a span from the text of one object.
 pub(in super::super) fn read_span(text: &[u8]) -> Result<SpanData, String> {
     let mut deserializer = serde_json::Deserializer::from_slice(text);
@@ -34,6 +39,11 @@ pub(in super::super) fn read_span(text: &[u8]) -> Result<SpanData, String> {
 
 fn span(value: Value) -> Result<SpanData, String> {
     let mut fields = Fields::of(value, "the span")?;
+    for (key, told) in [("resourceSpans", OTLP), ("summary", WHOLE_TRACE), ("critical_path", SUMMARY)] {
+        if fields.members.iter().any(|(name, _)| name == key) {
+            return Err(told.to_owned());
+        }
+    }
     let span = SpanData {
         trace_id: fields.required("trace_id", trace_id)?,
         span_id: fields.required("span_id", span_id)?,

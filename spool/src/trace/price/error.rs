@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::super::shown::Shown;
+use super::PRICE_MAX;
 
 /// Why a table of prices could not be read. The error of the operating system, where there is one, is its
 /// [`source`](std::error::Error::source).
@@ -23,8 +24,13 @@ pub struct PriceError {
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum PriceFault {
-    /// The operating system refused to read it.
-    Io(io::Error),
+    /// The operating system refused an operation, or it is no text.
+    Io {
+        /// What was to be done, as it follows "cannot".
+        action: &'static str,
+        /// Why not.
+        source: io::Error,
+    },
     /// It is larger than a table may be.
     TooLarge {
         /// The largest size in bytes.
@@ -51,7 +57,7 @@ pub enum PriceFault {
         /// What it has to be.
         expected: &'static str,
     },
-    /// A price is negative, infinite or no number.
+    /// A price is negative, too large or no number.
     NoPrice {
         /// The key.
         key: &'static str,
@@ -78,6 +84,9 @@ impl PriceError {
 
 impl fmt::Display for PriceError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let PriceFault::Io { action, .. } = &self.fault {
+            write!(f, "cannot {action} ")?;
+        }
         match &self.path {
             Some(path) => write!(f, "{}", path.display())?,
             None => write!(f, "the price table")?,
@@ -92,7 +101,7 @@ impl fmt::Display for PriceError {
 impl fmt::Display for PriceFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            PriceFault::Io(error) => write!(f, "{error}"),
+            PriceFault::Io { source, .. } => write!(f, "{source}"),
             PriceFault::TooLarge { max } => write!(f, "it is larger than {max} bytes"),
             PriceFault::Syntax(message) => f.write_str(message),
             PriceFault::UnknownKey { key, nearest } => {
@@ -101,7 +110,7 @@ impl fmt::Display for PriceFault {
             PriceFault::Missing { key } => write!(f, "`{key}` is missing"),
             PriceFault::WrongType { key, expected } => write!(f, "`{key}` has to be {expected}"),
             PriceFault::NoPrice { key } => {
-                write!(f, "`{key}` is no price: it has to be a number from 0 up, and finite")
+                write!(f, "`{key}` is no price: it has to be a number from 0 to {PRICE_MAX:e}")
             }
             PriceFault::Duplicate { model, first_line } => {
                 write!(f, "the price of `{}` stands on line {first_line} already", shown(model))
@@ -117,7 +126,7 @@ fn shown(text: &str) -> Shown<'_> {
 impl std::error::Error for PriceError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match &self.fault {
-            PriceFault::Io(error) => Some(error),
+            PriceFault::Io { source, .. } => Some(source),
             _ => None,
         }
     }

@@ -1,5 +1,6 @@
 //! Reading a table of prices from TOML.
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::Read as _;
 use std::ops::Range;
@@ -9,7 +10,7 @@ use spanring::Cost;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::{Price, PriceError, PriceFault, PriceTable};
+use super::{PRICE_MAX, Price, PriceError, PriceFault, PriceTable};
 
 /// No table is larger, in bytes.
 const LEN_MAX: u64 = 1 << 20;
@@ -24,9 +25,9 @@ const TEXT: &str = "text that is not empty";
 pub(super) fn load(path: &Path) -> Result<PriceTable, PriceError> {
     let whole = |fault| PriceError { path: None, line: None, fault };
     let mut text = String::new();
-    File::open(path)
-        .and_then(|file| file.take(LEN_MAX + 1).read_to_string(&mut text))
-        .map_err(|error| whole(PriceFault::Io(error)))?;
+    let failed = |action| move |source| whole(PriceFault::Io { action, source });
+    let file = File::open(path).map_err(failed("open"))?;
+    file.take(LEN_MAX + 1).read_to_string(&mut text).map_err(failed("read"))?;
     parse(&text)
 }
 
@@ -46,7 +47,7 @@ pub(super) fn parse(text: &str) -> Result<PriceTable, PriceError> {
     })?;
     let currency = table.optional("currency", |value| text_of("currency", value))?;
     let mut prices: Vec<Price> = Vec::new();
-    let mut lines = Vec::new();
+    let mut seen = HashMap::new();
     let none = Spanned::new(0..0, DeValue::Array(Default::default()));
     let listed = table.table.get("price").unwrap_or(&none);
     let DeValue::Array(listed) = listed.get_ref() else {
@@ -56,15 +57,13 @@ pub(super) fn parse(text: &str) -> Result<PriceTable, PriceError> {
         let DeValue::Table(fields) = item.get_ref() else {
             return Err(table.at(item.span(), wrong("price", "a list of tables: [[price]]")));
         };
-        let line = line_of(text, item.span().start);
         let price = read_price(&Table::of(text, item.span(), fields, &PRICE_KEYS)?)?;
-        let is_same = |other: &Price| (&other.model, &other.provider) == (&price.model, &price.provider);
-        if let Some(first) = prices.iter().position(is_same) {
-            let fault = PriceFault::Duplicate { model: price.model, first_line: lines[first] };
-            return Err(PriceError::at(line, fault));
+        let name = (price.model.clone(), price.provider.clone());
+        if let Some(first) = seen.insert(name, item.span().start) {
+            let fault = PriceFault::Duplicate { model: price.model, first_line: line_of(text, first) };
+            return Err(table.at(item.span(), fault));
         }
         prices.push(price);
-        lines.push(line);
     }
     Ok(PriceTable { date, currency: currency.unwrap_or_else(|| Cost::CURRENCY.to_owned()), prices })
 }
@@ -152,7 +151,7 @@ fn price_of(key: &'static str, value: &DeValue<'_>) -> Result<f64, PriceFault> {
         DeValue::Float(number) => number.as_str().parse().ok(),
         _ => return Err(wrong(key, "a number")),
     };
-    price.filter(|price: &f64| price.is_finite() && *price >= 0.0).ok_or(PriceFault::NoPrice { key })
+    price.filter(|price: &f64| (0.0..=PRICE_MAX).contains(price)).ok_or(PriceFault::NoPrice { key })
 }
 
 /// Whether it is written as a date: `2026-11-20`.

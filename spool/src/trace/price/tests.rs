@@ -99,7 +99,6 @@ fn what_cannot_be_priced_is_left_as_it_is() {
         call("gpt-4o", only_sum),
         call("gpt-5", Tokens::new(1, 1)),
         call("GPT-4o", Tokens::new(1, 1)),
-        call("claude-4", Tokens::new(1, 1)),
         call("claude-4", Tokens::new(1, 1)).with(names::PROVIDER_NAME, "aws.bedrock"),
         call("text-embedding-3", Tokens::new(1, 1)),
         call("gpt-4o", Tokens::new(1, 1)).cost(0.0),
@@ -152,6 +151,50 @@ fn the_most_specific_price_counts() {
     assert_eq!(of("a-b", Some((names::PROVIDER_NAME, "mine"))), Some(5.0));
     assert_eq!(of("a-b", Some((names::CUSTOM_PROVIDER, "mine"))), Some(5.0));
     assert_eq!(of("a-b", Some((names::PROVIDER_NAME, "yours"))), Some(3.0));
+}
+
+#[test]
+fn a_span_without_a_provider_takes_the_only_price_that_is_meant() {
+    let row = |model: &str, provider: &str, input: u32| {
+        format!("[[price]]\nmodel = \"{model}\"\ninput = {input}\n{provider}\n")
+    };
+    let (openai, azure) = ("provider = \"openai\"", "provider = \"azure\"");
+    let of = |rows: &[String]| {
+        let prices = PriceTable::parse(&format!("date = 2026-11-20\n{}", rows.concat())).unwrap();
+        let input = Tokens { input: Some(1_000_000), ..Tokens::default() };
+        let mut trace = trace(vec![call("gpt-4o", input).with(names::PROVIDER_NAME, "").span()]);
+        let became = trace.price(&prices);
+        let several = became.models_of_several_providers.into_iter();
+        let several = several.map(|(model, providers)| (model, Vec::from_iter(providers)));
+        (trace.spans()[0].cost().and_then(|cost| cost.total), several.collect::<Vec<_>>())
+    };
+    let priced = |total| (Some(total), vec![]);
+    assert_eq!(of(&[row("gpt-4o", openai, 1)]), priced(1.0));
+    assert_eq!(of(&[row("*", "", 1), row("gpt-*", azure, 2), row("gpt-4o", openai, 3)]), priced(3.0));
+    assert_eq!(of(&[row("gpt-4o", openai, 1), row("gpt-4o", azure, 2), row("gpt-4o", "", 3)]), priced(3.0));
+    let several = (None, vec![("gpt-4o".to_owned(), vec!["azure".to_owned(), "openai".to_owned()])]);
+    assert_eq!(of(&[row("gpt-4o", openai, 1), row("gpt-4o", azure, 2), row("*", "", 3)]), several);
+}
+
+#[test]
+fn the_highest_price_of_the_most_tokens_is_a_finite_cost() {
+    let text =
+        format!("date = 2026-11-20\n[[price]]\nmodel = \"*\"\ninput = {PRICE_MAX:e}\noutput = {PRICE_MAX:e}");
+    let mut span = call("m", Tokens::new(u64::MAX, u64::MAX)).span();
+    assert!(PriceTable::parse(&text).unwrap().price(&mut span));
+    assert!(span.cost().unwrap().total.unwrap().is_finite());
+}
+
+#[test]
+fn what_tells_the_sum_of_those_under_it_is_not_missed() {
+    let mut trace = trace(vec![
+        Made::new(1).kind(Kind::Agent).tokens(2, 2).span(),
+        Made::new(2).under(1).kind(Kind::Turn).tokens(2, 2).span(),
+        Made::new(3).under(2).with(names::REQUEST_MODEL, "gpt-5").tokens(1, 1).span(),
+        Made::new(4).under(1).kind(Kind::Task).tokens(3, 3).span(),
+    ]);
+    let became = trace.price(&table());
+    assert_eq!((became.priced, became.unpriced), (0, 2), "the call, and the task with nothing under it");
 }
 
 #[test]
@@ -244,19 +287,23 @@ fn a_mistake_in_a_table_is_told_with_its_line() {
         (format!("{price}output = \"3\""), "line 5: `output` has to be a number"),
         (
             format!("{price}output = -0.1"),
-            "line 5: `output` is no price: it has to be a number from 0 up, and finite",
+            "line 5: `output` is no price: it has to be a number from 0 to 1e15",
         ),
         (
             format!("{price}output = nan"),
-            "line 5: `output` is no price: it has to be a number from 0 up, and finite",
+            "line 5: `output` is no price: it has to be a number from 0 to 1e15",
         ),
         (
             format!("{price}output = inf"),
-            "line 5: `output` is no price: it has to be a number from 0 up, and finite",
+            "line 5: `output` is no price: it has to be a number from 0 to 1e15",
         ),
         (
             format!("{price}output = 1e999"),
-            "line 5: `output` is no price: it has to be a number from 0 up, and finite",
+            "line 5: `output` is no price: it has to be a number from 0 to 1e15",
+        ),
+        (
+            format!("{price}output = 1e308"),
+            "line 5: `output` is no price: it has to be a number from 0 to 1e15",
         ),
         (format!("{price}provider = \"\""), "line 5: `provider` has to be text that is not empty"),
         (format!("{price}\n[[price]]\ninput = 1"), "line 6: `model` is missing"),
@@ -290,7 +337,8 @@ fn a_table_from_a_file_names_the_file() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("prices.toml");
     let told = |path: &Path| PriceTable::load(path).unwrap_err().to_string();
-    assert!(told(&path).starts_with(&format!("{}: ", path.display())));
+    assert!(told(&path).starts_with(&format!("cannot open {}: No such file", path.display())));
+    assert!(told(dir.path()).starts_with(&format!("cannot read {}: ", dir.path().display())));
     std::fs::write(&path, "date = 2026-11-20\nprices = 3").unwrap();
     assert_eq!(
         told(&path),
@@ -309,4 +357,19 @@ fn the_example_is_a_table_with_a_date_that_says_that_it_is_an_example() {
     let text = std::fs::read_to_string(path).unwrap();
     assert!(prices.date() > "2024-01-01" && prices.currency() == "USD" && !prices.prices.is_empty());
     assert!(text.contains("example"), "{text}");
+}
+
+/// Were each price compared with each, or were lines counted from the beginning for each, this would take minutes.
+#[test]
+fn a_table_as_large_as_one_may_be_is_read() {
+    let mut text = String::from("date = \"2026-11-20\"\n");
+    let mut count = 0;
+    while text.len() < (1 << 20) - 64 {
+        text.push_str(&format!("[[price]]\nmodel = \"{count}\"\ninput = 1\n"));
+        count += 1;
+    }
+    assert!(PriceTable::parse(&text).is_ok(), "{count} prices");
+    text.push_str("[[price]]\nmodel = \"7\"\ninput = 1\n");
+    let error = PriceTable::parse(&text).unwrap_err().to_string();
+    assert!(error.contains("line 23") && error.contains(&format!("line {}", 2 + 3 * count)), "{error}");
 }

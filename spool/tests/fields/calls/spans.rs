@@ -195,7 +195,7 @@ fn bad_reply() -> BadReply {
 
 fn later() -> Vec<Call> {
     calls! {
-        "error": with(|span| _ = span.error(&bad_reply())), "SpanData::status" => "error",
+        "error": with(|span| _ = span.error(bad_reply())), "SpanData::status" => "error",
             "SpanData::status_message" => "the reply is no number", "error.type" => std::any::type_name::<BadReply>(),
             "spanring.error.causes" => vec!["invalid digit found in string"];
         "set_status": with(|span| _ = span.set_status(Status::TimedOut)), "SpanData::status" => "timed_out";
