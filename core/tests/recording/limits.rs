@@ -453,7 +453,7 @@ fn an_error_is_recorded_beyond_the_limit_of_attributes_and_its_causes_up_to_thei
     let mut flight = flight(Limits { attributes: 2, ..Limits::default() });
     for (causes, kept, left_out) in [(3, 3, 0), (16, 16, 0), (17, 16, 1)] {
         let span = span("failed").start();
-        span.set("first", 1).set("second", 2).error(&caused_by(causes));
+        span.set("first", 1).set("second", 2).error(caused_by(causes));
         assert_eq!(span.end(), Ended::Recorded);
         let seen = flight.take_one();
         assert!(seen.get("error.type").is_some(), "the limit does not keep it out");
