@@ -33,6 +33,11 @@ pub struct SpanBuilder<'a, F = Nothing> {
 /// What a [`SpanBuilder`] sets on a span when it starts: to be named where a function takes or gives any builder,
 /// `SpanBuilder<'_, impl Fill>`.
 pub trait Fill: sealed::Sealed {
+    /// Whether there is something to set. Where there is not, the span need not be looked at before it is handed out, and so
+    /// does not go through memory.
+    #[doc(hidden)]
+    const SETS: bool = true;
+
     #[doc(hidden)]
     fn fill(self, span: &Span);
 }
@@ -54,6 +59,8 @@ pub struct Nothing;
 pub(crate) struct Then<F, G>(F, G);
 
 impl Fill for Nothing {
+    const SETS: bool = false;
+
     #[inline(always)]
     fn fill(self, _: &Span) {}
 }
@@ -284,7 +291,7 @@ impl<'a, F: Fill> SpanBuilder<'a, F> {
     /// Starts the span. It does not become current: see [`Span::enter`].
     #[inline(always)]
     pub fn start(self) -> Span {
-        self.start_with(|_| ())
+        self.plan.open::<true, F>(self.fill)
     }
 
     /// Starts the span and sets what `fill` sets before it is announced. Roots are announced when they start, and with the
@@ -293,18 +300,13 @@ impl<'a, F: Fill> SpanBuilder<'a, F> {
     // Always: a builder that is passed through memory costs more than the span.
     #[inline(always)]
     pub fn start_with(self, fill: impl FnOnce(&Span)) -> Span {
-        let set = self.fill;
-        self.plan.open::<true>(move |span| {
-            set.fill(span);
-            fill(span);
-        })
+        self.then(fill).start()
     }
 
     /// Gives the span an identity, under which others can be started, and leaves it pending until it starts.
     pub fn prepare(self) -> Pending {
         let plan = Plan { is_pending: true, ..self.plan };
-        let set = self.fill;
-        Pending::new(plan.open::<false>(move |span| set.fill(span)))
+        Pending::new(plan.open::<false, F>(self.fill))
     }
 }
 
@@ -317,7 +319,7 @@ impl<F> fmt::Debug for SpanBuilder<'_, F> {
 impl<'a> Plan<'a> {
     /// Opens the span. Where it is recorded, it is filled, and announced where `STARTS`.
     #[inline(always)]
-    fn open<const STARTS: bool>(self, fill: impl FnOnce(&Span)) -> Span {
+    fn open<const STARTS: bool, F: Fill>(self, fill: F) -> Span {
         let local = local();
         let parent = match self.parent {
             Parent::Current => local.current(),
@@ -332,7 +334,7 @@ impl<'a> Plan<'a> {
         let Some((lane, recorder)) = local.lane_of(generation) else {
             let (context, state) = self.open_unattached(&local, parent);
             return match state {
-                State::Open(slot) => Span::open::<STARTS>(context, slot, parent, fill),
+                State::Open(slot) => Span::open::<STARTS, F>(context, slot, parent, fill),
                 state => Span::new(context, state),
             };
         };
@@ -341,7 +343,7 @@ impl<'a> Plan<'a> {
             return Span::new(context, unslotted(recorder, DropReason::NoCell));
         };
         slot.start(lane, self.inline_name(&head), self.is_pending);
-        Span::open::<STARTS>(context, slot, parent, fill)
+        Span::open::<STARTS, F>(context, slot, parent, fill)
     }
 
     /// For a thread that holds no lane of the recorder: takes one, or shares the orphan lane.

@@ -118,6 +118,14 @@ pub(crate) struct Claimed(&'static Slot);
 // what the slot shares with other threads, its lane and recorder, is `Sync`.
 unsafe impl Send for Claimed {}
 
+impl Claimed {
+    /// The slot, for as long as the right to it is held.
+    #[inline]
+    pub(crate) fn slot(&self) -> &'static Slot {
+        self.0
+    }
+}
+
 impl Deref for Claimed {
     type Target = Slot;
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::attribute::{Attribute, Destination, Key};
-use crate::builder::{SpanBuilder, span, span_named};
+use crate::builder::{Fill, SpanBuilder, span, span_named};
 use crate::clock;
 use crate::context::{Context, Entered};
 use crate::control::Counter;
@@ -99,18 +99,18 @@ impl Span {
 
     /// A span in this slot, filled, and announced where it `STARTS` and is a root, or all are announced.
     #[inline(always)]
-    pub(crate) fn open<const STARTS: bool>(
+    pub(crate) fn open<const STARTS: bool, F: Fill>(
         context: Context,
-        slot: Claimed,
+        claimed: Claimed,
         parent: Context,
-        fill: impl FnOnce(&Span),
+        fill: F,
     ) -> Self {
-        let span = Span { context, state: State::Open(slot) };
-        fill(&span);
-        if STARTS
-            && let State::Open(slot) = &span.state
-            && (!parent.is_valid() || slot.recorder().options().live)
-        {
+        let slot = claimed.slot();
+        let span = Span { context, state: State::Open(claimed) };
+        if F::SETS {
+            fill.fill(&span);
+        }
+        if STARTS && (!parent.is_valid() || slot.recorder().options().live) {
             announce(slot);
         }
         span
