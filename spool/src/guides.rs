@@ -1,4 +1,7 @@
-//! The pages for users of other systems, whose examples run as tests.
+//! The front page, and the pages for users of other systems: their examples are compiled, and run, as tests.
+
+#[doc = include_str!("../../README.md")]
+struct FrontPage;
 
 #[doc = include_str!("../../docs/from/prefactor.md")]
 struct Prefactor;
