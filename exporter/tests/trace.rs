@@ -42,8 +42,10 @@ fn a_recording_process() {
         drop(spool.stop(PATIENCE));
         return;
     }
+    spool.flush(spanring_spool::Level::Spooled, PATIENCE).unwrap();
     fs::write(env::var_os(READY).unwrap(), "").unwrap();
-    loop {
+    // Killed long before; an end for the case that nobody does.
+    for _ in 0..10 {
         thread::sleep(PATIENCE);
     }
 }
