@@ -108,6 +108,8 @@ mod file_head;
 #[cfg(not(loom))]
 mod fork;
 mod id;
+#[cfg(not(loom))]
+mod item;
 mod kind;
 #[cfg(not(loom))]
 mod lane;
@@ -148,6 +150,8 @@ pub use file_head::is_of_later_version;
 #[cfg(not(loom))]
 pub use fork::{close_in_children, forget_lock};
 pub use id::{SpanId, TraceId};
+#[cfg(not(loom))]
+pub use item::{Event, Link};
 pub use kind::{Kind, Lifecycle, Status};
 #[cfg(not(loom))]
 pub use lane::{lane_file_len, table_file_len};
@@ -158,7 +162,7 @@ pub use recorder::{DropReason, Overflow};
 #[cfg(not(loom))]
 pub use shared::SharedSpan;
 #[cfg(not(loom))]
-pub use span::{Ended, Event, Link, Span};
+pub use span::{Ended, Span};
 pub use step::{DecisionPoint, ReasoningStep, ReplaySlot, ToolCall};
 pub use system::System;
 pub use usage::{Cost, Tokens};

@@ -19,6 +19,7 @@
 )]
 
 mod chain;
+mod limits;
 mod packing;
 
 use std::cell::Cell;
@@ -37,19 +38,17 @@ use crate::lane::{CELL_CONTENT_LEN, CellRef, DROPPED, ENDING, FREE, LIVE, Lane};
 use crate::record::{
     ENTRY_CUT, ENTRY_FAILED, ENTRY_HEADER_LEN, ENTRY_NOT_STARTED, ENTRY_TRUE, HEAD_IS_PENDING, HEAD_LEN,
     HEAD_START_IS_UNIX, INLINE, KIND_ENDED, KIND_STARTED, RECORD_HEADER_LEN, TAG_BYTES, TAG_KEY, TAG_NAME,
-    TAG_PACKED, TAG_STARTED, TAG_STATUS_MESSAGE, TAG_STR, TAG_U64, entry_word, padded, record_word,
+    TAG_PACKED, TAG_STARTED, TAG_STATUS_MESSAGE, TAG_STR, entry_word, padded, record_word,
 };
 use crate::recorder::{DropReason, Recorder};
 use crate::thread::local;
-use crate::{Kind, SpanId, Status, names};
+use crate::{Kind, SpanId, Status};
 
 /// Where in a head the status and the count of values left out lie.
 const STATUS_AT: usize = 43;
 const LEFT_OUT_AT: usize = 46;
 /// How long the entry of a pending span's start is.
 const STARTED_LEN: usize = ENTRY_HEADER_LEN + 8;
-/// How many attributes say what an error was: its type, and what caused it.
-const BEYOND_LIMIT: u64 = 17;
 /// One attribute in a slot's budget.
 const ONE_ATTRIBUTE: u64 = 1 << 32;
 /// How many bytes a key or an event's name keeps that is made at run time.
@@ -90,24 +89,6 @@ pub(crate) struct Slot {
     started_at: Cell<NonNull<u8>>,
     /// The numbers, in entries of the span, of what was left out because of a limit.
     dropped_at: [Cell<NonNull<u8>>; 3],
-}
-
-/// An event or link that is being filled.
-pub(crate) struct Item<'a>(&'a Slot);
-
-impl Drop for Item<'_> {
-    fn drop(&mut self) {
-        self.0.in_item.set(false);
-        self.0.commit();
-    }
-}
-
-/// What there is a limit for.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Limited {
-    Attribute = 0,
-    Event = 1,
-    Link = 2,
 }
 
 /// The right to a slot, which one span has at a time (N2).
@@ -322,125 +303,6 @@ impl Slot {
 
     fn set_room(&self, room: u32) {
         self.budget.set(self.budget.get() >> 32 << 32 | u64::from(room));
-    }
-
-    /// Whether the span may have one more attribute, of which this takes none; if not, that is counted.
-    pub(crate) fn has_attribute_left(&self) -> bool {
-        let has = self.budget.get() >= ONE_ATTRIBUTE;
-        if !has {
-            self.count_dropped(Limited::Attribute);
-        }
-        has
-    }
-
-    /// Whether the span may have one more attribute; if not, that is counted.
-    pub(crate) fn take_attribute(&self) -> bool {
-        let has = self.has_attribute_left();
-        if has {
-            self.budget.set(self.budget.get() - ONE_ATTRIBUTE);
-        }
-        has
-    }
-
-    /// Lets `set` set a few attributes that no limit keeps out: what is said about an error comes last, and counts most.
-    pub(crate) fn beyond_limit(&self, set: impl FnOnce()) {
-        let before = self.budget.get() >> 32;
-        self.set_attributes_left(before.saturating_add(BEYOND_LIMIT));
-        set();
-        self.set_attributes_left(before.min(self.budget.get() >> 32));
-    }
-
-    fn set_attributes_left(&self, left: u64) {
-        self.budget.set(left.min(u32::MAX.into()) << 32 | u64::from(self.room()));
-    }
-
-    /// Whether the span may have one more event; if not, that is counted.
-    pub(crate) fn take_event(&self) -> bool {
-        let [events, links] = self.items_left.get();
-        match events.checked_sub(1) {
-            Some(fewer) => self.items_left.set([fewer, links]),
-            None => self.count_dropped(Limited::Event),
-        }
-        events > 0
-    }
-
-    /// Whether the span may have one more link; if not, that is counted.
-    pub(crate) fn take_link(&self) -> bool {
-        let [events, links] = self.items_left.get();
-        match links.checked_sub(1) {
-            Some(fewer) => self.items_left.set([events, fewer]),
-            None => self.count_dropped(Limited::Link),
-        }
-        links > 0
-    }
-
-    /// Begins an event or link, which is published when what this returns is dropped. `None` within another one, whose
-    /// attributes it would take; that is counted.
-    pub(crate) fn begin_item(&self) -> Option<Item<'_>> {
-        if self.in_item.replace(true) {
-            self.recorder().control().count(Counter::Reentered);
-            self.leave_out();
-            return None;
-        }
-        self.item_left.set(self.recorder().options().limits.attributes);
-        Some(Item(self))
-    }
-
-    /// Whether the last event or link may have one more attribute; if not, that is counted.
-    pub(crate) fn take_item_attribute(&self) -> bool {
-        match self.item_left.get().checked_sub(1) {
-            Some(fewer) => {
-                self.item_left.set(fewer);
-                true
-            }
-            None => {
-                self.leave_out();
-                false
-            }
-        }
-    }
-
-    /// Counts what a limit leaves out, in the span itself too: an entry of the span holds the number.
-    #[cold]
-    #[inline(never)]
-    fn count_dropped(&self, what: Limited) {
-        let (at, bit) = (&self.dropped_at[what as usize], 1 << what as u8);
-        if self.has_dropped.get() & bit != 0 {
-            self.leave_out();
-            let number = at.get().cast::<AtomicU64>();
-            // SAFETY: the entry's word, in a cell that is this slot's (S1), mapped for ever and aligned to 8 (S2).
-            let number = unsafe { number.as_ref() };
-            let count = u64::from_le(number.load(Ordering::Relaxed)) + 1;
-            number.store(count.to_le(), Ordering::Relaxed);
-            return;
-        }
-        let key = match what {
-            Limited::Attribute => names::DROPPED_ATTRIBUTES,
-            Limited::Event => names::DROPPED_EVENTS,
-            Limited::Link => names::DROPPED_LINKS,
-        };
-        let key = local().number_of(key);
-        // Without a number for the key there is only the count of all that was left out; without room, appending counts.
-        if key == INLINE {
-            self.leave_out();
-        } else if self.append_word::<true, false>(TAG_U64, 0, key, 1) {
-            self.leave_out();
-            // SAFETY: the word that was just written ends where the next entry goes, in the same cell.
-            at.set(unsafe { self.write.get().sub(8) });
-            self.has_dropped.set(self.has_dropped.get() | bit);
-        }
-    }
-
-    /// How many bytes a value may have.
-    #[inline]
-    pub(crate) fn value_max(&self) -> usize {
-        self.value_max.get()
-    }
-
-    /// Counts a value that is cut.
-    #[cold]
-    pub(crate) fn count_cut(&self) {
-        self.recorder().control().count(Counter::ValuesCut);
     }
 
     /// One word of the head.

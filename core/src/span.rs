@@ -13,6 +13,7 @@ use crate::clock;
 use crate::context::{Context, Entered};
 use crate::control::Counter;
 use crate::failure::Failure;
+use crate::item::{Event, Link};
 use crate::record::{
     self, Body, ENTRY_STARTED_BY_DROP, ENTRY_TRUE, INLINE, RECORD_END_IS_UNIX, TAG_DEADLINE, TAG_EVENT,
     TAG_LINK, TAG_STATUS_MESSAGE,
@@ -560,48 +561,6 @@ impl Span {
             self.set_status(Status::Error).error_type("panic").status_message("dropped by a panic");
         }
     }
-}
-
-macro_rules! item {
-    ($(#[$doc:meta])* $name:ident) => {
-        $(#[$doc])*
-        #[derive(Debug)]
-        pub struct $name<'a> {
-            slot: &'a Slot,
-        }
-
-        impl $name<'_> {
-            /// Sets an attribute. See [`Span::set`].
-            pub fn set(&self, key: &'static str, value: impl Attribute) {
-                value.append(Destination::item(self.slot, Key::Static(key)));
-            }
-
-            /// Sets an attribute whose key is made at run time. See [`Span::set_named`].
-            pub fn set_named(&self, key: &str, value: impl Attribute) {
-                value.append(Destination::item(self.slot, Key::Dynamic(key)));
-            }
-
-            /// Sets an attribute to a value of any type that serializes. See [`Span::set_value`].
-            pub fn set_value<T: Serialize + ?Sized>(&self, key: &'static str, value: &T) {
-                Destination::item(self.slot, Key::Static(key)).packed(&value);
-            }
-
-            /// [`set_value`](Self::set_value) with a key made at run time.
-            pub fn set_value_named<T: Serialize + ?Sized>(&self, key: &str, value: &T) {
-                Destination::item(self.slot, Key::Dynamic(key)).packed(&value);
-            }
-        }
-    };
-}
-
-item! {
-    /// An event that is being filled.
-    Event
-}
-
-item! {
-    /// A link that is being filled.
-    Link
 }
 
 /// Starts a span and sets attributes on it. It does not become current: see [`Span::enter`].
