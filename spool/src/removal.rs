@@ -141,8 +141,7 @@ impl SpoolDir {
             Ok(lock) => lock,
             Err(error) => match error.kind() {
                 io::ErrorKind::WouldBlock => return Ok(false),
-                // The lock is the first file to be made and the last to be removed.
-                io::ErrorKind::NotFound => return self.clear_with_memory(dir, id),
+                io::ErrorKind::NotFound => return self.clear_without_lock(dir, id),
                 _ => return Err(Error::io("lock", &path)(error)),
             },
         };
@@ -153,6 +152,24 @@ impl SpoolDir {
             Ok(_) => self.clear_with_memory(dir, id),
             Err(error) => Err(error),
         }
+    }
+
+    /// Removes a directory in which no lock file was found. The lock is the first file to be made and the last to be
+    /// removed, so where other files are, and still no lock, nobody is at it. Where nothing is, its process may be about
+    /// to make the lock, and all that may be removed is an empty directory.
+    fn clear_without_lock(&self, dir: &Path, id: &RecorderId) -> Result<bool, Error> {
+        let is_empty = match self.storage().list(dir) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            names => names.map_err(Error::io("list", dir))?.is_empty(),
+        };
+        // Looked for after the others: files that were made behind a lock are listed only when it was there before.
+        let lock = dir.join(layout::LOCK);
+        match fs::symlink_metadata(&lock) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(Error::io("inspect", &lock)(error)),
+            Ok(_) => return Ok(false),
+        }
+        if is_empty { self.remove_empty(dir) } else { self.clear_with_memory(dir, id) }
     }
 
     /// Removes what was set up of a recorder, in shared memory too.
@@ -174,6 +191,11 @@ impl SpoolDir {
         for name in names {
             self.unlink(&dir.join(name))?;
         }
+        self.remove_empty(dir)
+    }
+
+    /// Removes a directory if it is empty, and says whether it did.
+    fn remove_empty(&self, dir: &Path) -> Result<bool, Error> {
         match self.storage().remove_dir(dir) {
             Ok(()) => Ok(true),
             Err(error) => match error.kind() {

@@ -182,6 +182,25 @@ fn what_killed_processes_left_half_done_is_swept_and_what_lives_is_not() {
 }
 
 #[test]
+fn a_lock_that_is_made_just_after_it_was_not_found_is_not_removed() {
+    let (_dir, spool) = new_spool();
+    let dir = new_dir(&spool, &id(1));
+    let lock = RecorderLock::set_up(&DiskStorage, &dir, &id(1)).unwrap();
+    fs::write(dir.join(layout::CONTROL), b"").unwrap();
+    assert!(!spool.clear_without_lock(&dir, &id(1)).unwrap());
+    assert_eq!(DiskStorage.list(&dir).unwrap().len(), 2);
+
+    // What a power cut leaves of a removal, in which the lock went last.
+    die(lock);
+    fs::remove_file(dir.join(layout::LOCK)).unwrap();
+    assert!(spool.clear_without_lock(&dir, &id(1)).unwrap());
+    assert!(!dir.exists());
+    assert!(!spool.clear_without_lock(&dir, &id(1)).unwrap());
+    fs::create_dir(&dir).unwrap();
+    assert!(spool.clear_without_lock(&dir, &id(1)).unwrap());
+}
+
+#[test]
 fn a_recorder_is_set_up_while_others_sweep_and_is_not_swept() {
     let (_dir, spool) = new_spool();
     std::thread::scope(|scope| {
