@@ -2,27 +2,51 @@
 
 use std::marker::PhantomData;
 
-use crate::thread::LOCAL;
+use crate::thread::{LOCAL, Place};
 use crate::{SpanId, TraceId};
+
+/// The trace was decided against: nothing of it is recorded.
+const SAMPLED_OUT: u64 = 1;
+/// The span was started by another process.
+const REMOTE: u64 = 2;
 
 /// The identities of a span, to start others under it: on this thread, on another, in another process.
 ///
 /// A context is a small copy. It keeps nothing alive and cannot change the span.
+///
+/// ```
+/// let run = spanring::trace("research").start();
+/// let context = run.context();
+/// std::thread::spawn(move || context.in_scope(|| drop(spanring::tool("search").start()))).join().unwrap();
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 pub struct Context {
     trace_id: TraceId,
     span_id: SpanId,
+    flags: u64,
 }
 
 const _: () = assert!(size_of::<Context>() <= 32);
 
 impl Context {
     /// The context of no span: what is started under it is a root.
-    pub const NONE: Context = Context { trace_id: TraceId::INVALID, span_id: SpanId::INVALID };
+    pub const NONE: Context = Context { trace_id: TraceId::INVALID, span_id: SpanId::INVALID, flags: 0 };
 
-    /// The context of a span that was started elsewhere.
+    /// The context of a span that was started elsewhere in this process.
     pub const fn new(trace_id: TraceId, span_id: SpanId) -> Self {
-        Context { trace_id, span_id }
+        Context { trace_id, span_id, flags: 0 }
+    }
+
+    /// The context of a span that another process has started. Whether it is sampled says whether that process records it: see
+    /// [`sampling`](crate::sampling) for what this one makes of it.
+    pub const fn remote(trace_id: TraceId, span_id: SpanId, is_sampled: bool) -> Self {
+        Context { flags: REMOTE, ..Self::new(trace_id, span_id) }.sampled(is_sampled)
+    }
+
+    /// The same, of a trace that is recorded, or not.
+    pub(crate) const fn sampled(self, is_sampled: bool) -> Self {
+        let flags = if is_sampled { self.flags & !SAMPLED_OUT } else { self.flags | SAMPLED_OUT };
+        Context { flags, ..self }
     }
 
     /// The context of this thread's current span; [`Context::NONE`] outside of all.
@@ -48,9 +72,43 @@ impl Context {
         self.span_id.is_valid() && self.trace_id.is_valid()
     }
 
+    /// Whether the trace is recorded, as far as anybody has decided: `false` only where it was decided against.
+    #[inline]
+    pub fn is_sampled(&self) -> bool {
+        self.flags & SAMPLED_OUT == 0
+    }
+
+    /// Whether another process has started the span.
+    #[inline]
+    pub fn is_remote(&self) -> bool {
+        self.flags & REMOTE != 0
+    }
+
     /// Makes the span current on this thread until the guard is dropped.
+    ///
+    /// For a piece of code without a function of its own, and never across an `.await`: the guard would make the span current for
+    /// whatever else the thread does meanwhile. It is not [`Send`], so what holds one cannot be spawned on a runtime with several threads.
+    /// Elsewhere prefer [`in_scope`](Context::in_scope), and for futures [`in_span`](crate::InSpan::in_span).
     pub fn enter(&self) -> Entered {
-        Entered { depth: LOCAL.with(|local| local.enter(*self)), on_this_thread: PhantomData }
+        Entered { place: LOCAL.with(|local| local.enter(*self)), on_this_thread: PhantomData }
+    }
+
+    /// Calls `f` with the span current on this thread.
+    #[inline]
+    pub fn in_scope<T>(&self, f: impl FnOnce() -> T) -> T {
+        let _scope = Scope::enter(*self);
+        f()
+    }
+
+    /// A function that calls `f` with the span current on whichever thread it is called: for threads, pools and callbacks.
+    ///
+    /// ```
+    /// let run = spanring::trace("research").start();
+    /// let search = run.context().wrap(|| drop(spanring::tool("search").start()));
+    /// std::thread::spawn(search).join().unwrap();
+    /// ```
+    pub fn wrap<T>(self, f: impl FnOnce() -> T) -> impl FnOnce() -> T {
+        move || self.in_scope(f)
     }
 }
 
@@ -60,12 +118,33 @@ impl Context {
 #[must_use = "the span is current only until the guard is dropped"]
 #[derive(Debug)]
 pub struct Entered {
-    depth: u32,
+    place: Place,
     on_this_thread: PhantomData<*const ()>,
 }
 
 impl Drop for Entered {
     fn drop(&mut self) {
-        LOCAL.with(|local| local.leave(self.depth));
+        LOCAL.with(|local| local.leave(self.place));
+    }
+}
+
+/// The length of a call, for which a span is current. What was entered within and not left by its end is left then: a guard that
+/// is still held, across an `.await` perhaps, changes nothing for those outside.
+pub(crate) struct Scope {
+    place: Place,
+    on_this_thread: PhantomData<*const ()>,
+}
+
+impl Scope {
+    #[inline]
+    pub(crate) fn enter(context: Context) -> Self {
+        Scope { place: LOCAL.with(|local| local.enter(context)), on_this_thread: PhantomData }
+    }
+}
+
+impl Drop for Scope {
+    #[inline]
+    fn drop(&mut self) {
+        LOCAL.with(|local| local.leave_scope(self.place));
     }
 }

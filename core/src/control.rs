@@ -61,6 +61,12 @@ pub(crate) enum Counter {
     AbandonedNoLane = 9,
     /// Calls that came too late or were wrong.
     Misused = 10,
+    /// Spans that were not recorded because of a decision.
+    SampledOut = 11,
+    /// Values that were replaced or left out by redaction.
+    Redacted = 12,
+    /// Calls of a sampler, redactor or processor that panicked.
+    HooksFailed = 13,
 }
 
 #[repr(C, align(64))]

@@ -98,6 +98,8 @@ mod attribute;
 #[cfg(not(loom))]
 mod builder;
 #[cfg(not(loom))]
+pub mod callsite;
+#[cfg(not(loom))]
 mod context;
 #[cfg(not(loom))]
 mod failure;
@@ -107,7 +109,11 @@ mod fields;
 mod file_head;
 #[cfg(not(loom))]
 mod fork;
+#[cfg(not(loom))]
+mod hooks;
 mod id;
+#[cfg(not(loom))]
+mod in_span;
 #[cfg(not(loom))]
 mod item;
 mod kind;
@@ -117,8 +123,14 @@ mod lane;
 mod misuse;
 #[cfg(not(loom))]
 mod pending;
+#[cfg(not(loom))]
+pub mod processor;
+#[cfg(not(loom))]
+pub mod redaction;
 mod return_list;
 mod ring;
+#[cfg(not(loom))]
+pub mod sampling;
 #[cfg(not(loom))]
 mod shared;
 #[cfg(not(loom))]
@@ -149,7 +161,11 @@ pub use fields::SpanKind;
 pub use file_head::is_of_later_version;
 #[cfg(not(loom))]
 pub use fork::{close_in_children, forget_lock};
+#[cfg(not(loom))]
+pub use hooks::Hooks;
 pub use id::{SpanId, TraceId};
+#[cfg(not(loom))]
+pub use in_span::{InSpan, Within};
 #[cfg(not(loom))]
 pub use item::{Event, Link};
 pub use kind::{Kind, Lifecycle, Status};

@@ -15,7 +15,8 @@
 //! `GENERATION` is read Relaxed on every start: it only tells a thread that its lane is out of date, and what it then
 //! uses it loads from `RECORDER`. Lanes change hands through the pool's queue, which synchronises.
 
-use std::ops::ControlFlow;
+mod consumer;
+
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, Ordering, fence};
 use std::thread::Thread;
@@ -23,15 +24,18 @@ use std::time::{Duration, Instant};
 
 use crossbeam::queue::ArrayQueue;
 
-use crate::clock::{self, Anchor, Timeline};
+use crate::clock;
 use crate::control::{Control, Counter};
 use crate::dictionary::{DictionaryFile, Entering};
 use crate::fork;
+use crate::hooks::Hooks;
 use crate::lane::{CellRef, Lane, SpareTable, cell_number};
 use crate::mapping::Mapping;
-use crate::record::{HEAD_LEN, Malformed, RECORD_HEADER_LEN, Record};
+use crate::record::{HEAD_LEN, RECORD_HEADER_LEN};
 use crate::ring::Room;
 use crate::thread::LOCAL;
+
+pub use consumer::{Consumed, Consumer};
 
 /// How many lanes a recorder can have: threads that record at the same time, and one for all others.
 pub const LANES_MAX: usize = 1024;
@@ -145,6 +149,13 @@ pub struct Counters {
     pub reentered: u64,
     /// Calls that came too late or were wrong: on a span that had started or ended already, or a trace without a name.
     pub misused: u64,
+    /// Spans that were not recorded because of a decision: see [`sampling`](crate::sampling). They count as neither started nor
+    /// dropped.
+    pub sampled_out: u64,
+    /// Values that were replaced or left out by redaction.
+    pub redacted: u64,
+    /// Calls of a sampler, redactor or processor that panicked.
+    pub hooks_failed: u64,
 }
 
 impl Counters {
@@ -189,6 +200,7 @@ pub struct Recorder {
     control: Control,
     dictionary: DictionaryFile,
     options: Options,
+    hooks: Hooks,
     lanes: Box<[OnceLock<Lane>]>,
     lane_count: AtomicU32,
     free_lanes: ArrayQueue<u16>,
@@ -281,6 +293,7 @@ impl Recorder {
     /// [`RecorderError::RingLength`] and [`RecorderError::TooMany`].
     pub fn new(
         options: Options,
+        hooks: Hooks,
         control: Mapping,
         dictionary: Mapping,
     ) -> Result<&'static Self, RecorderError> {
@@ -296,6 +309,7 @@ impl Recorder {
             control,
             dictionary: DictionaryFile::format(dictionary),
             options,
+            hooks,
             lanes: (0..LANES_MAX).map(|_| OnceLock::new()).collect(),
             lane_count: AtomicU32::new(0),
             free_lanes: ArrayQueue::new(LANES_MAX),
@@ -428,6 +442,22 @@ impl Recorder {
         &self.options
     }
 
+    pub(crate) fn hooks(&self) -> &Hooks {
+        &self.hooks
+    }
+
+    /// Has the processors finish what they have begun.
+    ///
+    /// Returns whether all of them have.
+    pub fn flush_processors(&self, timeout: Duration) -> bool {
+        self.hooks.flush(self, timeout)
+    }
+
+    /// Tells the processors that nothing more will come.
+    pub fn shut_processors_down(&self) {
+        self.hooks.shut_down(self);
+    }
+
     /// How many lanes there are.
     pub fn lane_count(&self) -> usize {
         self.lane_count.load(Ordering::Acquire) as usize
@@ -467,6 +497,9 @@ impl Recorder {
             guards_out_of_order: counted(Counter::GuardsOutOfOrder),
             reentered: counted(Counter::Reentered),
             misused: counted(Counter::Misused),
+            redacted: counted(Counter::Redacted),
+            hooks_failed: counted(Counter::HooksFailed),
+            sampled_out: counted(Counter::SampledOut),
             ..Counters::default()
         };
         for lane in self.lanes() {
@@ -483,8 +516,7 @@ impl Recorder {
 
     /// The right to drain the rings. There is one; `None` after it was given out.
     pub fn consumer(&'static self) -> Option<Consumer> {
-        (!self.has_consumer.swap(true, Ordering::AcqRel))
-            .then(|| Consumer { recorder: self, consumed: Vec::new() })
+        (!self.has_consumer.swap(true, Ordering::AcqRel)).then(|| Consumer::new(self))
     }
 
     /// Says which thread to unpark when rings fill up or lanes run out.
@@ -646,135 +678,6 @@ pub(crate) struct Orphan {
 impl Drop for Orphan {
     fn drop(&mut self) {
         self.recorder.orphan_busy.store(false, Ordering::Release); // pairs with `orphan`
-    }
-}
-
-/// How far a lane's ring was consumed.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Consumed {
-    /// The lane.
-    pub lane: u16,
-    /// The position behind the last record that was consumed.
-    pub position: u64,
-    /// How many ended spans the ring carried up to there.
-    pub ended: u64,
-}
-
-/// Drains the rings of a recorder.
-#[derive(Debug)]
-pub struct Consumer {
-    recorder: &'static Recorder,
-    /// By lane: what was consumed, and up to where it was released.
-    consumed: Vec<(Consumed, u64)>,
-}
-
-impl Drop for Consumer {
-    fn drop(&mut self) {
-        self.recorder.has_ended.store(true, Ordering::Relaxed);
-    }
-}
-
-impl Consumer {
-    /// The recorder.
-    pub fn recorder(&self) -> &'static Recorder {
-        self.recorder
-    }
-
-    /// Shows the records of a lane that were published and not consumed yet, in order, until `look` breaks. Damage, which
-    /// only a host that scribbles over the mapping can cause, is shown as an error and skips to the ring's tail.
-    pub fn consume(
-        &mut self,
-        lane: u16,
-        mut look: impl FnMut(Result<Record<'_>, Malformed>) -> ControlFlow<()>,
-    ) {
-        while self.consumed.len() <= usize::from(lane) {
-            let lane = u16::try_from(self.consumed.len()).unwrap_or(u16::MAX);
-            self.consumed.push((Consumed { lane, position: 0, ended: 0 }, 0));
-        }
-        let Some(ring) = self.recorder.lane(lane).map(|lane| &lane.ring) else { return };
-        let (consumed, _) = &mut self.consumed[usize::from(lane)];
-        let tail = ring.tail();
-        while consumed.position < tail {
-            let mut flow = ControlFlow::Continue(());
-            let start = consumed.position;
-            let mut look_at = |bytes: &[u8]| {
-                let mut at = 0;
-                while at < bytes.len() && flow.is_continue() {
-                    match Record::parse(&bytes[at..]) {
-                        Ok((record, len)) => {
-                            at += len;
-                            consumed.position += len as u64;
-                            if let Record::Ended { ordinal, .. } = record {
-                                consumed.ended = ordinal;
-                            }
-                            if !matches!(record, Record::Padding) {
-                                flow = look(Ok(record));
-                            }
-                        }
-                        Err(malformed) => {
-                            consumed.position = tail;
-                            flow = look(Err(malformed));
-                            return;
-                        }
-                    }
-                }
-            };
-            #[expect(
-                unsafe_code,
-                reason = "the ring's bytes are the consumer's, which the compiler cannot see"
-            )]
-            // SAFETY: `self` is the only consumer; `start` is 0 or behind a record that was consumed and not released
-            // beyond, and `tail` is the ring's.
-            unsafe {
-                ring.records(start, tail, &mut look_at);
-            }
-            if flow.is_break() {
-                return;
-            }
-        }
-    }
-
-    /// How far a lane was consumed.
-    pub fn consumed(&self, lane: u16) -> Consumed {
-        self.consumed
-            .get(usize::from(lane))
-            .map_or(Consumed { lane, ..Consumed::default() }, |(consumed, _)| *consumed)
-    }
-
-    /// How far each lane was consumed that has more consumed than released.
-    pub fn unreleased(&self) -> impl Iterator<Item = Consumed> {
-        self.consumed
-            .iter()
-            .filter(|(consumed, released)| consumed.position > *released)
-            .map(|(consumed, _)| *consumed)
-    }
-
-    /// Gives back the space of everything that was consumed. To be called once it is committed elsewhere.
-    pub fn release(&mut self) {
-        for (consumed, released) in &mut self.consumed {
-            if consumed.position > *released
-                && let Some(lane) = self.recorder.lane(consumed.lane)
-            {
-                lane.consumer_line().read_ended.store(consumed.ended, Ordering::Relaxed);
-                lane.ring.release(consumed.position);
-                *released = consumed.position;
-            }
-        }
-    }
-
-    /// How far each ring is filled, by lane: what a flush has to wait for.
-    pub fn tails(&self) -> Vec<u64> {
-        self.recorder.tails()
-    }
-
-    /// Notes that the process lives, and stores an anchor.
-    pub fn store_anchor(&mut self, anchor: &Anchor, timeline: &Timeline) {
-        self.recorder.control.store_anchor(anchor, timeline);
-    }
-
-    /// Notes that the process lives.
-    pub fn mark_alive(&mut self) {
-        self.recorder.control.mark_alive(clock::ticks());
     }
 }
 

@@ -162,9 +162,24 @@ impl Span {
         SharedSpan::active(self)
     }
 
-    /// Makes this span current on this thread until the guard is dropped.
+    /// Makes this span current on this thread until the guard is dropped: see [`Context::enter`].
     pub fn enter(&self) -> Entered {
         self.context.enter()
+    }
+
+    /// Calls `f` with this span current on this thread. For futures see [`InSpan`](crate::InSpan).
+    ///
+    /// ```
+    /// let run = spanring::trace("research").start();
+    /// let hits = run.in_scope(|| {
+    ///     let search = spanring::tool("search").start(); // under the run
+    ///     search.finish("12".parse::<u32>())
+    /// });
+    /// # assert_eq!(hits, Ok(12));
+    /// ```
+    #[inline]
+    pub fn in_scope<T>(&self, f: impl FnOnce() -> T) -> T {
+        self.context.in_scope(f)
     }
 
     /// Sets an attribute. Set twice, the last value counts, unless [`names`](crate::names) says otherwise.

@@ -19,6 +19,13 @@ use crate::{SpanId, TraceId, dictionary};
 const DEPTH_MAX: usize = 64;
 /// The depth of what was entered beyond that, and is not current.
 const TOO_DEEP: u32 = u32::MAX;
+
+/// Where a context was entered, and as the how-manieth of its thread: a place is used again.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Place {
+    depth: u32,
+    serial: u32,
+}
 /// How many keys are cached, in pairs of places where either can be found.
 const KEYS_CACHED: usize = 128;
 
@@ -62,8 +69,10 @@ pub(crate) struct Local {
     salt: Cell<u64>,
     /// How many places of `entered` are in use, the last of them by a context.
     depth: Cell<u32>,
-    /// The entered contexts, oldest first; one whose guard is gone while a later one remains is `None`.
-    entered: [Cell<Option<Context>>; DEPTH_MAX],
+    /// How many contexts were ever entered; starts again after 2³².
+    serial: Cell<u32>,
+    /// The entered contexts with their serials, oldest first; one whose guard is gone while a later one remains is `None`.
+    entered: [(Cell<u32>, Cell<Option<Context>>); DEPTH_MAX],
     /// Numbers of the keys used last, by the address of their text: of each pair the first is the later.
     keys: [[CachedKey; 2]; KEYS_CACHED / 2],
 }
@@ -101,7 +110,8 @@ impl Local {
             random: Cell::new(0),
             salt: Cell::new(0),
             depth: Cell::new(0),
-            entered: [const { Cell::new(None) }; DEPTH_MAX],
+            serial: Cell::new(0),
+            entered: [const { (Cell::new(0), Cell::new(None)) }; DEPTH_MAX],
             keys: [const { [const { CachedKey::new() }; 2] }; KEYS_CACHED / 2],
         }
     }
@@ -187,34 +197,84 @@ impl Local {
     pub(crate) fn current(&self) -> Context {
         match self.depth.get() {
             0 => Context::NONE,
-            depth => self.entered[depth as usize - 1].get().unwrap_or(Context::NONE),
+            depth => self.entered[depth as usize - 1].1.get().unwrap_or(Context::NONE),
         }
     }
 
-    /// Makes a context current, and says at which depth; [`TOO_DEEP`] where it did not.
-    pub(crate) fn enter(&self, context: Context) -> u32 {
-        let depth = self.depth.get();
-        let Some(place) = self.entered.get(depth as usize) else { return TOO_DEEP };
-        place.set(Some(context));
+    /// Makes a context current, and says where; at [`TOO_DEEP`] where it did not.
+    #[inline]
+    pub(crate) fn enter(&self, context: Context) -> Place {
+        let (depth, serial) = (self.depth.get(), self.serial.get().wrapping_add(1));
+        let Some((entered_as, entered)) = self.entered.get(depth as usize) else {
+            return Place { depth: TOO_DEEP, serial };
+        };
+        self.serial.set(serial);
+        entered_as.set(serial);
+        entered.set(Some(context));
         self.depth.set(depth + 1);
-        depth
+        Place { depth, serial }
     }
 
-    /// Takes away what was entered at `depth`.
-    pub(crate) fn leave(&self, depth: u32) {
-        let Some(place) = self.entered.get(depth as usize) else { return };
-        place.set(None);
-        if depth + 1 != self.depth.get() {
-            if let Some(recorder) = recorder::current() {
-                recorder.control().count(Counter::GuardsOutOfOrder);
-            }
-            return;
+    /// Whether what was entered at a place is still there.
+    #[inline]
+    fn is_entered(&self, place: Place) -> bool {
+        place.depth < self.depth.get() && self.entered[place.depth as usize].0.get() == place.serial
+    }
+
+    /// Takes away what was entered at a place.
+    #[inline]
+    pub(crate) fn leave(&self, place: Place) {
+        let depth = self.depth.get();
+        if place.depth.wrapping_add(1) == depth && self.is_entered(place) {
+            self.leave_above(place.depth);
+        } else if place.depth != TOO_DEEP {
+            self.leave_out_of_order(place);
         }
+    }
+
+    /// Takes away what was entered at a place, and everything that was entered since.
+    #[inline]
+    pub(crate) fn leave_scope(&self, place: Place) {
+        let depth = self.depth.get();
+        if place.depth.wrapping_add(1) == depth && self.is_entered(place) {
+            self.leave_above(place.depth);
+        } else if place.depth != TOO_DEEP {
+            self.leave_scope_out_of_order(place);
+        }
+    }
+
+    /// Makes `depth` the depth, or less where what lies below is gone already.
+    #[inline]
+    fn leave_above(&self, depth: u32) {
         let mut remaining = depth;
-        while remaining > 0 && self.entered[remaining as usize - 1].get().is_none() {
+        while remaining > 0 && self.entered[remaining as usize - 1].1.get().is_none() {
             remaining -= 1;
         }
         self.depth.set(remaining);
+    }
+
+    /// A guard is dropped before one that was made after it, or after the scope in which it was made.
+    #[cold]
+    #[inline(never)]
+    fn leave_out_of_order(&self, place: Place) {
+        if self.is_entered(place) {
+            self.entered[place.depth as usize].1.set(None);
+            count_out_of_order();
+        }
+    }
+
+    /// A scope ends, and guards that were made within are still there; or whoever held a guard has left the scope with it.
+    #[cold]
+    #[inline(never)]
+    fn leave_scope_out_of_order(&self, place: Place) {
+        if self.is_entered(place) {
+            for (_, left) in &self.entered[place.depth as usize + 1..self.depth.get() as usize] {
+                if left.get().is_some() {
+                    count_out_of_order();
+                }
+            }
+            self.leave_above(place.depth);
+        }
     }
 
     /// The number of a key or name in the dictionary, or `record::INLINE`.
@@ -249,6 +309,12 @@ fn random_word() -> u64 {
         let here = 0_u8;
         crate::clock::unix_ns().rotate_left(32) ^ (&raw const here as u64) ^ crate::clock::ticks()
     })
+}
+
+fn count_out_of_order() {
+    if let Some(recorder) = recorder::current() {
+        recorder.control().count(Counter::GuardsOutOfOrder);
+    }
 }
 
 struct Detach;

@@ -90,8 +90,13 @@ impl Installed {
         let alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
         let anonymous = |len| Mapping::anonymous(len).unwrap();
         let options = Options::default();
-        let recorder =
-            Recorder::new(options, anonymous(CONTROL_FILE_LEN), anonymous(DICTIONARY_FILE_LEN)).unwrap();
+        let recorder = Recorder::new(
+            options,
+            spanring::Hooks::default(),
+            anonymous(CONTROL_FILE_LEN),
+            anonymous(DICTIONARY_FILE_LEN),
+        )
+        .unwrap();
         for _ in 0..2 {
             recorder.add_lane(anonymous(spanring::lane_file_len(1 << 20))).unwrap();
         }

@@ -81,7 +81,13 @@ fn traced(dir: &Path) -> ! {
     let limits = Limits { attributes: 4, ..Limits::default() };
     let options = Options { ring_bytes: RING_BYTES, live: true, limits, ..Options::default() };
     let control = map(dir, "control", CONTROL_FILE_LEN);
-    let recorder = Recorder::new(options, control, map(dir, "callsites", DICTIONARY_FILE_LEN)).unwrap();
+    let recorder = Recorder::new(
+        options,
+        spanring::Hooks::default(),
+        control,
+        map(dir, "callsites", DICTIONARY_FILE_LEN),
+    )
+    .unwrap();
     assert_eq!(LANE_LEN, lane_file_len(RING_BYTES));
     for name in FILES {
         recorder.add_lane(map(dir, name, LANE_LEN)).unwrap();

@@ -42,6 +42,12 @@ pub struct Ledger {
     pub reentered: u64,
     /// Calls that came too late or were wrong: on a span that had started or ended already, or for a trace without a name.
     pub misused: u64,
+    /// Spans that were not recorded because of a decision. They count as neither started nor dropped.
+    pub sampled_out: u64,
+    /// Values that were replaced or left out by redaction.
+    pub redacted: u64,
+    /// Calls of a sampler, redactor or processor that panicked.
+    pub hooks_failed: u64,
 }
 
 /// Spans that were lost, by reason.
@@ -86,6 +92,9 @@ impl Ledger {
             guards_out_of_order: counters.guards_out_of_order,
             reentered: counters.reentered,
             misused: counters.misused,
+            sampled_out: counters.sampled_out,
+            redacted: counters.redacted,
+            hooks_failed: counters.hooks_failed,
         }
     }
 
@@ -130,6 +139,9 @@ impl Ledger {
             self.guards_out_of_order,
             self.reentered,
             self.misused,
+            self.sampled_out,
+            self.redacted,
+            self.hooks_failed,
         ];
         words[..fields.len()].copy_from_slice(&fields);
         words
@@ -154,6 +166,9 @@ impl Ledger {
             guards_out_of_order,
             reentered,
             misused,
+            sampled_out,
+            redacted,
+            hooks_failed,
             ..,
         ] = *words;
         Ledger {
@@ -170,6 +185,9 @@ impl Ledger {
             guards_out_of_order,
             reentered,
             misused,
+            sampled_out,
+            redacted,
+            hooks_failed,
         }
     }
 }
@@ -203,6 +221,9 @@ impl fmt::Display for Ledger {
             ("guards dropped out of order", self.guards_out_of_order),
             ("spans used within their own values", self.reentered),
             ("calls that came too late or were wrong", self.misused),
+            ("spans sampled out", self.sampled_out),
+            ("values redacted", self.redacted),
+            ("calls of samplers, redactors and processors that panicked", self.hooks_failed),
         ];
         for (oddity, count) in oddities.into_iter().filter(|(_, count)| *count > 0) {
             write!(f, "\n  {oddity}: {count}")?;
@@ -218,7 +239,7 @@ mod tests {
     #[test]
     fn every_field_comes_back_from_its_word() {
         let mut words = [0; LEDGER_LEN];
-        for (index, word) in words[..16].iter_mut().enumerate() {
+        for (index, word) in words[..19].iter_mut().enumerate() {
             *word = index as u64 + 1;
         }
         assert_eq!(Ledger::decode(&words).encode(), words);

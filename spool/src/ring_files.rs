@@ -10,6 +10,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use spanring::Hooks;
 use spanring::control::CONTROL_FILE_LEN;
 use spanring::dictionary::DICTIONARY_FILE_LEN;
 use spanring::mapping::Mapping;
@@ -63,11 +64,12 @@ impl RingFiles {
         dir: &Path,
         id: &RecorderId,
         options: Options,
+        hooks: Hooks,
     ) -> Result<(Self, &'static Recorder), Error> {
         let (placement, control) = place(&*storage, dir, id)?;
         let files = RingFiles { storage, placement, tables: 0 };
         let dictionary = files.map(layout::CALLSITES, DICTIONARY_FILE_LEN)?;
-        let recorder = Recorder::new(options, control, dictionary)
+        let recorder = Recorder::new(options, hooks, control, dictionary)
             .map_err(|error| Error::io("set up the recorder in", dir)(io::Error::other(error)))?;
         Ok((files, recorder))
     }

@@ -257,7 +257,7 @@ impl Flight {
         };
         let control = map("control".to_owned(), CONTROL_FILE_LEN);
         let dictionary = map("dictionary".to_owned(), DICTIONARY_FILE_LEN);
-        let recorder = Recorder::new(options, control, dictionary).unwrap();
+        let recorder = Recorder::new(options, spanring::Hooks::default(), control, dictionary).unwrap();
         for number in 0..plan.lanes {
             let lane = map(format!("lane-{number}"), lane_file_len(plan.ring_bytes));
             assert_eq!(usize::from(recorder.add_lane(lane).unwrap()), number);

@@ -155,7 +155,7 @@ fn start_own() {
         let options = recorder::Options { ring_bytes: 1 << 16, ..recorder::Options::default() };
         let control = anonymous(spanring::control::CONTROL_FILE_LEN);
         let dictionary = anonymous(spanring::dictionary::DICTIONARY_FILE_LEN);
-        let recorder = Recorder::new(options, control, dictionary).unwrap();
+        let recorder = Recorder::new(options, spanring::Hooks::default(), control, dictionary).unwrap();
         recorder.add_lane(anonymous(spanring::lane_file_len(1 << 16))).unwrap();
         recorder.add_lane(anonymous(spanring::lane_file_len(1 << 16))).unwrap();
         recorder.install().unwrap();

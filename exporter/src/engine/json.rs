@@ -55,5 +55,8 @@ pub fn ledger_json(ledger: &Ledger) -> Value {
         "guards_out_of_order": ledger.guards_out_of_order,
         "reentered": ledger.reentered,
         "misused": ledger.misused,
+        "sampled_out": ledger.sampled_out,
+        "redacted": ledger.redacted,
+        "hooks_failed": ledger.hooks_failed,
     })
 }

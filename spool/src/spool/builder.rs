@@ -6,6 +6,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use spanring::Hooks;
 use spanring::recorder::{Limits, Options, Overflow, Recorder, RecorderError};
 
 use super::Spool;
@@ -29,6 +30,7 @@ pub struct SpoolBuilder {
     resource: Resource,
     sinks: Vec<String>,
     options: Options,
+    hooks: Hooks,
     pools: Pools,
     linger: Duration,
     sync_interval: Duration,
@@ -46,6 +48,7 @@ impl SpoolBuilder {
             resource: Resource::default(),
             sinks: Vec::new(),
             options: Options::default(),
+            hooks: Hooks::default(),
             pools: Pools { free_lanes: 4, lanes_max: 257, spare_tables: 2, tables_max: 256 },
             linger: Duration::from_millis(100),
             sync_interval: Duration::from_millis(250),
@@ -262,8 +265,13 @@ impl Setup<'_> {
         let mut resource = self.builder.resource.clone();
         resource.add_missing(Resource::of_process(self.id));
         resource.store(storage, &new)?;
-        let (mut files, recorder) =
-            RingFiles::create(self.builder.storage.clone(), &new, self.id, self.builder.options)?;
+        let (mut files, recorder) = RingFiles::create(
+            self.builder.storage.clone(),
+            &new,
+            self.id,
+            self.builder.options,
+            self.builder.hooks.clone(),
+        )?;
         for _ in 0..=self.builder.pools.free_lanes.min(self.builder.pools.lanes_max - 1) {
             files.add_lane(recorder)?;
         }

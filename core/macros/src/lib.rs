@@ -1,0 +1,1 @@
+//! The attribute that records a function's calls as spans.
