@@ -120,9 +120,13 @@ mod kind;
 #[cfg(not(loom))]
 mod lane;
 #[cfg(not(loom))]
+mod macros;
+#[cfg(not(loom))]
 mod misuse;
 #[cfg(not(loom))]
 mod pending;
+#[cfg(not(loom))]
+pub mod prelude;
 #[cfg(not(loom))]
 pub mod processor;
 #[cfg(not(loom))]
@@ -151,6 +155,8 @@ pub use builder::{
     Fill, SpanBuilder, agent, chain, decision, embedding, guardrail, handoff, llm, mcp_tools, reasoning,
     response, retrieval, span, span_named, speech, speech_group, task, tool, trace, transcription, turn,
 };
+#[cfg(not(loom))]
+pub use callsite::Callsite;
 #[cfg(not(loom))]
 pub use context::{Context, Entered};
 #[cfg(not(loom))]

@@ -93,6 +93,11 @@ impl Span {
         Span { context, state }
     }
 
+    /// A span that records nothing. What is started under it is under the thread's current span.
+    pub fn disabled() -> Self {
+        Self::off(Context::current())
+    }
+
     /// A span that records nothing.
     pub(crate) fn off(context: Context) -> Self {
         Span { context, state: State::Off }
@@ -576,23 +581,4 @@ impl Span {
             self.set_status(Status::Error).error_type("panic").status_message("dropped by a panic");
         }
     }
-}
-
-/// Starts a span and sets attributes on it. It does not become current: see [`Span::enter`].
-///
-/// ```
-/// let items = vec!["book"];
-/// let span = spanring::span!("checkout", items = items.len(), user = "u7");
-/// span.set("total_cents", 1999);
-/// ```
-#[macro_export]
-macro_rules! span {
-    ($name:expr $(,)?) => {
-        $crate::span($name).start()
-    };
-    ($name:expr, $($key:ident $(. $more:ident)* = $value:expr),+ $(,)?) => {
-        $crate::span($name).start_with(|span| {
-            $(span.set(concat!(stringify!($key) $(, ".", stringify!($more))*), $value);)+
-        })
-    };
 }
