@@ -3,12 +3,14 @@
 use std::fmt;
 
 use crate::clock;
+use crate::compiled::{IS_COMPILED_OUT, Recorded};
 use crate::context::Context;
 use crate::control::Counter;
 use crate::misuse::{self, Misuse};
 use crate::pending::Pending;
-use crate::record::{HEAD_IS_PENDING, HEAD_START_IS_UNIX, INLINE, head_word};
+use crate::record::{HEAD_IS_PENDING, HEAD_PARENT_IS_REMOTE, HEAD_START_IS_UNIX, INLINE, head_word};
 use crate::recorder::{self, DropReason, Recorder};
+use crate::sampling::Root;
 use crate::slot::{HeadWords, Slot};
 use crate::span::{Span, State};
 use crate::thread::{Local, local};
@@ -126,6 +128,7 @@ pub fn span_named(name: &str) -> SpanBuilder<'_> {
 ///     .metadata(&serde_json::json!({"customer": "acme"}))
 ///     .start();
 /// ```
+#[inline]
 pub fn trace(name: &str) -> SpanBuilder<'_, impl Fill> {
     let name = match name {
         "" => {
@@ -143,6 +146,7 @@ macro_rules! kinds {
             $(#[$doc])*
             ///
             /// Under the thread's current span.
+            #[inline]
             pub fn $function<'a>($($arg: $type),*) -> SpanBuilder<'a, impl Fill> {
                 SpanBuilder::new($name, Kind::$kind) $(.$setter($($value),+))*
             }
@@ -154,6 +158,7 @@ macro_rules! kinds {
                 $(#[$doc])*
                 ///
                 /// Under this span.
+                #[inline]
                 pub fn $function<'a>(&self, $($arg: $type),*) -> SpanBuilder<'a, impl Fill> {
                     SpanBuilder::new($name, Kind::$kind).parent(self.context()) $(.$setter($($value),+))*
                 }
@@ -319,7 +324,10 @@ impl<F> fmt::Debug for SpanBuilder<'_, F> {
 impl<'a> Plan<'a> {
     /// Opens the span. Where it is recorded, it is filled, and announced where `STARTS`.
     #[inline(always)]
-    fn open<const STARTS: bool, F: Fill>(self, fill: F) -> Span {
+    fn open<const STARTS: bool, F: Fill>(mut self, fill: F) -> Span {
+        if IS_COMPILED_OUT {
+            return Span::new(Context::NONE, State::Off);
+        }
         let local = local();
         let parent = match self.parent {
             Parent::Current => local.current(),
@@ -338,6 +346,11 @@ impl<'a> Plan<'a> {
                 state => Span::new(context, state),
             };
         };
+        if (recorder.chooses() || !parent.is_sampled())
+            && let Some(context) = self.sampled_out(&local, recorder, parent)
+        {
+            return Span::new(context, State::Off);
+        }
         let (context, head) = self.head(&local, parent);
         let Some(slot) = Slot::claim(recorder, lane, &head) else {
             return Span::new(context, unslotted(recorder, DropReason::NoCell));
@@ -349,10 +362,13 @@ impl<'a> Plan<'a> {
     /// For a thread that holds no lane of the recorder: takes one, or shares the orphan lane.
     #[cold]
     #[inline(never)]
-    fn open_unattached(self, local: &Local, parent: Context) -> (Context, State) {
+    fn open_unattached(mut self, local: &Local, parent: Context) -> (Context, State) {
         let Some((generation, recorder)) = recorder::catch_up() else {
             return (parent, State::Off);
         };
+        if let Some(context) = self.sampled_out(local, recorder, parent) {
+            return (context, State::Off);
+        }
         let (context, head) = self.head(local, parent);
         let claim = |lane| {
             let slot = Slot::claim(recorder, lane, &head).ok_or(DropReason::NoCell)?;
@@ -370,6 +386,38 @@ impl<'a> Plan<'a> {
         (context, state)
     }
 
+    /// Whether the span is not recorded because of a decision, and the context under which others then start.
+    #[cold]
+    #[inline(never)]
+    fn sampled_out(&mut self, local: &Local, recorder: &Recorder, parent: Context) -> Option<Context> {
+        let hooks = recorder.hooks();
+        let is_within = parent.is_valid() && !parent.is_remote();
+        let trace_id = match self.trace_id {
+            Some(trace_id) => trace_id,
+            None if parent.is_valid() => parent.trace_id(),
+            None => local.new_trace_id(),
+        };
+        let is_of_kind = || hooks.kinds.is_none_or(|rates| rates.includes(self.kind, trace_id));
+        let context = if is_within && parent.is_sampled() {
+            if is_of_kind() {
+                return None;
+            }
+            parent
+        } else if is_within {
+            parent
+        } else {
+            let root = Root { trace_id, parent, kind: self.kind, name: self.name.parts() };
+            if is_of_kind() && hooks.is_sampled(recorder, &root) {
+                // What was decided upon is what starts.
+                self.trace_id = Some(trace_id);
+                return None;
+            }
+            Context::new(trace_id, self.span_id.unwrap_or_else(|| local.new_span_id())).sampled(false)
+        };
+        recorder.control().count(Counter::SampledOut);
+        Some(context)
+    }
+
     #[inline(always)]
     fn head(&self, local: &Local, parent: Context) -> (Context, HeadWords) {
         let (start, mut flags) = match self.start_unix_ns {
@@ -378,6 +426,9 @@ impl<'a> Plan<'a> {
         };
         if self.is_pending {
             flags |= HEAD_IS_PENDING;
+        }
+        if parent.is_remote() {
+            flags |= HEAD_PARENT_IS_REMOTE;
         }
         let trace_id = match self.trace_id {
             Some(trace_id) => trace_id,
@@ -403,16 +454,23 @@ impl<'a> Plan<'a> {
         if head[5] & 0xffff != u64::from(INLINE) {
             return None;
         }
-        Some(match self.name {
+        Some(self.name.parts())
+    }
+}
+
+impl<'a> Name<'a> {
+    fn parts(self) -> [&'a str; 3] {
+        match self {
             Name::Static(name) => [name, "", ""],
             Name::Dynamic(name) | Name::Of(name, "") => [name, "", ""],
             Name::Of(operation, subject) => [operation, " ", subject],
-        })
+        }
     }
 }
 
 #[cold]
 fn unslotted(recorder: &'static Recorder, reason: DropReason) -> State {
+    let Some(lost) = Recorded::new((recorder, reason)) else { return State::Off };
     recorder.control().count(Counter::UnslottedStarted);
-    State::Unslotted(recorder, reason)
+    State::Unslotted(lost)
 }

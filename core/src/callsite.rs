@@ -3,17 +3,14 @@
 //! [`span!`](crate::span!) and [`#[span]`](crate::prelude) make a [`Callsite`] each. A [`Filter`] is asked once for each callsite and
 //! recorder; after that, a disabled callsite costs two loads and two branches, of words that nobody writes any more.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::Kind;
-use crate::control::Counter;
-use crate::recorder;
+use crate::{Kind, hooks, recorder};
 
 /// Decides which callsites are enabled.
 ///
 /// It is asked at the first span of each callsite, on the thread that starts it, and not again while the recorder is installed.
-/// One that panics has enabled the callsite; that is counted.
+/// One that panics has enabled the callsite for this time; that is counted.
 pub trait Filter: Send + Sync {
     /// Whether spans that start there are recorded. Where they are not, what would be under them is under what they would be under.
     fn is_enabled(&self, callsite: &Callsite) -> bool;
@@ -92,10 +89,11 @@ impl Callsite {
         let Some((generation, recorder)) = recorder::catch_up() else { return false };
         let is_enabled = match &recorder.hooks().filter {
             None => true,
-            Some(filter) => catch_unwind(AssertUnwindSafe(|| filter.is_enabled(self))).unwrap_or_else(|_| {
-                recorder.control().count(Counter::HooksFailed);
-                true
-            }),
+            Some(filter) => match hooks::call(recorder, || filter.is_enabled(self)) {
+                Some(is_enabled) => is_enabled,
+                // Not kept: perhaps a hook starts this span, and then nobody is asked.
+                None => return true,
+            },
         };
         self.decision.store(u64::from(generation) << 32 | u64::from(is_enabled), Ordering::Relaxed);
         is_enabled

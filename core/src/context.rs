@@ -2,6 +2,7 @@
 
 use std::marker::PhantomData;
 
+use crate::compiled::IS_COMPILED_OUT;
 use crate::thread::{LOCAL, Place};
 use crate::{SpanId, TraceId};
 
@@ -51,6 +52,9 @@ impl Context {
 
     /// The context of this thread's current span; [`Context::NONE`] outside of all.
     pub fn current() -> Self {
+        if IS_COMPILED_OUT {
+            return Context::NONE;
+        }
         LOCAL.with(|local| local.current())
     }
 
@@ -90,7 +94,7 @@ impl Context {
     /// whatever else the thread does meanwhile. It is not [`Send`], so what holds one cannot be spawned on a runtime with several threads.
     /// Elsewhere prefer [`in_scope`](Context::in_scope), and for futures [`in_span`](crate::InSpan::in_span).
     pub fn enter(&self) -> Entered {
-        Entered { place: LOCAL.with(|local| local.enter(*self)), on_this_thread: PhantomData }
+        Entered { place: enter(*self), on_this_thread: PhantomData }
     }
 
     /// Calls `f` with the span current on this thread.
@@ -112,6 +116,11 @@ impl Context {
     }
 }
 
+#[inline]
+fn enter(context: Context) -> Place {
+    if IS_COMPILED_OUT { Place::NOWHERE } else { LOCAL.with(|local| local.enter(context)) }
+}
+
 /// Keeps a span current on the thread that entered it. Guards may be dropped in any order; each takes away what it made.
 ///
 /// Up to 64 spans can be entered at once on a thread. Those beyond are not made current.
@@ -124,7 +133,9 @@ pub struct Entered {
 
 impl Drop for Entered {
     fn drop(&mut self) {
-        LOCAL.with(|local| local.leave(self.place));
+        if !IS_COMPILED_OUT {
+            LOCAL.with(|local| local.leave(self.place));
+        }
     }
 }
 
@@ -138,13 +149,15 @@ pub(crate) struct Scope {
 impl Scope {
     #[inline]
     pub(crate) fn enter(context: Context) -> Self {
-        Scope { place: LOCAL.with(|local| local.enter(context)), on_this_thread: PhantomData }
+        Scope { place: enter(context), on_this_thread: PhantomData }
     }
 }
 
 impl Drop for Scope {
     #[inline]
     fn drop(&mut self) {
-        LOCAL.with(|local| local.leave_scope(self.place));
+        if !IS_COMPILED_OUT {
+            LOCAL.with(|local| local.leave_scope(self.place));
+        }
     }
 }

@@ -1,44 +1,108 @@
 //! What a program has put into recording: who decides, who redacts, and who is told.
 
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::callsite::Filter;
+use crate::control::Counter;
 use crate::processor::Processor;
 use crate::recorder::Recorder;
 use crate::redaction::Redaction;
-use crate::sampling::{KindRates, Sampler};
+use crate::sampling::{KindRates, Root, Sampler};
+use crate::span::Span;
+use crate::thread::local;
 
 /// What a program has put into a recorder. Without any of it, nothing is asked on the hot path.
 #[derive(Clone, Default)]
-#[non_exhaustive]
 pub struct Hooks {
-    /// Decides which traces are recorded: all, but those that another process has decided against, where there is none.
+    /// Decides which traces are recorded: all but those that another process has decided against, where there is none.
     pub sampler: Option<Arc<dyn Sampler>>,
-    /// How many of the spans of each kind are recorded.
-    pub kinds: Option<Arc<KindRates>>,
+    /// How many of the spans of each kind are recorded; all where nothing is said.
+    pub kinds: Option<KindRates>,
     /// Decides which callsites are enabled; all where there is none.
     pub filter: Option<Arc<dyn Filter>>,
-    /// What of the values is recorded.
+    /// What of the values is recorded; all of it where nothing is said.
     pub redaction: Option<Arc<Redaction>>,
     /// Who is told of spans and traces, in this order.
     pub processors: Vec<Arc<dyn Processor>>,
 }
 
 impl Hooks {
-    pub(crate) fn flush(&self, _recorder: &Recorder, _timeout: Duration) -> bool {
-        true
+    /// Whether anybody decides which spans are recorded.
+    pub(crate) fn choose(&self) -> bool {
+        self.sampler.is_some() || self.kinds.is_some()
     }
 
-    pub(crate) fn shut_down(&self, _recorder: &Recorder) {}
+    /// Whether a trace is recorded. What a hook starts itself is not decided upon.
+    pub(crate) fn is_sampled(&self, recorder: &Recorder, root: &Root<'_>) -> bool {
+        let by_parent = !root.parent.is_valid() || root.parent.is_sampled();
+        let Some(sampler) = &self.sampler else { return by_parent };
+        call(recorder, || sampler.is_sampled(root)).unwrap_or(true)
+    }
+
+    /// Tells the processors that a span has started.
+    pub(crate) fn started(&self, recorder: &Recorder, span: &Span, is_first: bool) {
+        for processor in &self.processors {
+            if is_first {
+                call(recorder, || processor.on_trace_start(span));
+            }
+            call(recorder, || processor.on_start(span));
+        }
+    }
+
+    /// Tells the processors that a span is about to end.
+    pub(crate) fn ending(&self, recorder: &Recorder, span: &Span, is_first: bool) {
+        for processor in &self.processors {
+            call(recorder, || processor.on_end(span));
+            if is_first {
+                call(recorder, || processor.on_trace_end(span));
+            }
+        }
+    }
+
+    /// Has every processor finish what it has begun, within the time that they share; says whether all have.
+    pub(crate) fn flush(&self, recorder: &Recorder, timeout: Duration) -> bool {
+        let began = Instant::now();
+        let left = || timeout.saturating_sub(began.elapsed());
+        let flushed = self.processors.iter().map(|processor| call(recorder, || processor.flush(left())));
+        // Each of them, even where one has not.
+        flushed.filter(|flushed| *flushed != Some(true)).count() == 0
+    }
+
+    /// Tells every processor that nothing more will come.
+    pub(crate) fn shut_down(&self, recorder: &Recorder) {
+        for processor in &self.processors {
+            call(recorder, || processor.shut_down());
+        }
+    }
+}
+
+/// Calls a hook; `None` where it panicked, which is counted, or this thread is within one already.
+pub(crate) fn call<T>(recorder: &Recorder, hook: impl FnOnce() -> T) -> Option<T> {
+    let local = local();
+    if !local.begin_hook() {
+        return None;
+    }
+    let called = catch_unwind(AssertUnwindSafe(hook));
+    local.end_hook();
+    match called {
+        Ok(answer) => Some(answer),
+        Err(panic) => {
+            recorder.control().count(Counter::HooksFailed);
+            // What a panic carries may panic when it is dropped.
+            std::mem::forget(panic);
+            None
+        }
+    }
 }
 
 impl fmt::Debug for Hooks {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Hooks")
             .field("sampler", &self.sampler.is_some())
-            .field("kinds", &self.kinds.is_some())
+            .field("kinds", &self.kinds)
             .field("filter", &self.filter.is_some())
             .field("redaction", &self.redaction.is_some())
             .field("processors", &self.processors.len())

@@ -100,6 +100,8 @@ mod builder;
 #[cfg(not(loom))]
 pub mod callsite;
 #[cfg(not(loom))]
+mod compiled;
+#[cfg(not(loom))]
 mod context;
 #[cfg(not(loom))]
 mod failure;
@@ -157,6 +159,8 @@ pub use builder::{
 };
 #[cfg(not(loom))]
 pub use callsite::Callsite;
+#[cfg(not(loom))]
+pub use compiled::IS_COMPILED_OUT;
 #[cfg(not(loom))]
 pub use context::{Context, Entered};
 #[cfg(not(loom))]

@@ -72,6 +72,8 @@ pub(crate) const KIND_PADDING: u8 = 3;
 pub(crate) const RECORD_END_IS_UNIX: u8 = 1;
 pub(crate) const HEAD_START_IS_UNIX: u16 = 1;
 pub(crate) const HEAD_IS_PENDING: u16 = 2;
+/// The span's parent was started by another process.
+pub(crate) const HEAD_PARENT_IS_REMOTE: u16 = 4;
 
 pub(crate) const TAG_BOOL: u8 = 1;
 pub(crate) const TAG_I64: u8 = 2;

@@ -25,6 +25,7 @@ use std::time::{Duration, Instant};
 use crossbeam::queue::ArrayQueue;
 
 use crate::clock;
+use crate::compiled::IS_COMPILED_OUT;
 use crate::control::{Control, Counter};
 use crate::dictionary::{DictionaryFile, Entering};
 use crate::fork;
@@ -53,11 +54,16 @@ const AFTER_FORK: u32 = u32::MAX;
 static RECORDER: AtomicPtr<Recorder> = AtomicPtr::new(std::ptr::null_mut());
 /// The recorder that was installed last, in this process: what still ends after it was uninstalled needs its dictionary.
 static LATEST: AtomicPtr<Recorder> = AtomicPtr::new(std::ptr::null_mut());
-static GENERATION: AtomicU32 = AtomicU32::new(OFF);
+/// On lines of memory of its own: every span reads it, recorded or not, and whatever lay beside it might be written.
+static GENERATION: Alone<AtomicU32> = Alone(AtomicU32::new(OFF));
 static GENERATIONS: AtomicU32 = AtomicU32::new(OFF);
 static START_IN_CHILD: OnceLock<fn()> = OnceLock::new();
 /// How many forks lie between the first process and this one.
 static FORKS: AtomicU32 = AtomicU32::new(0);
+
+/// A value with nothing beside it on its line of memory, nor on the one that is fetched with it.
+#[repr(align(128))]
+struct Alone<T>(T);
 
 /// What a span does that finds its ring full, or no cell free.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -201,6 +207,10 @@ pub struct Recorder {
     dictionary: DictionaryFile,
     options: Options,
     hooks: Hooks,
+    /// Whether somebody decides which spans are recorded.
+    chooses: bool,
+    /// Whether somebody is told of spans.
+    has_processors: bool,
     lanes: Box<[OnceLock<Lane>]>,
     lane_count: AtomicU32,
     free_lanes: ArrayQueue<u16>,
@@ -225,6 +235,9 @@ const BODY_LEN_MAX: usize = 32 << 20;
 
 /// The recorder that is installed.
 pub(crate) fn current() -> Option<&'static Recorder> {
+    if IS_COMPILED_OUT {
+        return None;
+    }
     let recorder = RECORDER.load(Ordering::Acquire); // pairs with `install`
     reference(recorder)
 }
@@ -248,7 +261,10 @@ fn reference(recorder: *mut Recorder) -> Option<&'static Recorder> {
 /// Which recorder is installed: [`OFF`], or a number that no other has.
 #[inline]
 pub(crate) fn generation() -> u32 {
-    GENERATION.load(Ordering::Relaxed)
+    if IS_COMPILED_OUT {
+        return OFF;
+    }
+    GENERATION.0.load(Ordering::Relaxed)
 }
 
 /// Has `start` called in a forked child of a process with a recorder, before its first span starts. The first function
@@ -261,12 +277,12 @@ pub fn start_in_child(start: fn()) {
 #[cold]
 #[inline(never)]
 pub(crate) fn catch_up() -> Option<(u32, &'static Recorder)> {
-    if GENERATION.compare_exchange(AFTER_FORK, OFF, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+    if GENERATION.0.compare_exchange(AFTER_FORK, OFF, Ordering::Relaxed, Ordering::Relaxed).is_ok()
         && let Some(start) = START_IN_CHILD.get()
     {
         start();
     }
-    let generation = GENERATION.load(Ordering::Relaxed);
+    let generation = GENERATION.0.load(Ordering::Relaxed);
     if generation == OFF {
         return None;
     }
@@ -279,7 +295,7 @@ pub(crate) fn reset_after_fork() {
     if current().is_some() {
         RECORDER.store(std::ptr::null_mut(), Ordering::Relaxed);
         let next = if START_IN_CHILD.get().is_some() { AFTER_FORK } else { OFF };
-        GENERATION.store(next, Ordering::Relaxed);
+        GENERATION.0.store(next, Ordering::Relaxed);
     }
 }
 
@@ -309,6 +325,8 @@ impl Recorder {
             control,
             dictionary: DictionaryFile::format(dictionary),
             options,
+            chooses: hooks.choose(),
+            has_processors: !hooks.processors.is_empty(),
             hooks,
             lanes: (0..LANES_MAX).map(|_| OnceLock::new()).collect(),
             lane_count: AtomicU32::new(0),
@@ -383,7 +401,7 @@ impl Recorder {
             self.previous.get_or_init(latest);
             LATEST.store(this, Ordering::Release); // pairs with `latest`
         }
-        GENERATION.store(generation, Ordering::Release);
+        GENERATION.0.store(generation, Ordering::Release);
         Ok(())
     }
 
@@ -394,7 +412,7 @@ impl Recorder {
         let _entering = Entering::begin();
         if RECORDER.compare_exchange(this, std::ptr::null_mut(), Ordering::Relaxed, Ordering::Relaxed).is_ok()
         {
-            GENERATION.store(OFF, Ordering::Relaxed);
+            GENERATION.0.store(OFF, Ordering::Relaxed);
         }
         LOCAL.with(|local| {
             if local.lane_in(self).is_some() {
@@ -446,9 +464,19 @@ impl Recorder {
         &self.hooks
     }
 
-    /// Has the processors finish what they have begun.
-    ///
-    /// Returns whether all of them have.
+    /// Whether somebody decides which spans are recorded.
+    #[inline]
+    pub(crate) fn chooses(&self) -> bool {
+        self.chooses
+    }
+
+    /// Whether somebody is told of spans.
+    #[inline]
+    pub(crate) fn has_processors(&self) -> bool {
+        self.has_processors
+    }
+
+    /// Has the processors finish what they have begun, within this time; says whether all of them have.
     pub fn flush_processors(&self, timeout: Duration) -> bool {
         self.hooks.flush(self, timeout)
     }

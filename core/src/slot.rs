@@ -24,6 +24,7 @@ mod packing;
 
 use std::cell::Cell;
 use std::fmt;
+use std::mem::ManuallyDrop;
 use std::ops::Deref;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
@@ -33,12 +34,14 @@ use chain::Chain;
 use packing::Packing;
 use serde::Serialize;
 
+use crate::compiled::Recorded;
 use crate::control::Counter;
 use crate::lane::{CELL_CONTENT_LEN, CellRef, DROPPED, ENDING, FREE, LIVE, Lane};
 use crate::record::{
     ENTRY_CUT, ENTRY_FAILED, ENTRY_HEADER_LEN, ENTRY_NOT_STARTED, ENTRY_TRUE, HEAD_IS_PENDING, HEAD_LEN,
-    HEAD_START_IS_UNIX, INLINE, KIND_ENDED, KIND_STARTED, RECORD_HEADER_LEN, TAG_BYTES, TAG_KEY, TAG_NAME,
-    TAG_PACKED, TAG_STARTED, TAG_STATUS_MESSAGE, TAG_STR, entry_word, padded, record_word,
+    HEAD_PARENT_IS_REMOTE, HEAD_START_IS_UNIX, INLINE, KIND_ENDED, KIND_STARTED, RECORD_HEADER_LEN,
+    TAG_BYTES, TAG_KEY, TAG_NAME, TAG_PACKED, TAG_STARTED, TAG_STATUS_MESSAGE, TAG_STR, entry_word, padded,
+    record_word,
 };
 use crate::recorder::{DropReason, Recorder};
 use crate::thread::local;
@@ -93,7 +96,7 @@ pub(crate) struct Slot {
 
 /// The right to a slot, which one span has at a time (N2).
 #[derive(Debug)]
-pub(crate) struct Claimed(&'static Slot);
+pub(crate) struct Claimed(Recorded<&'static Slot>);
 
 // SAFETY: whoever has the right is the only user of the slot and its cells (S1), and the right goes to one thread at a time;
 // what the slot shares with other threads, its lane and recorder, is `Sync`.
@@ -103,7 +106,12 @@ impl Claimed {
     /// The slot, for as long as the right to it is held.
     #[inline]
     pub(crate) fn slot(&self) -> &'static Slot {
-        self.0
+        *self.0
+    }
+
+    /// The same right, for as long as a call that is not to end the span.
+    pub(crate) fn lend(&self) -> ManuallyDrop<Claimed> {
+        ManuallyDrop::new(Claimed(self.0))
     }
 }
 
@@ -112,7 +120,7 @@ impl Deref for Claimed {
 
     #[inline]
     fn deref(&self) -> &Slot {
-        self.0
+        *self.0
     }
 }
 
@@ -123,6 +131,8 @@ pub(crate) struct OpenHead {
     pub(crate) start: u64,
     pub(crate) start_is_unix: bool,
     pub(crate) is_pending: bool,
+    /// Whether it is the first span of its trace in this process.
+    pub(crate) is_first: bool,
     pub(crate) kind: Kind,
     pub(crate) status: Status,
 }
@@ -198,7 +208,7 @@ impl Slot {
         slot.value_max.set(limits.value_bytes);
         slot.write.set(write);
         slot.last.set(slot.cell);
-        Some(Claimed(slot))
+        Recorded::new(slot).map(Claimed)
     }
 
     /// Publishes the span that was prepared in a cell of `lane`, which this thread still holds.
@@ -327,8 +337,10 @@ impl Slot {
                 start = (moment, flags & ENTRY_TRUE != 0);
             }
         }
+        let parent_id = SpanId::from_words([self.head_word(3)]);
         OpenHead {
-            parent_id: SpanId::from_words([self.head_word(3)]),
+            parent_id,
+            is_first: !parent_id.is_valid() || u16::from(flags) & HEAD_PARENT_IS_REMOTE != 0,
             start: start.0,
             start_is_unix: start.1,
             is_pending,

@@ -10,6 +10,7 @@ use serde::Serialize;
 use crate::attribute::{Attribute, Destination, Key};
 use crate::builder::{Fill, SpanBuilder, span, span_named};
 use crate::clock;
+use crate::compiled::{IS_COMPILED_OUT, Recorded};
 use crate::context::{Context, Entered};
 use crate::control::Counter;
 use crate::failure::Failure;
@@ -57,7 +58,7 @@ pub(crate) enum State {
     /// Nothing is recorded.
     Off,
     /// It counts, but there was no room for it when it started.
-    Unslotted(&'static Recorder, DropReason),
+    Unslotted(Recorded<(&'static Recorder, DropReason)>),
     Open(Claimed),
 }
 
@@ -116,10 +117,31 @@ impl Span {
         if F::SETS {
             fill.fill(&span);
         }
-        if STARTS && (!parent.is_valid() || slot.recorder().options().live) {
-            announce(slot);
+        if STARTS {
+            let is_first = !parent.is_valid() || parent.is_remote();
+            if slot.recorder().has_processors() {
+                return span.told_of(is_first);
+            }
+            if is_first || slot.recorder().options().live {
+                announce(slot);
+            }
         }
         span
+    }
+
+    /// Has the processors told that the span has started, and announces it.
+    // By value, so that a span that nobody is told of stays in registers.
+    #[cold]
+    #[inline(never)]
+    fn told_of(self, is_first: bool) -> Self {
+        if let State::Open(slot) = &self.state {
+            let recorder = slot.recorder();
+            recorder.hooks().started(recorder, &self, is_first);
+            if is_first || recorder.options().live {
+                announce(slot);
+            }
+        }
+        self
     }
 
     /// Says that a pending span starts: now, unless a moment is given.
@@ -133,7 +155,11 @@ impl Span {
             flags |= ENTRY_STARTED_BY_DROP;
         }
         slot.mark_started(flags, time);
-        if !slot.head().parent_id.is_valid() || slot.recorder().options().live {
+        let (recorder, is_first) = (slot.recorder(), slot.head().is_first);
+        if recorder.has_processors() {
+            recorder.hooks().started(recorder, self, is_first);
+        }
+        if is_first || recorder.options().live {
             announce(slot);
         }
     }
@@ -430,7 +456,7 @@ impl Span {
     /// Ends the span, and says whether it was recorded.
     #[inline(always)]
     pub fn end(self) -> Ended {
-        finish(&ManuallyDrop::new(self).state, None)
+        finish(&ManuallyDrop::new(self), None)
     }
 
     /// Ends the span as a success.
@@ -506,26 +532,42 @@ impl Span {
 
     /// Ends the span at this moment, in nanoseconds since the Unix epoch, and not now.
     pub fn end_at_unix_ns(self, end_unix_ns: u64) -> Ended {
-        finish(&ManuallyDrop::new(self).state, Some(end_unix_ns))
+        finish(&ManuallyDrop::new(self), Some(end_unix_ns))
     }
 }
 
-/// Ends a span, whose state must not be used again: its cells belong to others then.
+/// Ends a span, which must not be used again: its cells belong to others then.
 #[inline(always)]
-fn finish(state: &State, end_unix_ns: Option<u64>) -> Ended {
-    match state {
+fn finish(span: &Span, end_unix_ns: Option<u64>) -> Ended {
+    match &span.state {
         State::Open(slot) => {
             let (end, flags) = match end_unix_ns {
                 Some(unix_ns) => (unix_ns, RECORD_END_IS_UNIX),
                 None => (clock::ticks(), 0),
             };
+            if slot.recorder().has_processors() {
+                tell_of_end(span.context, slot.lend());
+            }
             match local().lane_in(slot.recorder()) {
                 Some(lane) => slot.end(lane, flags, end).map_or_else(Ended::Dropped, |()| Ended::Recorded),
                 None => end_unattached(slot, flags, end),
             }
         }
-        State::Unslotted(recorder, reason) => end_unslotted(recorder, *reason),
+        State::Unslotted(lost) => end_unslotted(lost.0, lost.1),
         State::Off => Ended::NotRecording,
+    }
+}
+
+/// Has the processors told that a span is about to end.
+// By value, so that a span that nobody is told of need not be in memory.
+#[cold]
+#[inline(never)]
+fn tell_of_end(context: Context, lent: ManuallyDrop<Claimed>) {
+    let recorder = lent.recorder();
+    if !recorder.is_forked() {
+        let is_first = lent.head().is_first;
+        let span = ManuallyDrop::new(Span { context, state: State::Open(ManuallyDrop::into_inner(lent)) });
+        recorder.hooks().ending(recorder, &span, is_first);
     }
 }
 
@@ -564,11 +606,11 @@ fn end_unslotted(recorder: &'static Recorder, reason: DropReason) -> Ended {
 impl Drop for Span {
     #[inline]
     fn drop(&mut self) {
-        if thread::panicking() {
+        if !IS_COMPILED_OUT && thread::panicking() {
             self.fail_by_panic();
         }
         // Whether it was recorded is counted; only `end` tells.
-        let _outcome = finish(&self.state, None);
+        let _outcome = finish(self, None);
     }
 }
 

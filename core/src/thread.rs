@@ -26,6 +26,11 @@ pub(crate) struct Place {
     depth: u32,
     serial: u32,
 }
+
+impl Place {
+    /// The place of what is not current.
+    pub(crate) const NOWHERE: Place = Place { depth: TOO_DEEP, serial: 0 };
+}
 /// How many keys are cached, in pairs of places where either can be found.
 const KEYS_CACHED: usize = 128;
 
@@ -64,6 +69,8 @@ pub(crate) struct Local {
     lane: Cell<Option<(&'static Lane, &'static Recorder)>>,
     /// Whether the thread has begun to end, so that it must not take a lane again.
     ending: Cell<bool>,
+    /// Whether this thread is within a sampler or processor.
+    in_hook: Cell<bool>,
     /// The state of the generator of identities; 0 where it must be seeded.
     random: Cell<u64>,
     salt: Cell<u64>,
@@ -107,6 +114,7 @@ impl Local {
             generation: Cell::new(0),
             lane: Cell::new(None),
             ending: Cell::new(false),
+            in_hook: Cell::new(false),
             random: Cell::new(0),
             salt: Cell::new(0),
             depth: Cell::new(0),
@@ -114,6 +122,16 @@ impl Local {
             entered: [const { (Cell::new(0), Cell::new(None)) }; DEPTH_MAX],
             keys: [const { [const { CachedKey::new() }; 2] }; KEYS_CACHED / 2],
         }
+    }
+
+    /// Says that a hook is about to be called; `false` where one is being called already, and must not be again.
+    pub(crate) fn begin_hook(&self) -> bool {
+        !self.in_hook.replace(true)
+    }
+
+    /// Says that the hook has returned.
+    pub(crate) fn end_hook(&self) {
+        self.in_hook.set(false);
     }
 
     /// The lane for recording in the given generation, if this thread holds one.
@@ -206,7 +224,7 @@ impl Local {
     pub(crate) fn enter(&self, context: Context) -> Place {
         let (depth, serial) = (self.depth.get(), self.serial.get().wrapping_add(1));
         let Some((entered_as, entered)) = self.entered.get(depth as usize) else {
-            return Place { depth: TOO_DEEP, serial };
+            return Place::NOWHERE;
         };
         self.serial.set(serial);
         entered_as.set(serial);
