@@ -3,9 +3,13 @@
 //! [`span!`](crate::span!) and [`#[span]`](crate::prelude) make a [`Callsite`] each. A [`Filter`] is asked once for each callsite and
 //! recorder; after that, a disabled callsite costs two loads and two branches, of words that nobody writes any more.
 
+mod directives;
+
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::{Kind, hooks, recorder};
+
+pub use directives::{Directives, DirectivesError};
 
 /// Decides which callsites are enabled.
 ///

@@ -1,15 +1,24 @@
-//! What the environment says about recording: OpenTelemetry's variables, read once, when a spool starts.
+//! What the environment says about recording: OpenTelemetry's variables and ours, read once, when a spool starts.
 //!
 //! | variable | |
 //! |---|---|
-//! | `OTEL_SDK_DISABLED` | `true`, in whatever case: nothing is recorded. Anything else says nothing |
+//! | `SPANRING_DISABLED`, `OTEL_SDK_DISABLED` | either is `true`, in whatever case: nothing is recorded. Anything else says nothing |
 //! | `OTEL_SERVICE_NAME` | the resource's `service.name` |
 //! | `OTEL_RESOURCE_ATTRIBUTES` | `key=value,key=value`, percent-encoded UTF-8, with space around keys and values that does not count: attributes of the resource, all of them text |
+//! | `OTEL_TRACES_SAMPLER` | which traces are recorded, unless the program has a sampler: `always_on`, `always_off`, `traceidratio`, and each with `parentbased_` before it |
+//! | `OTEL_TRACES_SAMPLER_ARG` | the share of `traceidratio`, from 0 to 1; 1 unless said otherwise |
+//! | `SPANRING_FILTER` | which callsites are enabled, beside the program's own filter: see [`Directives`] |
 //!
 //! A variable that is empty is as if it were not there. One that makes no sense is ignored as a whole, and that shows in
 //! [`Health::warnings`](crate::Health::warnings): it is no reason for an agent not to start.
 
+mod sampler;
+
 use std::ffi::OsString;
+
+use spanring::callsite::Directives;
+
+pub(crate) use sampler::NamedSampler;
 
 use crate::{Resource, Trouble, Value};
 
@@ -21,6 +30,10 @@ const LEN_MAX: usize = 16 * 1024;
 pub(crate) struct Environment {
     /// Whether nothing is to be recorded.
     pub(crate) is_disabled: bool,
+    /// Which traces are recorded.
+    pub(crate) sampler: Option<NamedSampler>,
+    /// Which callsites are enabled.
+    pub(crate) filter: Option<Directives>,
     /// What is known about the process.
     pub(crate) resource: Resource,
     /// The variables that make no sense.
@@ -39,10 +52,31 @@ impl Environment {
         let mut warnings = Vec::new();
         let mut warn = |action, reason: &str| warnings.push(Trouble { action, reason: reason.to_owned() });
         let variable = |name| variable(name).filter(|value| !value.is_empty());
-        if let Some(value) = variable("OTEL_SDK_DISABLED") {
-            read.is_disabled = value.eq_ignore_ascii_case("true");
-            if !read.is_disabled && !value.eq_ignore_ascii_case("false") {
-                warn("use OTEL_SDK_DISABLED", "it is neither true nor false, and counts as false");
+        for (name, action) in
+            [("SPANRING_DISABLED", "use SPANRING_DISABLED"), ("OTEL_SDK_DISABLED", "use OTEL_SDK_DISABLED")]
+        {
+            let Some(value) = variable(name) else { continue };
+            if value.eq_ignore_ascii_case("true") {
+                read.is_disabled = true;
+            } else if !value.eq_ignore_ascii_case("false") {
+                warn(action, "it is neither true nor false, and counts as false");
+            }
+        }
+        if let Some(name) = variable("OTEL_TRACES_SAMPLER") {
+            let argument = || Some(text(&variable("OTEL_TRACES_SAMPLER_ARG")?).map(str::to_owned));
+            let warn_of_argument = |reason: &str| warn("use OTEL_TRACES_SAMPLER_ARG", reason);
+            match text(&name).and_then(|name| NamedSampler::named(name.trim(), argument, warn_of_argument)) {
+                Ok(sampler) => read.sampler = Some(sampler),
+                Err(reason) => warn("use OTEL_TRACES_SAMPLER", reason),
+            }
+        }
+        if let Some(directives) = variable("SPANRING_FILTER") {
+            let parsed = text(&directives)
+                .map_err(str::to_owned)
+                .and_then(|text| text.parse::<Directives>().map_err(|error| error.to_string()));
+            match parsed {
+                Ok(directives) => read.filter = Some(directives),
+                Err(reason) => warn("use SPANRING_FILTER", &reason),
             }
         }
         if let Some(name) = variable("OTEL_SERVICE_NAME") {
@@ -155,6 +189,59 @@ mod tests {
     }
 
     #[test]
+    fn our_own_variable_disables_too_and_either_does() {
+        let disabled = |ours, theirs| {
+            let variables = [("SPANRING_DISABLED", ours), ("OTEL_SDK_DISABLED", theirs)];
+            let environment = read(&variables);
+            (environment.is_disabled, environment.warnings.len())
+        };
+        assert_eq!(disabled("true", ""), (true, 0));
+        assert_eq!(disabled("TRUE", "false"), (true, 0));
+        assert_eq!(disabled("false", "true"), (true, 0));
+        assert_eq!(disabled("false", "false"), (false, 0));
+        assert_eq!(disabled("1", "yes"), (false, 2));
+    }
+
+    #[test]
+    fn a_sampler_is_named_as_opentelemetry_names_it() {
+        let named = |name, argument| {
+            let environment = read(&[("OTEL_TRACES_SAMPLER", name), ("OTEL_TRACES_SAMPLER_ARG", argument)]);
+            let warnings = environment.warnings.iter().map(|warning| warning.action).collect::<Vec<_>>();
+            (environment.sampler, warnings)
+        };
+        for (name, by_parent, ratio) in [
+            ("always_on", false, 1.0),
+            ("always_off", false, 0.0),
+            ("traceidratio", false, 0.25),
+            ("parentbased_always_on", true, 1.0),
+            ("parentbased_always_off", true, 0.0),
+            (" parentbased_traceidratio ", true, 0.25),
+        ] {
+            assert_eq!(named(name, "0.25"), (Some(NamedSampler { by_parent, ratio }), vec![]), "{name}");
+        }
+        let all = Some(NamedSampler { by_parent: false, ratio: 1.0 });
+        assert_eq!(named("traceidratio", ""), (all, vec![]));
+        for argument in ["a tenth", "1.1", "-0.1", "NaN"] {
+            assert_eq!(
+                named("traceidratio", argument),
+                (all, vec!["use OTEL_TRACES_SAMPLER_ARG"]),
+                "{argument}"
+            );
+        }
+        for name in ["xray", "ALWAYS_ON", "parentbased_"] {
+            assert_eq!(named(name, "1"), (None, vec!["use OTEL_TRACES_SAMPLER"]), "{name}");
+        }
+    }
+
+    #[test]
+    fn callsites_are_filtered_by_directives() {
+        assert_eq!(read(&[("SPANRING_FILTER", "shop=off")]).filter, Some("shop=off".parse().unwrap()));
+        let environment = read(&[("SPANRING_FILTER", "shop=no")]);
+        assert_eq!(environment.filter, None);
+        assert_eq!(environment.warnings[0].reason, "\"shop=no\" in it says neither on nor off");
+    }
+
+    #[test]
     fn attributes_are_listed_and_percent_encoded() {
         assert_eq!(
             list("a=1,b.c=%C3%BCber%20all%2C%3D%25,empty="),
@@ -191,7 +278,7 @@ mod tests {
     fn a_variable_that_is_no_text_is_ignored_and_told() {
         let environment = Environment::read(|_| Some(OsString::from_vec(vec![0xff])));
         assert!(!environment.is_disabled);
-        assert_eq!((environment.resource, environment.warnings.len()), (Resource::default(), 3));
+        assert_eq!((environment.resource, environment.warnings.len()), (Resource::default(), 6));
     }
 
     #[test]

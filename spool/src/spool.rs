@@ -1,6 +1,7 @@
 //! The spool of this process: started once, held for as long as spans are to be recorded.
 
 mod builder;
+mod choosing;
 mod recording;
 
 use std::fmt;
@@ -36,7 +37,7 @@ pub enum Level {
 /// In a forked child the spool is the parent's, and does nothing. A child that records gets a recorder of its own in the
 /// same directory, at its first span.
 ///
-/// Where the variable `OTEL_SDK_DISABLED` is `true` when the spool starts, it [is disabled](Spool::is_disabled): there is no directory
+/// Where the variable `SPANRING_DISABLED` or `OTEL_SDK_DISABLED` is `true` when the spool starts, or recording was compiled out, it [is disabled](Spool::is_disabled): there is no directory
 /// and no thread, spans cost what they cost without a spool, and everything that can be asked of it is as if nothing had been
 /// recorded, for that is so.
 #[derive(Debug)]
@@ -77,7 +78,7 @@ impl Spool {
         SpoolBuilder::new(path.as_ref())
     }
 
-    /// Whether nothing is recorded, since the variable `OTEL_SDK_DISABLED` was `true` when the spool started.
+    /// Whether nothing is recorded, since the environment said so when the spool started, or recording was compiled out.
     pub fn is_disabled(&self) -> bool {
         self.recording.is_none()
     }

@@ -14,7 +14,7 @@ use spanring::image::Image;
 use spanring::mapping::Mapping;
 use spanring::record::{Body, Entry, Record, Scalar, Text, Time};
 use spanring::recorder::{Consumer, Counters, Limits, Options, Recorder};
-use spanring::{Kind, Overflow, SpanId, Status, TraceId, lane_file_len, table_file_len};
+use spanring::{Hooks, Kind, Overflow, SpanId, Status, TraceId, lane_file_len, table_file_len};
 use tempfile::TempDir;
 
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
@@ -234,7 +234,16 @@ impl Flight {
         Self::start_with(alone(), plan)
     }
 
+    /// With these hooks.
+    pub(crate) fn hooked(hooks: Hooks) -> Self {
+        Self::start_hooked(alone(), Plan::default(), hooks)
+    }
+
     pub(crate) fn start_with(alone: MutexGuard<'static, ()>, plan: Plan) -> Self {
+        Self::start_hooked(alone, plan, Hooks::default())
+    }
+
+    pub(crate) fn start_hooked(alone: MutexGuard<'static, ()>, plan: Plan, hooks: Hooks) -> Self {
         let files = plan.in_files.then(|| tempfile::tempdir().unwrap());
         let map = |name: String, len: usize| match &files {
             Some(dir) => {
@@ -257,7 +266,7 @@ impl Flight {
         };
         let control = map("control".to_owned(), CONTROL_FILE_LEN);
         let dictionary = map("dictionary".to_owned(), DICTIONARY_FILE_LEN);
-        let recorder = Recorder::new(options, spanring::Hooks::default(), control, dictionary).unwrap();
+        let recorder = Recorder::new(options, hooks, control, dictionary).unwrap();
         for number in 0..plan.lanes {
             let lane = map(format!("lane-{number}"), lane_file_len(plan.ring_bytes));
             assert_eq!(usize::from(recorder.add_lane(lane).unwrap()), number);

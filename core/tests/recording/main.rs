@@ -1,5 +1,6 @@
 //! Recording as a program uses it: what is set on spans arrives, whatever threads, limits and crashes do.
 
+mod callsites;
 mod contexts;
 mod failure;
 mod fields;
@@ -13,7 +14,9 @@ mod limits;
 mod model;
 mod overflow;
 mod packing;
+mod processors;
 mod reads;
+mod sampling;
 mod serialize;
 mod shared;
 mod threads;

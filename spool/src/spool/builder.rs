@@ -13,7 +13,7 @@ use super::Spool;
 use super::recording::{Recording, Running};
 use crate::boot_id::BootId;
 use crate::drain::{Clock, Drain, Pools};
-use crate::environment::Environment;
+use crate::environment::{Environment, NamedSampler};
 use crate::lock::RecorderLock;
 use crate::progress::{Progress, Stop};
 use crate::ring_files::{RingFiles, left_in_shared_memory, remove_memory};
@@ -30,7 +30,7 @@ pub struct SpoolBuilder {
     resource: Resource,
     sinks: Vec<String>,
     options: Options,
-    hooks: Hooks,
+    pub(super) hooks: Hooks,
     pools: Pools,
     linger: Duration,
     sync_interval: Duration,
@@ -155,9 +155,10 @@ impl SpoolBuilder {
 
     /// Makes the spool's directory where there is none, and a recorder in it, and starts recording.
     ///
-    /// Where the variable `OTEL_SDK_DISABLED` is `true`, it does nothing of that, and gives a spool that
-    /// [is disabled](Spool::is_disabled). `OTEL_SERVICE_NAME` and `OTEL_RESOURCE_ATTRIBUTES` are read here too. A variable that makes
-    /// no sense is ignored, as [`Health::warnings`](crate::Health::warnings) shows.
+    /// Where the variable `SPANRING_DISABLED` or `OTEL_SDK_DISABLED` is `true`, or recording was compiled out, it does nothing of that,
+    /// and gives a spool that [is disabled](Spool::is_disabled). `OTEL_SERVICE_NAME`, `OTEL_RESOURCE_ATTRIBUTES`, `OTEL_TRACES_SAMPLER`
+    /// with its `_ARG`, and `SPANRING_FILTER` are read here too. A variable that makes no sense is ignored, as
+    /// [`Health::warnings`](crate::Health::warnings) shows.
     ///
     /// # Errors
     ///
@@ -165,7 +166,7 @@ impl SpoolBuilder {
     /// attributes of the resource; [`Error::Io`] for what the operating system refuses, a ring's length that is none included.
     pub fn start(mut self) -> Result<Spool, Error> {
         let environment = Environment::of_process();
-        if environment.is_disabled {
+        if environment.is_disabled || spanring::IS_COMPILED_OUT {
             return Ok(Spool::disabled());
         }
         if Recorder::is_any_installed() {
@@ -173,6 +174,12 @@ impl SpoolBuilder {
         }
         self.resource.add_missing(environment.resource);
         self.resource.add_missing(Resource::of_program());
+        if self.hooks.sampler.is_none() {
+            self.hooks.sampler = environment.sampler.map(NamedSampler::sampler);
+        }
+        if let Some(directives) = environment.filter {
+            self = self.filter(directives);
+        }
         let children = self.clone();
         let recording = self.start_unguarded(environment.warnings)?;
         *CHILDREN.lock() = Some(children);

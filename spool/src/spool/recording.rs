@@ -50,15 +50,22 @@ impl Recording {
         }
         let deadline = deadline_after(timeout);
         let timed_out = || Error::TimedOut { waited: timeout };
+        let has_processed = || {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if self.recorder.flush_processors(left) { Ok(()) } else { Err(timed_out()) }
+        };
         match level {
             Level::Recorded if self.placement == Placement::Heap => {
                 return Err(Error::NotRecorded { path: self.dir.path().to_owned() });
             }
-            Level::Recorded => return Ok(()),
+            Level::Recorded => return has_processed(),
             Level::Delivered if self.sinks.is_empty() => return Err(Error::NoSinkNamed),
             _ => {}
         }
+        // First, as they may record what is to be flushed.
+        let processed = has_processed();
         self.wait_spooled(deadline).ok_or_else(timed_out)?;
+        processed?;
         if level == Level::Spooled {
             return Ok(());
         }
@@ -175,6 +182,9 @@ impl Recording {
         self.recorder.uninstall();
         let is_idle = self.recorder.close();
         let deadline = deadline_after(timeout);
+        // What they have not finished by then is theirs: it shows nowhere here.
+        self.recorder.flush_processors(timeout);
+        self.recorder.shut_processors_down();
         let mut state = self.progress.lock();
         state.stop = state.stop.max(Stop::Draining(deadline));
         // What has not been done by then is left behind: a sync that hangs, rings that a full disk keeps from being emptied.
