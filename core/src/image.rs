@@ -335,6 +335,18 @@ pub struct ControlImage {
     pub starts_lost: u64,
     /// Values cut, left out, and failed.
     pub values: [u64; 3],
+    /// Guards of entered spans that were dropped out of order.
+    pub guards_out_of_order: u64,
+    /// Calls on a span from within its own values.
+    pub reentered: u64,
+    /// Calls that came too late or were wrong.
+    pub misused: u64,
+    /// Spans that were sampled out.
+    pub sampled_out: u64,
+    /// Values that were redacted.
+    pub redacted: u64,
+    /// Calls of hooks that panicked.
+    pub hooks_failed: u64,
 }
 
 impl ControlImage {
@@ -369,6 +381,12 @@ impl ControlImage {
             abandoned_no_lane: counter(Counter::AbandonedNoLane),
             starts_lost: counter(Counter::StartsLost),
             values: [Counter::ValuesCut, Counter::ValuesLeftOut, Counter::ValuesFailed].map(counter),
+            guards_out_of_order: counter(Counter::GuardsOutOfOrder),
+            reentered: counter(Counter::Reentered),
+            misused: counter(Counter::Misused),
+            sampled_out: counter(Counter::SampledOut),
+            redacted: counter(Counter::Redacted),
+            hooks_failed: counter(Counter::HooksFailed),
         })
     }
 }

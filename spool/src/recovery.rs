@@ -265,6 +265,12 @@ impl RecoveryReport {
         if let Some(control) = control {
             ledger.starts_lost = control.starts_lost;
             [ledger.values_cut, ledger.values_left_out, ledger.values_failed] = control.values;
+            ledger.guards_out_of_order = control.guards_out_of_order;
+            ledger.reentered = control.reentered;
+            ledger.misused = control.misused;
+            ledger.sampled_out = control.sampled_out;
+            ledger.redacted = control.redacted;
+            ledger.hooks_failed = control.hooks_failed;
         }
         // A span that was being dropped without a ring may have been counted already or not: the rest of the account tells.
         let missing = ledger.started.saturating_sub(ledger.ended + ledger.interrupted);

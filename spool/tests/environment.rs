@@ -7,13 +7,25 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use spanring::{Ended, TraceId};
+use spanring::callsite::Directives;
+use spanring::sampling::AlwaysOn;
+use spanring::{Ended, TraceId, span};
 use spanring_spool::{Health, Ledger, Level, Resource, Spool, SpoolDir, Value};
 
 const MINUTE: Duration = Duration::from_secs(60);
-const VARIABLES: [&str; 3] = ["OTEL_SDK_DISABLED", "OTEL_SERVICE_NAME", "OTEL_RESOURCE_ATTRIBUTES"];
+const VARIABLES: [&str; 7] = [
+    "SPANRING_DISABLED",
+    "OTEL_SDK_DISABLED",
+    "OTEL_SERVICE_NAME",
+    "OTEL_RESOURCE_ATTRIBUTES",
+    "OTEL_TRACES_SAMPLER",
+    "OTEL_TRACES_SAMPLER_ARG",
+    "SPANRING_FILTER",
+];
 /// Where the process is to record.
 const SPOOL: &str = "SPANRING_TEST_SPOOL";
+/// Whether the process has a sampler and a filter of its own.
+const CHOOSES: &str = "SPANRING_TEST_CHOOSES";
 /// What the process is to say about itself.
 const SERVICE: &str = "SPANRING_TEST_SERVICE";
 
@@ -31,6 +43,22 @@ fn a_process_that_records() {
     assert_eq!(spool.health().trouble, None);
     std::thread::spawn(|| assert_eq!(spanring::span("work").start().end(), Ended::Recorded)).join().unwrap();
     assert!(spool.stop(MINUTE).is_complete);
+}
+
+#[test]
+fn a_process_that_records_what_it_is_told_to() {
+    let Some(path) = env::var_os(SPOOL) else { return };
+    let mut builder = Spool::open(&path);
+    if env::var_os(CHOOSES).is_some() {
+        builder = builder.sampler(AlwaysOn).filter("name:b=off".parse::<Directives>().unwrap());
+    }
+    let spool = builder.start().unwrap();
+    let recording = || [span!("a"), span!("b")].map(|span| span.is_recording());
+    let recorded = std::thread::spawn(recording).join().unwrap();
+    let report = spool.stop(MINUTE);
+    assert!(report.is_complete);
+    let seen = format!("{recorded:?} {}", report.ledger.sampled_out);
+    fs::write(PathBuf::from(path).with_extension("seen"), seen).unwrap();
 }
 
 #[test]
@@ -97,8 +125,10 @@ fn text<'a>(resource: &'a Resource, key: &str) -> &'a str {
 
 #[test]
 fn a_disabled_spool_makes_nothing_and_waits_for_nothing() {
-    for value in ["true", "TRUE"] {
-        let left = Left::by("a_process_that_is_disabled", &[("OTEL_SDK_DISABLED", value)]);
+    for (variable, value) in
+        [("OTEL_SDK_DISABLED", "true"), ("OTEL_SDK_DISABLED", "TRUE"), ("SPANRING_DISABLED", "true")]
+    {
+        let left = Left::by("a_process_that_is_disabled", &[(variable, value)]);
         assert!(left.succeeded);
         assert_eq!(fs::read_dir(left.dir.path()).unwrap().count(), 0);
     }
@@ -145,4 +175,25 @@ fn variables_that_make_no_sense_are_ignored_and_told_and_the_process_records() {
     let (resource, warnings) = Left::by("a_process_that_records", &variables).recorded();
     assert!(text(&resource, "service.name").starts_with("unknown_service:"));
     assert_eq!(warnings, "use OTEL_SDK_DISABLED\nuse OTEL_RESOURCE_ATTRIBUTES");
+}
+
+#[test]
+fn a_sampler_of_the_program_wins_over_the_variable_and_filters_come_together() {
+    let seen = |variables: &[(&str, &str)]| {
+        let left = Left::by("a_process_that_records_what_it_is_told_to", variables);
+        assert!(left.succeeded);
+        fs::read_to_string(left.dir.path().join("spool.seen")).unwrap()
+    };
+    let off = ("OTEL_TRACES_SAMPLER", "always_off");
+    let filter = ("SPANRING_FILTER", "off,name:b=on");
+    assert_eq!(seen(&[]), "[true, true] 0");
+    assert_eq!(seen(&[off]), "[false, false] 2");
+    assert_eq!(
+        seen(&[("OTEL_TRACES_SAMPLER", "traceidratio"), ("OTEL_TRACES_SAMPLER_ARG", "0")]),
+        "[false, false] 2"
+    );
+    assert_eq!(seen(&[filter]), "[false, true] 0");
+    assert_eq!(seen(&[(CHOOSES, "")]), "[true, false] 0");
+    assert_eq!(seen(&[off, (CHOOSES, "")]), "[true, false] 0");
+    assert_eq!(seen(&[off, filter, (CHOOSES, "")]), "[false, false] 0");
 }
