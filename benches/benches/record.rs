@@ -5,13 +5,16 @@ use std::time::{Duration, Instant};
 
 use criterion::measurement::WallTime;
 use criterion::{Bencher, BenchmarkGroup, Criterion, SamplingMode};
+use spanring::callsite::Directives;
 use spanring::recorder::Recorder;
-use spanring::{Ended, Span};
+use spanring::sampling::AlwaysOff;
+use spanring::{Ended, Span, span};
 use spanring_benches::{Bed, Calls, Floor, Place};
 
 fn main() {
     let mut criterion = Criterion::default().configure_from_args();
     record_disabled(&mut criterion);
+    record_left_out(&mut criterion);
 
     let bed = &mut Bed::new(place(), |spool| spool);
     eprintln!("rings and segments are on {}", place().file_system());
@@ -37,6 +40,27 @@ fn record_disabled(criterion: &mut Criterion) {
         bencher.iter(|| black_box(calls.step(black_box(&run))));
         assert!(!Recorder::is_any_installed(), "nothing was recorded");
     });
+    group.bench_function("callsite", |bencher| {
+        assert!(!Recorder::is_any_installed());
+        bencher.iter(|| black_box(span!("step", number = black_box(1)).end()));
+    });
+}
+
+/// What does a span cost that was decided against? Decides whether an agent can be instrumented more finely than it is recorded.
+fn record_left_out(criterion: &mut Criterion) {
+    let calls = Calls::seeded(5);
+    let mut group = group(criterion, "record_left_out");
+    let off: Directives = "off".parse().expect("it is a directive");
+    let bed = Bed::new(place(), |spool| spool.filter(off).sampler(AlwaysOff));
+    group.bench_function("by_callsite", |bencher| {
+        bencher.iter(|| black_box(span!("step", number = black_box(1)).end()));
+    });
+    group.bench_function("by_sampling", |bencher| {
+        let run = spanring::span("run").root().start();
+        assert!(!run.is_recording());
+        bencher.iter(|| black_box(calls.step(black_box(&run))));
+    });
+    drop(bed);
 }
 
 /// How far is the cheapest span from what the hardware demands? Decides whether the record path can be improved.

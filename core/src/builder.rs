@@ -6,6 +6,7 @@ use crate::clock;
 use crate::compiled::{IS_COMPILED_OUT, Recorded};
 use crate::context::Context;
 use crate::control::Counter;
+use crate::failure::Failure;
 use crate::misuse::{self, Misuse};
 use crate::pending::Pending;
 use crate::record::{HEAD_IS_PENDING, HEAD_PARENT_IS_REMOTE, HEAD_START_IS_UNIX, INLINE, head_word};
@@ -306,6 +307,29 @@ impl<'a, F: Fill> SpanBuilder<'a, F> {
     #[inline(always)]
     pub fn start_with(self, fill: impl FnOnce(&Span)) -> Span {
         self.then(fill).start()
+    }
+
+    /// Starts the span, calls `work` with it and within it, and ends it as the result says: `Ok` is a success, `Err` a failure (see
+    /// [`Span::finish`]), whichever `?` it came from.
+    ///
+    /// ```
+    /// fn timeout(text: &str) -> Result<u64, std::num::ParseIntError> {
+    ///     spanring::tool("read_timeout").run(|tool| {
+    ///         let seconds: u64 = text.trim().parse()?;
+    ///         tool.output(&seconds);
+    ///         Ok(seconds * 1000)
+    ///     })
+    /// }
+    /// # assert!(timeout("12") == Ok(12_000) && timeout("").is_err());
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Those of `work`.
+    pub fn run<T, E: Failure<Via>, Via>(self, work: impl FnOnce(&Span) -> Result<T, E>) -> Result<T, E> {
+        let span = self.start();
+        let result = span.in_scope(|| work(&span));
+        span.finish(result)
     }
 
     /// Gives the span an identity, under which others can be started, and leaves it pending until it starts.
