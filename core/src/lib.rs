@@ -78,6 +78,8 @@
     )
 )]
 
+#[cfg(all(not(loom), any(feature = "opentelemetry", feature = "tracing")))]
+pub mod bridge;
 #[cfg(not(loom))]
 pub mod clock;
 #[cfg(not(loom))]

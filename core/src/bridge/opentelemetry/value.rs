@@ -1,0 +1,57 @@
+//! Attributes of the SDK, on a span, an event or a link.
+
+use opentelemetry::{Array, KeyValue, StringValue, Value};
+use serde::{Serialize, Serializer};
+
+use crate::attribute::Attribute;
+use crate::item::{Event, Link};
+use crate::span::Span;
+
+/// What attributes can be set on.
+pub(super) trait Holder {
+    fn one(&self, key: &str, value: impl Attribute);
+    fn list<T: Serialize + ?Sized>(&self, key: &str, values: &T);
+}
+
+macro_rules! holders {
+    ($($type:ty),*) => {$(
+        impl Holder for $type {
+            fn one(&self, key: &str, value: impl Attribute) {
+                self.set_named(key, value);
+            }
+
+            fn list<T: Serialize + ?Sized>(&self, key: &str, values: &T) {
+                self.set_value_named(key, values);
+            }
+        }
+    )*};
+}
+
+holders!(Span, Event<'_>, Link<'_>);
+
+pub(super) fn set_all(to: &impl Holder, attributes: &[KeyValue]) {
+    attributes.iter().for_each(|attribute| set(to, attribute.key.as_str(), &attribute.value));
+}
+
+fn set(to: &impl Holder, key: &str, value: &Value) {
+    match value {
+        Value::Bool(value) => to.one(key, *value),
+        Value::I64(value) => to.one(key, *value),
+        Value::F64(value) => to.one(key, *value),
+        Value::String(value) => to.one(key, value.as_str()),
+        Value::Array(Array::Bool(values)) => to.list(key, values),
+        Value::Array(Array::I64(values)) => to.list(key, values),
+        Value::Array(Array::F64(values)) => to.list(key, values),
+        Value::Array(Array::String(values)) => to.list(key, &Texts(values)),
+        // What a later SDK may have.
+        other => to.one(key, &*other.as_str()),
+    }
+}
+
+struct Texts<'a>(&'a [StringValue]);
+
+impl Serialize for Texts<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.0.iter().map(StringValue::as_str))
+    }
+}
