@@ -3,7 +3,7 @@
 use std::marker::PhantomData;
 
 use crate::compiled::IS_COMPILED_OUT;
-use crate::thread::{LOCAL, Place};
+use crate::thread::LOCAL;
 use crate::{SpanId, TraceId};
 
 /// The trace was decided against: nothing of it is recorded.
@@ -94,7 +94,7 @@ impl Context {
     /// whatever else the thread does meanwhile. It is not [`Send`], so what holds one cannot be spawned on a runtime with several threads.
     /// Elsewhere prefer [`in_scope`](Context::in_scope), and for futures [`in_span`](crate::InSpan::in_span).
     pub fn enter(&self) -> Entered {
-        Entered { place: enter(*self), on_this_thread: PhantomData }
+        Entered { serial: enter(*self), on_this_thread: PhantomData }
     }
 
     /// Calls `f` with the span current on this thread.
@@ -116,25 +116,27 @@ impl Context {
     }
 }
 
+/// Makes a context current, and says under which serial.
 #[inline]
-fn enter(context: Context) -> Place {
-    if IS_COMPILED_OUT { Place::NOWHERE } else { LOCAL.with(|local| local.enter(context)) }
+fn enter(context: Context) -> u64 {
+    if IS_COMPILED_OUT { 0 } else { LOCAL.with(|local| local.enter(context)) }
 }
 
-/// Keeps a span current on the thread that entered it. Guards may be dropped in any order; each takes away what it made.
+/// Keeps a span current on the thread that entered it. Guards may be dropped in any order; each takes away what it made. One that is
+/// not dropped as the last of what was entered is counted: see [`Counters`](crate::recorder::Counters::guards_out_of_order).
 ///
 /// Up to 64 spans can be entered at once on a thread. Those beyond are not made current.
 #[must_use = "the span is current only until the guard is dropped"]
 #[derive(Debug)]
 pub struct Entered {
-    place: Place,
+    serial: u64,
     on_this_thread: PhantomData<*const ()>,
 }
 
 impl Drop for Entered {
     fn drop(&mut self) {
         if !IS_COMPILED_OUT {
-            LOCAL.with(|local| local.leave(self.place));
+            LOCAL.with(|local| local.leave(self.serial));
         }
     }
 }
@@ -142,14 +144,14 @@ impl Drop for Entered {
 /// The length of a call, for which a span is current. What was entered within and not left by its end is left then: a guard that
 /// is still held, across an `.await` perhaps, changes nothing for those outside.
 pub(crate) struct Scope {
-    place: Place,
+    serial: u64,
     on_this_thread: PhantomData<*const ()>,
 }
 
 impl Scope {
     #[inline]
     pub(crate) fn enter(context: Context) -> Self {
-        Scope { place: enter(context), on_this_thread: PhantomData }
+        Scope { serial: enter(context), on_this_thread: PhantomData }
     }
 }
 
@@ -157,7 +159,7 @@ impl Drop for Scope {
     #[inline]
     fn drop(&mut self) {
         if !IS_COMPILED_OUT {
-            LOCAL.with(|local| local.leave_scope(self.place));
+            LOCAL.with(|local| local.leave_scope(self.serial));
         }
     }
 }

@@ -53,7 +53,8 @@ pub(crate) enum Counter {
     ValuesLeftOut = 5,
     /// Values whose `Serialize` failed or panicked.
     ValuesFailed = 6,
-    /// Guards of entered spans that were dropped in another order than they were made.
+    /// Guards that were not dropped as the last of what was entered: before something entered later was left, or not before the end of the
+    /// scope in which they were made. Each counts once.
     GuardsOutOfOrder = 7,
     /// Calls on a span from within the serialization of one of its own values.
     Reentered = 8,

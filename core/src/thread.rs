@@ -17,20 +17,6 @@ use crate::{SpanId, TraceId, dictionary};
 
 /// How many spans can be entered at once.
 const DEPTH_MAX: usize = 64;
-/// The depth of what was entered beyond that, and is not current.
-const TOO_DEEP: u32 = u32::MAX;
-
-/// Where a context was entered, and as the how-manieth of its thread: a place is used again.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Place {
-    depth: u32,
-    serial: u32,
-}
-
-impl Place {
-    /// The place of what is not current.
-    pub(crate) const NOWHERE: Place = Place { depth: TOO_DEEP, serial: 0 };
-}
 /// How many keys are cached, in pairs of places where either can be found.
 const KEYS_CACHED: usize = 128;
 
@@ -74,12 +60,12 @@ pub(crate) struct Local {
     /// The state of the generator of identities; 0 where it must be seeded.
     random: Cell<u64>,
     salt: Cell<u64>,
-    /// How many places of `entered` are in use, the last of them by a context.
-    depth: Cell<u32>,
-    /// How many contexts were ever entered; starts again after 2³².
-    serial: Cell<u32>,
-    /// The entered contexts with their serials, oldest first; one whose guard is gone while a later one remains is `None`.
-    entered: [(Cell<u32>, Cell<Option<Context>>); DEPTH_MAX],
+    /// How many places of `entered` are in use.
+    depth: Cell<usize>,
+    /// How many contexts were ever entered.
+    serial: Cell<u64>,
+    /// The entered contexts with their serials, oldest first and without gaps.
+    entered: [(Cell<u64>, Cell<Context>); DEPTH_MAX],
     /// Numbers of the keys used last, by the address of their text: of each pair the first is the later.
     keys: [[CachedKey; 2]; KEYS_CACHED / 2],
 }
@@ -119,7 +105,7 @@ impl Local {
             salt: Cell::new(0),
             depth: Cell::new(0),
             serial: Cell::new(0),
-            entered: [const { (Cell::new(0), Cell::new(None)) }; DEPTH_MAX],
+            entered: [const { (Cell::new(0), Cell::new(Context::NONE)) }; DEPTH_MAX],
             keys: [const { [const { CachedKey::new() }; 2] }; KEYS_CACHED / 2],
         }
     }
@@ -213,85 +199,78 @@ impl Local {
     /// The context of the span that was entered last and not left.
     #[inline]
     pub(crate) fn current(&self) -> Context {
-        match self.depth.get() {
-            0 => Context::NONE,
-            depth => self.entered[depth as usize - 1].1.get().unwrap_or(Context::NONE),
-        }
+        self.last().map_or(Context::NONE, |(_, context)| context.get())
     }
 
-    /// Makes a context current, and says where; at [`TOO_DEEP`] where it did not.
     #[inline]
-    pub(crate) fn enter(&self, context: Context) -> Place {
+    fn last(&self) -> Option<&(Cell<u64>, Cell<Context>)> {
+        self.entered.get(self.depth.get().checked_sub(1)?)
+    }
+
+    /// Makes a context current, and says as the how-manieth of its thread: no two have one serial. Where there is no room it is not
+    /// made current, and its serial is that of nothing.
+    #[inline]
+    pub(crate) fn enter(&self, context: Context) -> u64 {
         let (depth, serial) = (self.depth.get(), self.serial.get().wrapping_add(1));
-        let Some((entered_as, entered)) = self.entered.get(depth as usize) else {
-            return Place::NOWHERE;
-        };
         self.serial.set(serial);
-        entered_as.set(serial);
-        entered.set(Some(context));
-        self.depth.set(depth + 1);
-        Place { depth, serial }
+        if let Some((entered_as, entered)) = self.entered.get(depth) {
+            entered_as.set(serial);
+            entered.set(context);
+            self.depth.set(depth + 1);
+        }
+        serial
     }
 
-    /// Whether what was entered at a place is still there.
     #[inline]
-    fn is_entered(&self, place: Place) -> bool {
-        place.depth < self.depth.get() && self.entered[place.depth as usize].0.get() == place.serial
+    fn is_last(&self, serial: u64) -> bool {
+        self.last().is_some_and(|(entered_as, _)| entered_as.get() == serial)
     }
 
-    /// Takes away what was entered at a place.
+    /// Takes away what was entered under a serial.
     #[inline]
-    pub(crate) fn leave(&self, place: Place) {
-        let depth = self.depth.get();
-        if place.depth.wrapping_add(1) == depth && self.is_entered(place) {
-            self.leave_above(place.depth);
-        } else if place.depth != TOO_DEEP {
-            self.leave_out_of_order(place);
+    pub(crate) fn leave(&self, serial: u64) {
+        if self.is_last(serial) {
+            self.depth.set(self.depth.get() - 1);
+        } else {
+            self.leave_out_of_order(serial);
         }
     }
 
-    /// Takes away what was entered at a place, and everything that was entered since.
+    /// Takes away what was entered under a serial, and everything that was entered since.
     #[inline]
-    pub(crate) fn leave_scope(&self, place: Place) {
-        let depth = self.depth.get();
-        if place.depth.wrapping_add(1) == depth && self.is_entered(place) {
-            self.leave_above(place.depth);
-        } else if place.depth != TOO_DEEP {
-            self.leave_scope_out_of_order(place);
+    pub(crate) fn leave_scope(&self, serial: u64) {
+        if self.is_last(serial) {
+            self.depth.set(self.depth.get() - 1);
+        } else {
+            self.leave_scope_out_of_order(serial);
         }
     }
 
-    /// Makes `depth` the depth, or less where what lies below is gone already.
-    #[inline]
-    fn leave_above(&self, depth: u32) {
-        let mut remaining = depth;
-        while remaining > 0 && self.entered[remaining as usize - 1].1.get().is_none() {
-            remaining -= 1;
-        }
-        self.depth.set(remaining);
-    }
-
-    /// A guard is dropped before one that was made after it, or after the scope in which it was made.
+    /// A guard is dropped before something was left that was entered after it; or there is nothing of it any more, or never was.
     #[cold]
     #[inline(never)]
-    fn leave_out_of_order(&self, place: Place) {
-        if self.is_entered(place) {
-            self.entered[place.depth as usize].1.set(None);
+    fn leave_out_of_order(&self, serial: u64) {
+        let entered = &self.entered[..self.depth.get()];
+        if let Some(at) = entered.iter().position(|(entered_as, _)| entered_as.get() == serial) {
+            for pair in entered[at..].windows(2) {
+                let [(to_serial, to), (serial, context)] = pair else { continue };
+                to_serial.set(serial.get());
+                to.set(context.get());
+            }
+            self.depth.set(entered.len() - 1);
             count_out_of_order();
         }
     }
 
-    /// A scope ends, and guards that were made within are still there; or whoever held a guard has left the scope with it.
+    /// A scope ends, and guards that were made within are still there; or there was no room for it.
     #[cold]
     #[inline(never)]
-    fn leave_scope_out_of_order(&self, place: Place) {
-        if self.is_entered(place) {
-            for (_, left) in &self.entered[place.depth as usize + 1..self.depth.get() as usize] {
-                if left.get().is_some() {
-                    count_out_of_order();
-                }
+    fn leave_scope_out_of_order(&self, serial: u64) {
+        while let Some((entered_as, _)) = self.last().filter(|(entered_as, _)| entered_as.get() >= serial) {
+            self.depth.set(self.depth.get() - 1);
+            if entered_as.get() > serial {
+                count_out_of_order();
             }
-            self.leave_above(place.depth);
         }
     }
 
@@ -329,6 +308,8 @@ fn random_word() -> u64 {
     })
 }
 
+/// Counts a guard that was not dropped as the last of what was entered: something that was entered later, by a guard or a scope, was
+/// not left yet, or the scope in which it was made was over. Each counts once, the moment it is taken away; those that found no room do not.
 fn count_out_of_order() {
     if let Some(recorder) = recorder::current() {
         recorder.control().count(Counter::GuardsOutOfOrder);

@@ -36,7 +36,8 @@ pub struct Ledger {
     pub values_left_out: u64,
     /// Values whose `Serialize` failed or panicked.
     pub values_failed: u64,
-    /// Guards of entered spans that were dropped in another order than they were made.
+    /// Guards that were not dropped as the last of what was entered: before something entered later was left, or not before the end of the
+    /// scope in which they were made. Each counts once.
     pub guards_out_of_order: u64,
     /// Calls on a span from within the serialization of one of its own values.
     pub reentered: u64,

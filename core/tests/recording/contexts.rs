@@ -103,6 +103,32 @@ fn beyond_64_entered_spans_the_current_one_stays_and_all_comes_undone_in_any_ord
 }
 
 #[test]
+fn a_guard_that_replaces_another_again_and_again_is_always_current() {
+    let _flight = Flight::start(Plan::default());
+    let turns: Vec<_> = (0..200).map(|_| span("turn").root().start()).collect();
+    let mut entered = turns[0].enter();
+    for turn in &turns {
+        entered = turn.enter();
+        assert_eq!(Context::current(), turn.context());
+    }
+    drop(entered);
+    assert_eq!(Context::current(), Context::NONE);
+}
+
+#[test]
+fn a_scope_for_which_there_was_no_room_still_leaves_what_was_entered_within() {
+    let _flight = Flight::start(Plan::default());
+    let spans: Vec<_> = (0..64).map(|_| span("deep").root().start()).collect();
+    let mut guards: Vec<_> = spans.iter().map(Span::enter).collect();
+    spans[0].in_scope(|| {
+        drop(guards.pop());
+        std::mem::forget(spans[1].enter());
+        assert_eq!(Context::current(), spans[1].context());
+    });
+    assert_eq!(Context::current(), spans[62].context());
+}
+
+#[test]
 fn a_span_can_be_sent_to_another_thread_and_not_be_shared() {
     fn send<T: Send>() {}
     send::<Span>();

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use spanring::recorder::{self, Recorder};
-use spanring::{Ended, Overflow, span};
+use spanring::{Context, Ended, Overflow, span};
 
 use crate::flight::{Flight, LONG, Plan, Value};
 
@@ -188,6 +188,36 @@ fn a_child_gets_a_recorder_of_its_own_at_its_first_span() {
     START_OWN.store(false, Ordering::Relaxed);
     assert!(held);
     assert!(flight.files() == before);
+}
+
+#[test]
+fn a_child_goes_on_under_what_was_current_and_leaves_it_for_itself_alone() {
+    let _flight = Flight::start(Plan::default());
+    recorder::start_in_child(start_own);
+    START_OWN.store(true, Ordering::Relaxed);
+    let (run, step) = (span("run").start(), span("step").start());
+    let mut entered = Some(run.enter());
+    let held = step.in_scope(|| {
+        holds_in_child(|| {
+            let own = span("in the child").start();
+            assert!(own.is_recording());
+            assert_eq!(own.parent_id(), Some(step.context().span_id()));
+            assert_eq!(own.context().trace_id(), step.context().trace_id());
+            own.in_scope(|| assert_eq!(Context::current(), own.context()));
+            entered.take();
+            assert_eq!(Context::current(), step.context());
+        })
+    });
+    assert!(held);
+    assert!(holds_in_child(|| {
+        assert_eq!(Context::current(), run.context());
+        entered.take();
+        assert_eq!(span("root").start().parent_id(), None);
+    }));
+    START_OWN.store(false, Ordering::Relaxed);
+    assert_eq!(Context::current(), run.context());
+    drop(entered);
+    assert_eq!(Context::current(), Context::NONE);
 }
 
 #[test]
