@@ -38,6 +38,7 @@
 //! | give a span an identity before it starts, and perhaps never start it | [`SpanBuilder::prepare`], [`Pending`] |
 //! | let several threads hold one span | [`Span::shared`], [`SharedSpan`] |
 //! | record work that was done elsewhere, with its own times and identities | [`SpanBuilder::start_unix_ns`], [`SpanBuilder::span_id`], [`SpanId::from_foreign`], [`Span::end_at_unix_ns`] |
+//! | join the trace of whoever called, and hand it on: HTTP, child processes | [`propagation`], [`Context::from_environment`] |
 //! | translate the kinds of other systems | [`Kind::from_name_in`], [`Kind::name_in`] |
 //!
 //! This crate only records: without a recorder every call does nothing, in nanoseconds, so a library can instrument itself
@@ -133,6 +134,8 @@ mod pending;
 pub mod prelude;
 #[cfg(not(loom))]
 pub mod processor;
+#[cfg(not(loom))]
+pub mod propagation;
 #[cfg(not(loom))]
 pub mod redaction;
 mod return_list;

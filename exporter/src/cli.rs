@@ -5,8 +5,11 @@
 //! | 0 | done |
 //! | 1 | not all could be done: a sink did not take what it was sent, a recorder could not be recovered or may have a living process |
 //! | 2 | bad input: no such spool, not a spool, no permission, an unknown sink, a wrong option |
+//!
+//! `spanring exec` ends as the command that it runs, and says what keeps it from running one as shells do: see there.
 
 mod demo;
+mod exec;
 mod export;
 mod output;
 mod recover;
@@ -31,6 +34,7 @@ enum Command {
     Export(export::Export),
     Recover(recover::Recover),
     Trace(trace::TraceCommand),
+    Exec(exec::Exec),
     Demo(demo::DemoCommand),
     #[command(hide = true)]
     DemoAgent(demo::AgentCommand),
@@ -50,6 +54,7 @@ pub(crate) fn run() -> ExitCode {
         Command::Export(export) => export.run(),
         Command::Recover(recover) => recover.run(),
         Command::Trace(trace) => trace.run(),
+        Command::Exec(exec) => exec.run(),
         Command::Demo(demo) => demo.run(),
         Command::DemoAgent(agent) => agent.run(),
     };

@@ -15,6 +15,7 @@
 //! | `cursor`   | the place of a sink, damaged                             | a place that was stored, or the beginning            |
 //! | `resource` | what a process was, damaged                              | the truth or an error                                |
 //! | `trace`    | files of saved traces, tables of prices                  | what is read can be saved and read again; each span stands once in the tree; costs are numbers |
+//! | `propagation` | headers of callers                                    | what is passed on is read again as the same          |
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
