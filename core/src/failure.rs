@@ -133,17 +133,33 @@ fn record_lent(span: &Span, error: &(dyn Error + 'static)) {
 
 /// Records an error whose type the compiler does not know.
 fn record_dyn(span: &Span, error: &dyn Error, known: Option<&'static str>) {
-    if !record_type(span, error, known) {
-        let causes = std::iter::successors(source_of(error), |cause| source_of(*cause));
-        if let Some(deepest) = causes.take(CAUSES_MAX).last() {
-            record_type(span, deepest, well_known(deepest));
-        }
-    }
+    tell_type_or_deepest(error, known, |name| _ = span.error_type(name));
     record_chain(span, error);
 }
 
-/// Records the type of an error: as it is known, else as a derived `Debug` begins with it. `false` where neither tells.
-fn record_type(span: &Span, error: &dyn Error, known: Option<&'static str>) -> bool {
+/// The type of an error, where it can be told.
+#[cfg(feature = "tracing")]
+pub(crate) fn type_of(error: &(dyn Error + 'static)) -> Option<String> {
+    let mut told = None;
+    tell_type_or_deepest(error, well_known(error), |name| told = Some(name.to_owned()));
+    told
+}
+
+/// What caused an error, the nearest first: as much as is recorded.
+pub(crate) fn causes(error: &dyn Error) -> impl Iterator<Item = &(dyn Error + 'static)> {
+    std::iter::successors(source_of(error), |cause| source_of(*cause)).take(CAUSES_MAX)
+}
+
+fn tell_type_or_deepest(error: &dyn Error, known: Option<&'static str>, mut tell: impl FnMut(&str)) {
+    if !tell_type(error, known, &mut tell)
+        && let Some(deepest) = causes(error).last()
+    {
+        tell_type(deepest, well_known(deepest), tell);
+    }
+}
+
+/// Tells the type of an error: as it is known, else as a derived `Debug` begins with it. `false` where neither tells.
+fn tell_type(error: &dyn Error, known: Option<&'static str>, mut tell: impl FnMut(&str)) -> bool {
     let mut name = Prefix { bytes: [0; 96], len: 0 };
     if known.is_none() {
         // The name is as long as it fits; a `Debug` that panics has none.
@@ -156,7 +172,7 @@ fn record_type(span: &Span, error: &dyn Error, known: Option<&'static str>) -> b
     // What calls itself just an error wraps another.
     let name = known.or_else(|| name.type_name().filter(|name| *name != "Error"));
     if let Some(name) = name {
-        span.error_type(name);
+        tell(name);
     }
     name.is_some()
 }

@@ -98,6 +98,8 @@ pub mod recorder;
 
 #[cfg(not(loom))]
 mod attribute;
+#[cfg(all(not(loom), any(feature = "opentelemetry", feature = "tracing")))]
+pub mod bridge;
 #[cfg(not(loom))]
 mod builder;
 #[cfg(not(loom))]
