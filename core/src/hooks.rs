@@ -35,6 +35,11 @@ impl Hooks {
         self.sampler.is_some() || self.kinds.is_some()
     }
 
+    /// Whether anybody is told of spans.
+    pub(crate) fn has_processors(&self) -> bool {
+        !self.processors.is_empty()
+    }
+
     /// Whether a trace is recorded. What a hook starts itself is not decided upon.
     pub(crate) fn is_sampled(&self, recorder: &Recorder, root: &Root<'_>) -> bool {
         let by_parent = !root.parent.is_valid() || root.parent.is_sampled();

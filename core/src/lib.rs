@@ -79,8 +79,6 @@
     )
 )]
 
-#[cfg(all(not(loom), any(feature = "opentelemetry", feature = "tracing")))]
-pub mod bridge;
 #[cfg(not(loom))]
 pub mod clock;
 #[cfg(not(loom))]

@@ -59,6 +59,17 @@ impl Mapping {
         Ok(Mapping { raw })
     }
 
+    /// As [`anonymous`](Self::anonymous), but takes memory only where it is touched. Where there is none by then, that is a
+    /// signal and no error: for tests, which need a lot of rings and fill few.
+    ///
+    /// # Errors
+    ///
+    /// The operating system's, when addresses are short.
+    pub fn unpopulated(len: usize) -> io::Result<Self> {
+        let map = MmapOptions::new().len(len).map_anon()?;
+        Ok(Mapping { raw: MmapRaw::from(map) })
+    }
+
     /// How many bytes are mapped.
     pub fn len(&self) -> usize {
         self.raw.len()

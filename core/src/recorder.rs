@@ -22,6 +22,7 @@ use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, Ordering, fence};
 use std::thread::Thread;
 use std::time::{Duration, Instant};
 
+use crossbeam::atomic::AtomicCell;
 use crossbeam::queue::ArrayQueue;
 
 use crate::clock;
@@ -207,11 +208,12 @@ pub struct Recorder {
     control: Control,
     dictionary: DictionaryFile,
     options: Options,
-    hooks: Hooks,
-    /// Whether somebody decides which spans are recorded.
-    chooses: bool,
-    /// Whether somebody is told of spans.
-    has_processors: bool,
+    /// Leaked: a thread may still be asking those before when they are replaced.
+    hooks: AtomicCell<&'static Hooks>,
+    /// Whether somebody among the hooks decides which spans are recorded.
+    chooses: AtomicBool,
+    /// Whether somebody among the hooks is told of spans.
+    has_processors: AtomicBool,
     lanes: Box<[OnceLock<Lane>]>,
     lane_count: AtomicU32,
     free_lanes: ArrayQueue<u16>,
@@ -326,9 +328,9 @@ impl Recorder {
             control,
             dictionary: DictionaryFile::format(dictionary),
             options,
-            chooses: hooks.choose(),
-            has_processors: !hooks.processors.is_empty(),
-            hooks,
+            chooses: AtomicBool::new(hooks.choose()),
+            has_processors: AtomicBool::new(hooks.has_processors()),
+            hooks: AtomicCell::new(Box::leak(Box::new(hooks))),
             lanes: (0..LANES_MAX).map(|_| OnceLock::new()).collect(),
             lane_count: AtomicU32::new(0),
             free_lanes: ArrayQueue::new(LANES_MAX),
@@ -440,6 +442,17 @@ impl Recorder {
         is_idle
     }
 
+    /// Makes it ready to be installed again, with other hooks, and takes [`close`](Self::close) back where that was called: tests have many
+    /// recorders one after another, and the memory of one that was made is never given back. Its positions and counters go on from where
+    /// they are. To be called while it is not installed.
+    pub fn reopen(&self, hooks: Hooks) {
+        // Before anybody can take a lane.
+        self.chooses.store(hooks.choose(), Ordering::Relaxed);
+        self.has_processors.store(hooks.has_processors(), Ordering::Relaxed);
+        self.hooks.store(Box::leak(Box::new(hooks)));
+        self.closed.store(false, Ordering::SeqCst);
+    }
+
     /// To be asked after something was taken that `close` looks at: either it sees that, or this sees that it is closed.
     fn may_record(&self) -> bool {
         fence(Ordering::SeqCst); // pairs with `close`
@@ -461,30 +474,31 @@ impl Recorder {
         &self.options
     }
 
-    pub(crate) fn hooks(&self) -> &Hooks {
-        &self.hooks
+    #[inline]
+    pub(crate) fn hooks(&self) -> &'static Hooks {
+        self.hooks.load()
     }
 
     /// Whether somebody decides which spans are recorded.
     #[inline]
     pub(crate) fn chooses(&self) -> bool {
-        self.chooses
+        self.chooses.load(Ordering::Relaxed)
     }
 
     /// Whether somebody is told of spans.
     #[inline]
     pub(crate) fn has_processors(&self) -> bool {
-        self.has_processors
+        self.has_processors.load(Ordering::Relaxed)
     }
 
     /// Has the processors finish what they have begun, within this time; says whether all of them have.
     pub fn flush_processors(&self, timeout: Duration) -> bool {
-        self.hooks.flush(self, timeout)
+        self.hooks().flush(self, timeout)
     }
 
     /// Tells the processors that nothing more will come.
     pub fn shut_processors_down(&self) {
-        self.hooks.shut_down(self);
+        self.hooks().shut_down(self);
     }
 
     /// How many lanes there are.
@@ -722,4 +736,5 @@ impl Recorder {
     }
 }
 
+const _: () = assert!(AtomicCell::<&Hooks>::is_lock_free(), "asking for the hooks waits for nobody");
 const _: () = assert!(HEAD_LEN + RECORD_HEADER_LEN < 1024, "the smallest ring has room for a span");

@@ -67,7 +67,7 @@ pub(crate) struct Pools {
 }
 
 /// The dictionary of this process.
-struct Callsites;
+pub(crate) struct Callsites;
 
 impl Names for Callsites {
     fn text(&self, number: u16) -> Option<&str> {

@@ -120,6 +120,16 @@ impl Ledger {
         *self = Ledger::decode(&words);
     }
 
+    /// What was added since this was `earlier`. What is open counts as it is now.
+    #[cfg(feature = "trace")]
+    pub(crate) fn since(&self, earlier: &Ledger) -> Ledger {
+        let mut words = self.encode();
+        for (word, earlier) in words.iter_mut().zip(earlier.encode()) {
+            *word = word.saturating_sub(earlier);
+        }
+        Ledger { in_flight: self.in_flight, ..Ledger::decode(&words) }
+    }
+
     /// The words of a block's header, in the order of the fields; the rest are zeros, for later versions.
     pub(crate) fn encode(&self) -> [u64; LEDGER_LEN] {
         let mut words = [0; LEDGER_LEN];

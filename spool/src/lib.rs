@@ -74,6 +74,8 @@ mod layout;
 mod ledger;
 mod life;
 mod lock;
+#[cfg(feature = "trace")]
+pub mod memory;
 mod packed;
 mod position;
 mod progress;

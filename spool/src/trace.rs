@@ -27,7 +27,7 @@ mod ndjson;
 mod price;
 mod print;
 mod replace;
-mod shown;
+pub(crate) mod shown;
 mod spooled;
 mod summary;
 #[cfg(test)]

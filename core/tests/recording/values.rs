@@ -1,5 +1,7 @@
 //! What is set on a span arrives as it was set.
 
+use std::sync::Arc;
+
 use serde::Serialize;
 use spanring::record::Time;
 use spanring::{Context, DropReason, Ended, Kind, SpanId, Status, TraceId, span, span_named};
@@ -319,6 +321,23 @@ fn a_span_that_was_open_when_its_recorder_was_uninstalled_still_ends_into_it() {
     assert_eq!(flight.take_one().get("after"), Some(&Value::I64(1)));
     flight.counters(0);
     assert!(flight.recorder.close(), "nothing is open any more");
+}
+
+#[test]
+fn a_recorder_that_was_closed_and_reopened_records_again_with_other_hooks() {
+    let mut flight = Flight::start(Plan::default());
+    drop(spanring::span!("before"));
+    flight.recorder.uninstall();
+    assert!(flight.recorder.close());
+    let mut hooks = spanring::Hooks::default();
+    hooks.filter = Some(Arc::new(|callsite: &spanring::Callsite| callsite.name() != "disabled"));
+    flight.recorder.reopen(hooks);
+    flight.recorder.install().unwrap();
+    drop(spanring::span!("disabled"));
+    drop(spanring::span!("after"));
+    let names: Vec<String> = flight.take().into_iter().map(|span| span.name).collect();
+    assert_eq!(names, ["before", "after"]);
+    assert_eq!(flight.counters(0).started, 2);
 }
 
 #[test]

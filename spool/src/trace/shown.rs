@@ -4,9 +4,9 @@ use std::fmt;
 
 /// Text from a span, which anybody may have written, on one line of a terminal: so many characters at most, and none that a terminal
 /// obeys or that change the order of what stands around it.
-pub(super) struct Shown<'a> {
-    pub(super) text: &'a str,
-    pub(super) chars_max: usize,
+pub(crate) struct Shown<'a> {
+    pub(crate) text: &'a str,
+    pub(crate) chars_max: usize,
 }
 
 impl fmt::Display for Shown<'_> {
