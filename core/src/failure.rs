@@ -27,7 +27,7 @@ const CAUSES_MAX: usize = 16;
 /// [`Span::finish_display`].
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not an error that spanring can record",
-    note = "for types that can only be displayed there is `Span::finish_display`, and `error(value.to_string())`"
+    note = "for types that can only be displayed there is `Span::finish_display`, `#[span(err = display)]`, and `error(value.to_string())`"
 )]
 pub trait Failure<Via> {
     #[doc(hidden)]

@@ -103,9 +103,14 @@ mod builder;
 #[cfg(not(loom))]
 pub mod callsite;
 #[cfg(not(loom))]
+mod cancel;
+#[cfg(not(loom))]
 mod compiled;
 #[cfg(not(loom))]
 mod context;
+#[cfg(not(loom))]
+#[doc(hidden)]
+pub mod expansion;
 #[cfg(not(loom))]
 mod failure;
 #[cfg(not(loom))]
@@ -164,6 +169,8 @@ pub use builder::{
 };
 #[cfg(not(loom))]
 pub use callsite::Callsite;
+#[cfg(not(loom))]
+pub use cancel::CancelOnDrop;
 #[cfg(not(loom))]
 pub use compiled::IS_COMPILED_OUT;
 #[cfg(not(loom))]

@@ -195,6 +195,40 @@ fn nothing_is_allocated_by_the_methods_that_have_a_type() {
     assert_eq!(allocations(|| (0..10).for_each(|_| drop(record_typed(&message)))), 0);
 }
 
+#[cfg(feature = "macros")]
+#[test]
+fn nothing_is_allocated_by_functions_that_are_recorded() {
+    use std::pin::pin;
+    use std::task::{Context, Poll, Waker};
+
+    use spanring::prelude::*;
+
+    #[span(kind = tool, args, fields(digits = text.len(), %text), err, ret, as = call)]
+    fn parse(text: &str) -> Result<u32, std::num::ParseIntError> {
+        call.event("here");
+        text.parse()
+    }
+
+    #[span(args, err, ret = debug, as = call)]
+    async fn parse_later(text: &str) -> Result<u32, std::num::ParseIntError> {
+        call.event("here");
+        parse(text)
+    }
+
+    fn record() {
+        assert_eq!(parse("12"), Ok(12));
+        assert!(parse("twelve").is_err());
+        let later = pin!(parse_later("12"));
+        assert_eq!(later.poll(&mut Context::from_waker(Waker::noop())), Poll::Ready(Ok(12)));
+    }
+
+    let installed = Installed::new();
+    record();
+    assert_eq!(allocations(|| (0..10).for_each(|_| record())), 0);
+    installed.recorder.uninstall();
+    assert_eq!(allocations(record), 0);
+}
+
 #[test]
 fn nothing_is_allocated_by_a_result_that_is_handed_on() {
     let _installed = Installed::new();

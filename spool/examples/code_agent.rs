@@ -14,8 +14,7 @@ use anyhow::{Context as _, bail, ensure};
 use serde::Serialize;
 use spanring::event;
 use spanring::prelude::*;
-use spanring_spool::trace::{Colour, Trace};
-use spanring_spool::{Level, Spool, SpoolDir};
+use spanring_spool::{Colour, Level, Spool, SpoolDir, Trace};
 use tokio::task::{JoinSet, spawn_blocking};
 
 /// The code base that is changed. One file is being edited by somebody who went away without saying so.
@@ -34,11 +33,11 @@ const TURNS_MAX: u64 = 10;
 
 /// What the agent is to do.
 #[derive(Clone, Debug, Serialize)]
-pub struct Task {
+pub(crate) struct Task {
     /// The function's name now.
-    pub from: String,
+    pub(crate) from: String,
     /// The name that it is to have.
-    pub to: String,
+    pub(crate) to: String,
 }
 
 /// What the model wants done next.
@@ -79,7 +78,8 @@ fn think(task: &Task, notes: &Notes) -> Action {
         Notes { check: Some(Ok(())), .. } => Action::Finish,
     };
     event!(call, "first token");
-    call.tokens(Tokens::new(200 + 10 * u64::from(notes.edits), 12)).output(&action).complete();
+    call.tokens(Tokens::new(200 + 10 * u64::from(notes.edits), 12)).output(&action);
+    call.complete();
     action
 }
 
@@ -220,7 +220,7 @@ fn files_in(dir: &Path) -> anyhow::Result<Vec<PathBuf>> {
 }
 
 /// Writes the code base, and has the agent change it.
-pub async fn run(code: &Path, task: Task) -> anyhow::Result<()> {
+pub(crate) async fn run(code: &Path, task: Task) -> anyhow::Result<()> {
     for (name, content) in CODE {
         let path = code.join(name);
         std::fs::create_dir_all(path.parent().unwrap_or(code))?;
@@ -244,8 +244,10 @@ fn main() -> anyhow::Result<()> {
     runtime.block_on(run(&dir.path().join("code"), task))?;
     drop(runtime);
     spool.flush(Level::Spooled, Duration::from_secs(5))?;
-    for trace in Trace::in_spool(&SpoolDir::open(dir.path().join("spool"))?)? {
-        println!("{}", trace.tree().colour(Colour::auto()));
+    let mut shown = std::io::stdout();
+    let colour = Colour::auto(&shown);
+    for trace in Trace::in_spool(&SpoolDir::open(dir.path().join("spool"))?, None)?.traces {
+        trace.print_tree(&mut shown, colour)?;
     }
     Ok(())
 }

@@ -3,6 +3,9 @@
 #[doc = include_str!("../../README.md")]
 struct FrontPage;
 
+#[doc = include_str!("../../docs/instrumenting.md")]
+struct Instrumenting;
+
 #[doc = include_str!("../../docs/from/prefactor.md")]
 struct Prefactor;
 

@@ -329,8 +329,8 @@ fn a_recorder_that_was_closed_and_reopened_records_again_with_other_hooks() {
     drop(spanring::span!("before"));
     flight.recorder.uninstall();
     assert!(flight.recorder.close());
-    let mut hooks = spanring::Hooks::default();
-    hooks.filter = Some(Arc::new(|callsite: &spanring::Callsite| callsite.name() != "disabled"));
+    let filter = |callsite: &spanring::Callsite| callsite.name() != "disabled";
+    let hooks = spanring::Hooks { filter: Some(Arc::new(filter)), ..spanring::Hooks::default() };
     flight.recorder.reopen(hooks);
     flight.recorder.install().unwrap();
     drop(spanring::span!("disabled"));

@@ -8,12 +8,12 @@ use std::sync::Arc;
 
 use super::held::Kept;
 use crate::context::Context;
-use crate::thread::{Place, local};
+use crate::thread::local;
 
 struct Entered {
     span: Kept,
-    /// `None` where it was entered before, and is current through that.
-    place: Option<Place>,
+    /// Under which it was entered; `None` where it was entered before, and is current through that.
+    serial: Option<u64>,
     /// Whether there was room for it among the contexts of the thread.
     is_current: bool,
 }
@@ -30,11 +30,11 @@ pub(super) fn enter(span: Kept) {
     let _ending = ENTERED.try_with(|entered| {
         let mut entered = entered.borrow_mut();
         if entered.iter().any(|other| Arc::ptr_eq(&other.span, &span)) {
-            return entered.push(Entered { span, place: None, is_current: true });
+            return entered.push(Entered { span, serial: None, is_current: true });
         }
         let context = span.context();
-        let place = local().enter(context);
-        entered.push(Entered { span, place: Some(place), is_current: local().current() == context });
+        let serial = local().enter(context);
+        entered.push(Entered { span, serial: Some(serial), is_current: local().current() == context });
     });
 }
 
@@ -43,16 +43,16 @@ pub(super) fn exit(span: &Kept) {
     let left = ENTERED.try_with(|entered| {
         let mut entered = entered.borrow_mut();
         let at = entered.iter().rposition(|other| Arc::ptr_eq(&other.span, span))?;
-        let is_last = entered[at + 1..].iter().all(|later| later.place.is_none());
+        let is_last = entered[at + 1..].iter().all(|later| later.serial.is_none());
         Some((entered.remove(at), is_last))
     });
-    let Ok(Some((Entered { place: Some(place), .. }, is_last))) = left else { return };
+    let Ok(Some((Entered { serial: Some(serial), .. }, is_last))) = left else { return };
     if is_last {
         // A guard of spanring's that was made within and is still held, across an `.await` perhaps, must not be current for whatever
         // the thread does next.
-        local().leave_scope(place);
+        local().leave_scope(serial);
     } else {
-        local().leave(place);
+        local().leave(serial);
     }
 }
 
@@ -60,7 +60,7 @@ pub(super) fn exit(span: &Kept) {
 pub(super) fn current() -> Context {
     let too_deep = ENTERED.try_with(|entered| {
         let entered = entered.borrow();
-        let last = entered.iter().rfind(|entered| entered.place.is_some());
+        let last = entered.iter().rfind(|entered| entered.serial.is_some());
         last.filter(|last| !last.is_current).map(|last| last.span.context())
     });
     too_deep.ok().flatten().unwrap_or_else(Context::current)

@@ -1,0 +1,9 @@
+use spanring::prelude::*;
+
+#[span(kind = tol)]
+fn near() {}
+
+#[span(kind = database)]
+fn far() {}
+
+fn main() {}
