@@ -4,14 +4,17 @@ use std::future::Future;
 use std::marker::PhantomData;
 use std::pin::Pin;
 use std::task::{self, Poll};
+use std::thread;
 
 use pin_project_lite::pin_project;
 
 use crate::context::{Context, Scope};
 use crate::span::Span;
+use crate::thread::local;
 
 /// Runs futures and streams within a span: it is current whenever they are polled, on whichever thread, and while they are
-/// dropped, and not in between. This is what a guard of [`enter`](Span::enter) must not be used for.
+/// dropped, and not in between. A span that is dropped right after its future was, which had begun and was not done, is
+/// [cancelled](crate::Status::Cancelled): so a `select!`, a timeout or an abort shows. This is what a guard of [`enter`](Span::enter) must not be used for.
 ///
 /// ```
 /// use spanring::InSpan;
@@ -30,16 +33,27 @@ use crate::span::Span;
 pub trait InSpan: Sized {
     /// Within this span, which cannot end meanwhile.
     fn in_span(self, span: &Span) -> Within<'_, Self> {
-        Within { inner: Some(self), context: span.context(), span: PhantomData }
+        Within { inner: Some(self), context: span.context(), work: Work::OfSpan, span: PhantomData }
     }
 
     /// Within the span of this context: for what outlives the borrow of a span, such as a task that is spawned.
     fn in_context(self, context: Context) -> Within<'static, Self> {
-        Within { inner: Some(self), context, span: PhantomData }
+        Within { inner: Some(self), context, work: Work::NotOfSpan, span: PhantomData }
     }
 }
 
 impl<T> InSpan for T {}
+
+/// What a future's being dropped says about the span.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Work {
+    /// Nothing: the span is somewhere else.
+    NotOfSpan,
+    /// Nothing, since it has not begun or is done.
+    OfSpan,
+    /// That its work was given up.
+    Begun,
+}
 
 pin_project! {
     /// A future or stream that runs within a span: see [`InSpan`].
@@ -50,6 +64,7 @@ pin_project! {
         #[pin]
         inner: Option<T>,
         context: Context,
+        work: Work,
         // The span is borrowed; but what is kept of it can be sent.
         span: PhantomData<&'a ()>,
     }
@@ -57,8 +72,13 @@ pin_project! {
     impl<T> PinnedDrop for Within<'_, T> {
         fn drop(this: Pin<&mut Self>) {
             let mut this = this.project();
-            let _scope = Scope::enter(*this.context);
-            this.inner.set(None);
+            {
+                let _scope = Scope::enter(*this.context);
+                this.inner.set(None);
+            }
+            if *this.work == Work::Begun && !thread::panicking() {
+                local().give_up(this.context.span_id());
+            }
         }
     }
 }
@@ -69,7 +89,15 @@ impl<T: Future> Future for Within<'_, T> {
     fn poll(self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<T::Output> {
         let this = self.project();
         let _scope = Scope::enter(*this.context);
-        this.inner.as_pin_mut().expect("it is taken away only when this is dropped").poll(cx)
+        if *this.work == Work::OfSpan {
+            *this.work = Work::Begun;
+        }
+        let polled = this.inner.as_pin_mut().expect("it is taken away only when this is dropped").poll(cx);
+        if polled.is_ready() && *this.work == Work::Begun {
+            *this.work = Work::OfSpan;
+            local().go_on(this.context.span_id());
+        }
+        polled
     }
 }
 

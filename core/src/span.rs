@@ -10,7 +10,7 @@ use serde::Serialize;
 use crate::attribute::{Attribute, Destination, Key};
 use crate::builder::{Fill, SpanBuilder, span, span_named};
 use crate::clock;
-use crate::compiled::{IS_COMPILED_OUT, Recorded};
+use crate::compiled::Recorded;
 use crate::context::{Context, Entered};
 use crate::control::Counter;
 use crate::failure::Failure;
@@ -611,8 +611,12 @@ fn end_unslotted(recorder: &'static Recorder, reason: DropReason) -> Ended {
 impl Drop for Span {
     #[inline]
     fn drop(&mut self) {
-        if !IS_COMPILED_OUT && thread::panicking() {
-            self.fail_by_panic();
+        if self.is_recording() {
+            if thread::panicking() {
+                self.fail_by_panic();
+            } else if local().has_given_up(self.context.span_id()) {
+                self.cancel_unless_said();
+            }
         }
         // Whether it was recorded is counted; only `end` tells.
         let _outcome = finish(self, None);
@@ -620,6 +624,15 @@ impl Drop for Span {
 }
 
 impl Span {
+    /// What is dropped after its work was has been cancelled, unless something else was said.
+    #[cold]
+    #[inline(never)]
+    fn cancel_unless_said(&self) {
+        if self.status() == Status::Unset {
+            self.set_status(Status::Cancelled);
+        }
+    }
+
     /// What is dropped because of a panic has failed, unless something else was said.
     #[cold]
     #[inline(never)]

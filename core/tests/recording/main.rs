@@ -1,6 +1,7 @@
 //! Recording as a program uses it: what is set on spans arrives, whatever threads, limits and crashes do.
 
 mod callsites;
+mod cancellation;
 mod contexts;
 mod failure;
 mod fields;
