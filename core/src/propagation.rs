@@ -56,7 +56,9 @@ pub use headers::{Headers, HeadersMut};
 pub use traceparent::{Traceparent, TraceparentError};
 pub use tracestate::{TraceState, TraceStateError};
 
+use crate::builder::{Fill, SpanBuilder};
 use crate::context::Context;
+use crate::names;
 
 const TRACEPARENT: &str = "traceparent";
 const TRACESTATE: &str = "tracestate";
@@ -126,6 +128,27 @@ impl Propagated {
             self.context = context;
         }
         self
+    }
+}
+
+/// Taking a request on: see [`propagation`](crate::propagation).
+impl<'a, F: Fill> SpanBuilder<'a, F> {
+    /// Under the span that a request came from, with its trace state. The baggage is the application's to pass on.
+    ///
+    /// ```
+    /// use spanring::propagation::Propagated;
+    ///
+    /// # let headers = [("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")];
+    /// let from = Propagated::extract(&headers[..]);
+    /// let request = spanring::span("GET /").propagated(&from).start();
+    /// # assert_eq!(request.context().trace_id(), from.context.trace_id());
+    /// ```
+    pub fn propagated(self, from: &'a Propagated) -> SpanBuilder<'a, impl Fill> {
+        self.parent(from.context).then(move |span| {
+            if from.context.is_valid() && !from.trace_state.is_empty() {
+                span.set_display(names::TRACE_STATE, &from.trace_state);
+            }
+        })
     }
 }
 

@@ -23,7 +23,7 @@ use crate::recorder::{self, DropReason, Recorder};
 use crate::shared::SharedSpan;
 use crate::slot::{Claimed, Entry, OpenHead, Slot};
 use crate::thread::local;
-use crate::{Kind, Lifecycle, SpanId, Status};
+use crate::{Kind, Lifecycle, SpanId, Status, names};
 
 /// A piece of work that is under way. It ends when it is dropped, or by one of the methods that take it: so it cannot be ended twice.
 ///
@@ -75,6 +75,9 @@ pub enum Ended {
     AlreadyEnded,
 }
 
+/// The trace is sampled, and the parent is known to be remote.
+const TRACE_FLAGS_OF_REMOTE_PARENT: u32 = 0x301;
+
 #[cold]
 #[inline(never)]
 fn announce(slot: &Slot) {
@@ -86,6 +89,13 @@ fn announce(slot: &Slot) {
             None => recorder.control().count(Counter::StartsLost),
         },
     }
+}
+
+/// Records that another process has started the parent, as OTLP's flags tell it.
+#[cold]
+#[inline(never)]
+fn note_remote_parent(slot: &Slot) {
+    TRACE_FLAGS_OF_REMOTE_PARENT.append(Destination::span(slot, Key::Static(names::TRACE_FLAGS)));
 }
 
 impl Span {
@@ -113,6 +123,9 @@ impl Span {
         fill: F,
     ) -> Self {
         let slot = claimed.slot();
+        if parent.is_remote() {
+            note_remote_parent(slot);
+        }
         let span = Span { context, state: State::Open(claimed) };
         if F::SETS {
             fill.fill(&span);

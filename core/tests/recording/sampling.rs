@@ -6,10 +6,11 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 
 use proptest::prelude::*;
+use spanring::propagation::Propagated;
 use spanring::sampling::{AlwaysOff, KindRates, ParentBased, Root, Sampler, TraceIdRatio};
 use spanring::{Context, Ended, Hooks, Kind, Span, SpanId, TraceId, span};
 
-use crate::flight::{Flight, Plan};
+use crate::flight::{Flight, Plan, Value};
 
 fn sampled_by(sampler: impl Sampler + 'static) -> Hooks {
     Hooks { sampler: Some(Arc::new(sampler)), ..Hooks::default() }
@@ -232,4 +233,27 @@ proptest! {
         prop_assert_eq!(seen, expected);
         prop_assert_eq!(flight.counters(0).sampled_out, starts.len() as u64 - recorded);
     }
+}
+
+#[test]
+fn a_span_under_one_of_another_process_says_so_and_keeps_its_trace_state() {
+    let mut flight = Flight::start(Plan::default());
+    let headers = [
+        ("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"),
+        ("tracestate", "shop=1,other=2"),
+    ];
+    let from = Propagated::extract(&headers[..]);
+    let request = span("request").propagated(&from).start();
+    drop(request.child("below").start());
+    drop(request);
+    drop(span("pending").parent(from.context).prepare());
+    drop(span("root").propagated(&Propagated::default()).start());
+    let spans = flight.take();
+    let keys: Vec<_> = spans.iter().map(|span| (span.name.as_str(), span.keys())).collect();
+    let (state, flags) = ("spanring.trace_state", "spanring.trace_flags");
+    let expected =
+        [("below", vec![]), ("request", vec![flags, state]), ("pending", vec![flags]), ("root", vec![])];
+    assert_eq!(keys, expected);
+    assert_eq!(spans[1].get(state), Some(&Value::text("shop=1,other=2")));
+    assert_eq!(spans[1].get(flags), Some(&Value::U64(0x301)));
 }
