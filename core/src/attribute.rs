@@ -1,13 +1,17 @@
 //! What can be set on a span.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use serde::Serialize;
 
+use crate::control::Counter;
+use crate::names::Class;
 use crate::record::{
     ENTRY_CUT, ENTRY_IN_EVENT, ENTRY_TRUE, INLINE, TAG_BOOL, TAG_BYTES, TAG_F64, TAG_I64, TAG_STR, TAG_U64,
 };
-use crate::slot::{Entry, Slot, floor_char_boundary};
+use crate::redaction::{End, Judged, Value, gather};
+use crate::slot::{Entry, Redacting, Slot, floor_char_boundary};
 use crate::thread::local;
 
 /// A value that can be set on a span as it is: booleans, integers, floating-point numbers, text, bytes, and options
@@ -32,9 +36,17 @@ pub(crate) enum Key<'a> {
     Dynamic(&'a str),
 }
 
+impl<'a> Key<'a> {
+    fn text(self) -> &'a str {
+        match self {
+            Key::Static(text) | Key::Dynamic(text) => text,
+        }
+    }
+}
+
 /// Where a value goes: the span, the key, and whether it belongs to an event or link.
 #[doc(hidden)]
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Destination<'a> {
     slot: &'a Slot,
     key: Key<'a>,
@@ -78,12 +90,28 @@ impl<'a> Destination<'a> {
 
     #[inline(always)]
     fn word(self, tag: u8, word: u64) {
+        if self.slot.is_redacted() {
+            return self.judge_word(tag, word);
+        }
+        self.put_word(tag, word);
+    }
+
+    #[inline(always)]
+    fn put_word(self, tag: u8, word: u64) {
         let Some(number) = self.number() else { return };
         if self.in_item {
             self.slot.append_word::<false, false>(tag, ENTRY_IN_EVENT, number, word);
         } else {
             self.slot.append_word::<true, true>(tag, 0, number, word);
         }
+    }
+
+    #[inline]
+    fn boolean(self, value: bool) {
+        if self.slot.is_redacted() {
+            return self.judge(Value::Bool(value));
+        }
+        _ = self.content(TAG_BOOL, if value { ENTRY_TRUE } else { 0 }, &[]);
     }
 
     #[inline]
@@ -98,6 +126,14 @@ impl<'a> Destination<'a> {
 
     #[inline]
     fn text(self, text: &str) {
+        if self.slot.is_redacted() {
+            return self.judge(Value::Text(text));
+        }
+        self.put_text(text);
+    }
+
+    #[inline]
+    fn put_text(self, text: &str) {
         let max = self.slot.value_max();
         if text.len() > max {
             return self.cut(TAG_STR, &text.as_bytes()[..floor_char_boundary(text, max)]);
@@ -107,6 +143,14 @@ impl<'a> Destination<'a> {
 
     #[inline]
     fn bytes(self, bytes: &[u8]) {
+        if self.slot.is_redacted() {
+            return self.judge(Value::Bytes(bytes));
+        }
+        self.put_bytes(bytes);
+    }
+
+    #[inline]
+    fn put_bytes(self, bytes: &[u8]) {
         let max = self.slot.value_max();
         if bytes.len() > max {
             return self.cut(TAG_BYTES, &bytes[..max]);
@@ -126,6 +170,13 @@ impl<'a> Destination<'a> {
 
     /// Writes what `value` displays.
     pub(crate) fn display(self, value: &dyn fmt::Display) {
+        if self.slot.is_redacted() {
+            return self.judge_display(value);
+        }
+        self.put_display(value);
+    }
+
+    fn put_display(self, value: &dyn fmt::Display) {
         if self.slot.has_attribute_left()
             && let Some(number) = self.number()
         {
@@ -138,12 +189,100 @@ impl<'a> Destination<'a> {
         if !self.in_item && !self.slot.has_attribute_left() {
             return;
         }
+        let mut redacting = None;
+        if self.slot.is_redacted() {
+            redacting = self.judge_packed();
+            if redacting.is_none() {
+                return;
+            }
+        }
         let Some(number) = self.number() else { return };
         if self.in_item {
-            self.slot.append_packed::<false>(ENTRY_IN_EVENT, number, value);
+            self.slot.append_packed::<false>(ENTRY_IN_EVENT, number, value, redacting.as_mut());
         } else {
             self.slot.take_attribute();
-            self.slot.append_packed::<true>(0, number, value);
+            if !self.slot.append_packed::<true>(0, number, value, redacting.as_mut()) {
+                self.slot.give_attribute_back();
+            }
+        }
+    }
+}
+
+/// What redaction makes of values before they are written.
+impl Destination<'_> {
+    #[cold]
+    #[inline(never)]
+    fn judge_word(self, tag: u8, word: u64) {
+        self.judge(match tag {
+            TAG_I64 => Value::I64(word.cast_signed()),
+            TAG_F64 => Value::F64(f64::from_bits(word)),
+            _ => Value::U64(word),
+        });
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn judge(self, value: Value<'_>) {
+        let Some(redaction) = self.slot.redaction() else { return };
+        let (control, max) = (self.slot.recorder().control(), self.slot.text_max());
+        self.put_judged(redaction.attribute(control, self.key.text(), value, max), |to| match value {
+            Value::Bool(value) => _ = to.content(TAG_BOOL, if value { ENTRY_TRUE } else { 0 }, &[]),
+            Value::I64(value) => to.put_word(TAG_I64, value.cast_unsigned()),
+            Value::U64(value) => to.put_word(TAG_U64, value),
+            Value::F64(value) => to.put_word(TAG_F64, value.to_bits()),
+            Value::Text(value) => to.put_text(value),
+            Value::Bytes(value) => to.put_bytes(value),
+        });
+    }
+
+    /// Writes a value that was judged, in place of that which `put` writes.
+    fn put_judged(self, judged: Judged<'_>, put: impl FnOnce(Self)) {
+        match judged {
+            Judged::Kept => put(self),
+            Judged::Text(text, true) => {
+                let max = self.slot.value_max();
+                self.cut(TAG_STR, &text.as_bytes()[..floor_char_boundary(&text, max)]);
+            }
+            Judged::Text(text, false) => self.put_text(&text),
+            Judged::LeftOut => {}
+        }
+    }
+
+    /// What is displayed is gathered, as a secret may be written in pieces.
+    #[cold]
+    #[inline(never)]
+    fn judge_display(self, value: &dyn fmt::Display) {
+        let Some(redaction) = self.slot.redaction() else { return };
+        let (control, key, max) = (self.slot.recorder().control(), self.key.text(), self.slot.text_max());
+        let judged = redaction.by_key(control, key).unwrap_or_else(|| {
+            if !redaction.looks_at_values() {
+                return Judged::Kept;
+            }
+            let (text, end) = gather(value, max);
+            redaction.text(control, key, Cow::Owned(text), end != End::Whole, max)
+        });
+        self.put_judged(judged, |to| to.put_display(value));
+    }
+
+    /// How a value of any type is to be looked at while it is encoded; `None` where it is not to be, and what stands for it is written.
+    #[cold]
+    #[inline(never)]
+    fn judge_packed(self) -> Option<Redacting> {
+        let (redaction, control) = (self.slot.redaction()?, self.slot.recorder().control());
+        let parts = match redaction.class(self.key.text()) {
+            Class::About => None,
+            Class::Mixed(parts) => Some(parts),
+            Class::Content => {
+                control.count(Counter::Redacted);
+                return None;
+            }
+        };
+        match redaction.judged(control, redaction.fate(self.key.text())) {
+            None => Some(Redacting::new(redaction, self.slot, self.key.text(), parts)),
+            Some(judged) => {
+                self.put_judged(judged, |_| ());
+                None
+            }
         }
     }
 }
@@ -169,7 +308,7 @@ attribute!(u64 => |value, to| to.word(TAG_U64, value));
 attribute!(usize => |value, to| to.word(TAG_U64, value as u64));
 attribute!(f32 => |value, to| to.word(TAG_F64, f64::from(value).to_bits()));
 attribute!(f64 => |value, to| to.word(TAG_F64, value.to_bits()));
-attribute!(bool => |value, to| _ = to.content(TAG_BOOL, if value { ENTRY_TRUE } else { 0 }, &[]));
+attribute!(bool => |value, to| to.boolean(value));
 attribute!(&str => |value, to| to.text(value));
 attribute!(String => |value, to| to.text(&value));
 attribute!(&String => |value, to| to.text(value));

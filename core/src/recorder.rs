@@ -214,6 +214,8 @@ pub struct Recorder {
     chooses: AtomicBool,
     /// Whether somebody among the hooks is told of spans.
     has_processors: AtomicBool,
+    /// Whether the hooks say what of the values is recorded.
+    redacts: AtomicBool,
     lanes: Box<[OnceLock<Lane>]>,
     lane_count: AtomicU32,
     free_lanes: ArrayQueue<u16>,
@@ -330,6 +332,7 @@ impl Recorder {
             options,
             chooses: AtomicBool::new(hooks.choose()),
             has_processors: AtomicBool::new(hooks.has_processors()),
+            redacts: AtomicBool::new(hooks.redaction.is_some()),
             hooks: AtomicCell::new(Box::leak(Box::new(hooks))),
             lanes: (0..LANES_MAX).map(|_| OnceLock::new()).collect(),
             lane_count: AtomicU32::new(0),
@@ -449,6 +452,7 @@ impl Recorder {
         // Before anybody can take a lane.
         self.chooses.store(hooks.choose(), Ordering::Relaxed);
         self.has_processors.store(hooks.has_processors(), Ordering::Relaxed);
+        self.redacts.store(hooks.redaction.is_some(), Ordering::Relaxed);
         self.hooks.store(Box::leak(Box::new(hooks)));
         self.closed.store(false, Ordering::SeqCst);
     }
@@ -489,6 +493,12 @@ impl Recorder {
     #[inline]
     pub(crate) fn has_processors(&self) -> bool {
         self.has_processors.load(Ordering::Relaxed)
+    }
+
+    /// Whether the values go through a redaction.
+    #[inline]
+    pub(crate) fn redacts(&self) -> bool {
+        self.redacts.load(Ordering::Relaxed)
     }
 
     /// Has the processors finish what they have begun, within this time; says whether all of them have.

@@ -21,6 +21,7 @@
 mod chain;
 mod limits;
 mod packing;
+mod redacted;
 
 use std::cell::Cell;
 use std::fmt;
@@ -32,6 +33,7 @@ use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU64, Ordering, fence};
 
 use chain::Chain;
 use packing::Packing;
+pub(crate) use packing::Redacting;
 use serde::Serialize;
 
 use crate::compiled::Recorded;
@@ -80,6 +82,8 @@ pub(crate) struct Slot {
     has_dropped: Cell<u8>,
     /// Whether an event or link is being filled.
     in_item: Cell<bool>,
+    /// Whether values are looked at before they are written: a copy, so that each of them finds it beside what it needs anyway.
+    is_redacted: Cell<bool>,
     /// How many more events and links the span may have.
     items_left: Cell<[u32; 2]>,
     /// How many more attributes its last event or link may have.
@@ -160,6 +164,7 @@ impl Slot {
             closed: Cell::new(false),
             has_dropped: Cell::new(0),
             in_item: Cell::new(false),
+            is_redacted: Cell::new(false),
             items_left: Cell::new([0; 2]),
             item_left: Cell::new(0),
             value_max: Cell::new(0),
@@ -201,6 +206,7 @@ impl Slot {
         slot.closed.set(false);
         slot.has_dropped.set(0);
         slot.in_item.set(false);
+        slot.is_redacted.set(recorder.redacts());
         let limits = &recorder.options().limits;
         slot.budget
             .set(u64::from(limits.attributes) << 32 | const { length(CELL_CONTENT_LEN - HEAD_LEN) } as u64);
@@ -229,6 +235,13 @@ impl Slot {
     #[cold]
     #[inline(never)]
     fn name(&self, parts: [&str; 3], is_pending: bool) {
+        if self.is_redacted() {
+            return self.put_name([&self.shown_name(parts.concat()), "", ""], is_pending);
+        }
+        self.put_name(parts, is_pending);
+    }
+
+    fn put_name(&self, parts: [&str; 3], is_pending: bool) {
         let reserved = if is_pending { STARTED_LEN } else { 0 };
         let mut left = self.room() as usize - ENTRY_HEADER_LEN - reserved;
         let mut flags = 0;
@@ -413,6 +426,13 @@ impl Slot {
     /// Appends a key that has no number. `false`: as for [`append`](Self::append).
     #[cold]
     pub(crate) fn append_key(&self, text: &str) -> bool {
+        if self.is_redacted() {
+            return self.put_key(&self.shown_key(text));
+        }
+        self.put_key(text)
+    }
+
+    fn put_key(&self, text: &str) -> bool {
         let kept = floor_char_boundary(text, KEY_LEN_MAX);
         let flags = if kept < text.len() { ENTRY_CUT } else { 0 };
         if flags != 0 {
@@ -424,6 +444,13 @@ impl Slot {
 
     /// Appends another name.
     pub(crate) fn append_name(&self, name: &str) {
+        if self.is_redacted() {
+            return self.put_other_name(&self.shown_name(name.to_owned()));
+        }
+        self.put_other_name(name);
+    }
+
+    fn put_other_name(&self, name: &str) {
         let kept = floor_char_boundary(name, KEY_LEN_MAX);
         let flags = if kept < name.len() { ENTRY_CUT } else { 0 };
         if flags != 0 {
@@ -435,8 +462,26 @@ impl Slot {
 
     /// Appends what is said about the status.
     pub(crate) fn append_message(&self, text: &str) {
+        if self.is_redacted() {
+            self.append_shown_message(text);
+        } else {
+            self.put_message(text, false);
+        }
+    }
+
+    /// Appends what is displayed about the status.
+    pub(crate) fn append_message_display(&self, message: &dyn fmt::Display) {
+        if self.is_redacted() {
+            self.append_shown_message_display(message);
+        } else {
+            self.append_display(TAG_STATUS_MESSAGE, 0, INLINE, message);
+        }
+    }
+
+    /// Appends what is said about the status, or its beginning.
+    fn put_message(&self, text: &str, is_beginning: bool) {
         let kept = floor_char_boundary(text, self.value_max());
-        let flags = if kept < text.len() { ENTRY_CUT } else { 0 };
+        let flags = if is_beginning || kept < text.len() { ENTRY_CUT } else { 0 };
         let content = &text.as_bytes()[..kept];
         if self.append::<true, false>(Entry { tag: TAG_STATUS_MESSAGE, flags, key: INLINE, content })
             && flags != 0
@@ -556,11 +601,17 @@ impl Slot {
         self.commit();
     }
 
-    /// Appends a value of any type as MessagePack, encoded in place. `key` is written before it if it has no number.
-    pub(crate) fn append_packed<const COMMIT: bool>(&self, flags: u8, key: u16, value: &impl Serialize) {
+    /// Appends a value of any type as MessagePack, encoded in place. `false`: nothing was appended, as redaction leaves all of it out.
+    pub(crate) fn append_packed<const COMMIT: bool>(
+        &self,
+        flags: u8,
+        key: u16,
+        value: &impl Serialize,
+        redacting: Option<&mut Redacting>,
+    ) -> bool {
         if self.busy.replace(true) {
             self.recorder().control().count(Counter::Reentered);
-            return;
+            return true;
         }
         let mut chain = Chain::begin(self);
         self.set_room(0); // S5
@@ -568,12 +619,19 @@ impl Slot {
         let Some(header) = header else {
             self.set_room(chain.room);
             self.busy.set(false);
-            return self.leave_out();
+            self.leave_out();
+            return true;
         };
-        let mut packing = Packing::new(chain);
+        let mut packing = Packing::new(chain, redacting);
         let packed = catch_unwind(AssertUnwindSafe(|| packing.pack(value)));
-        let Packing { mut chain, has_failed, .. } = packing;
+        let Packing { mut chain, has_failed, redacting, .. } = packing;
         let mut flags = flags;
+        if matches!(packed, Ok(true)) && redacting.is_some_and(|redacting| redacting.is_left_out()) {
+            chain.back_to(&header);
+            self.busy.set(false);
+            chain.settle();
+            return false;
+        }
         let mut kept = chain.len - header.len as usize - ENTRY_HEADER_LEN;
         if (chain.is_full || chain.is_cut) && !has_failed {
             flags |= ENTRY_CUT;
@@ -593,6 +651,7 @@ impl Slot {
         if COMMIT {
             self.commit();
         }
+        true
     }
 
     /// Copies the body into the ring of `lane`, which this thread holds, as a record of the given kind.

@@ -17,7 +17,7 @@ use crate::failure::Failure;
 use crate::item::{Event, Link};
 use crate::record::{
     self, Body, ENTRY_STARTED_BY_DROP, ENTRY_TRUE, INLINE, RECORD_END_IS_UNIX, TAG_DEADLINE, TAG_EVENT,
-    TAG_LINK, TAG_STATUS_MESSAGE,
+    TAG_LINK,
 };
 use crate::recorder::{self, DropReason, Recorder};
 use crate::shared::SharedSpan;
@@ -298,7 +298,7 @@ impl Span {
 
     pub(crate) fn status_display(&self, message: &dyn fmt::Display) {
         if let State::Open(slot) = &self.state {
-            slot.append_display(TAG_STATUS_MESSAGE, 0, INLINE, message);
+            slot.append_message_display(message);
         }
     }
 

@@ -8,6 +8,8 @@
 //! | `OTEL_TRACES_SAMPLER` | which traces are recorded, unless the program has a sampler: `always_on`, `always_off`, `traceidratio`, and each with `parentbased_` before it |
 //! | `OTEL_TRACES_SAMPLER_ARG` | the share of `traceidratio`, from 0 to 1; 1 unless said otherwise |
 //! | `SPANRING_FILTER` | which callsites are enabled, beside the program's own filter: see [`Directives`] |
+//! | `SPANRING_CAPTURE_CONTENT` | `false`: prompts, completions, arguments, results are left out |
+//! | `OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT` | the same, as OpenTelemetry says it: `false`, `NO_CONTENT`, `EVENT_ONLY`; the stricter of the two counts, and so does one that makes no sense |
 //!
 //! A variable that is empty is as if it were not there. One that makes no sense is ignored as a whole, and that shows in
 //! [`Health::warnings`](crate::Health::warnings): it is no reason for an agent not to start.
@@ -17,6 +19,7 @@ mod sampler;
 use std::ffi::OsString;
 
 use spanring::callsite::Directives;
+use spanring::redaction::Capture;
 
 pub(crate) use sampler::NamedSampler;
 
@@ -34,6 +37,8 @@ pub(crate) struct Environment {
     pub(crate) sampler: Option<NamedSampler>,
     /// Which callsites are enabled.
     pub(crate) filter: Option<Directives>,
+    /// Whether content is recorded.
+    pub(crate) capture: Capture,
     /// What is known about the process.
     pub(crate) resource: Resource,
     /// The variables that make no sense.
@@ -79,6 +84,14 @@ impl Environment {
                 Err(reason) => warn("use SPANRING_FILTER", &reason),
             }
         }
+        for (name, action, parse) in CAPTURES {
+            let Some(value) = variable(name) else { continue };
+            let capture = text(&value).and_then(parse).unwrap_or_else(|reason| {
+                warn(action, reason);
+                Capture::NoContent
+            });
+            read.capture = read.capture.max(capture);
+        }
         if let Some(name) = variable("OTEL_SERVICE_NAME") {
             match text(&name) {
                 Ok(name) => read.resource = Resource::named(name),
@@ -94,6 +107,18 @@ impl Environment {
         Environment { warnings, ..read }
     }
 }
+
+type ParseCapture = fn(&str) -> Result<Capture, &'static str>;
+
+/// What says whether content is recorded.
+const CAPTURES: [(&str, &str, ParseCapture); 2] = [
+    ("SPANRING_CAPTURE_CONTENT", "use SPANRING_CAPTURE_CONTENT", Capture::from_variable),
+    (
+        "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT",
+        "use OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT",
+        Capture::from_otel_variable,
+    ),
+];
 
 fn text(value: &OsString) -> Result<&str, &'static str> {
     if value.len() > LEN_MAX {
@@ -234,6 +259,23 @@ mod tests {
     }
 
     #[test]
+    fn of_two_variables_about_content_the_stricter_counts_and_so_does_one_that_makes_no_sense() {
+        let captured = |ours, theirs| {
+            let environment = read(&[
+                ("SPANRING_CAPTURE_CONTENT", ours),
+                ("OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT", theirs),
+            ]);
+            (environment.capture, environment.warnings.len())
+        };
+        assert_eq!(captured("", ""), (Capture::Full, 0));
+        assert_eq!(captured("true", "SPAN_AND_EVENT"), (Capture::Full, 0));
+        assert_eq!(captured("false", "true"), (Capture::NoContent, 0));
+        assert_eq!(captured("true", "no_content"), (Capture::NoContent, 0));
+        assert_eq!(captured("flase", "true"), (Capture::NoContent, 1));
+        assert_eq!(captured("true", "perhaps"), (Capture::NoContent, 1));
+    }
+
+    #[test]
     fn callsites_are_filtered_by_directives() {
         assert_eq!(read(&[("SPANRING_FILTER", "shop=off")]).filter, Some("shop=off".parse().unwrap()));
         let environment = read(&[("SPANRING_FILTER", "shop=no")]);
@@ -278,7 +320,7 @@ mod tests {
     fn a_variable_that_is_no_text_is_ignored_and_told() {
         let environment = Environment::read(|_| Some(OsString::from_vec(vec![0xff])));
         assert!(!environment.is_disabled);
-        assert_eq!((environment.resource, environment.warnings.len()), (Resource::default(), 6));
+        assert_eq!((environment.resource, environment.warnings.len()), (Resource::default(), 8));
     }
 
     #[test]

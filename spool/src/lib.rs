@@ -82,6 +82,8 @@ mod progress;
 mod reader;
 mod recorder_id;
 mod recovery;
+#[cfg(feature = "patterns")]
+mod redaction;
 mod removal;
 mod resource;
 mod ring_files;
@@ -107,6 +109,8 @@ pub use progress::Trouble;
 pub use reader::{Block, Reader, RecorderReader};
 pub use recorder_id::RecorderId;
 pub use recovery::RecoveryReport;
+#[cfg(feature = "patterns")]
+pub use redaction::{PatternError, Patterns};
 pub use removal::Removed;
 pub use resource::Resource;
 pub use skipped::{Skipped, SkippedAt};

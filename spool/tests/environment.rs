@@ -13,7 +13,7 @@ use spanring::{Ended, TraceId, span};
 use spanring_spool::{Health, Ledger, Level, Resource, Spool, SpoolDir, Value};
 
 const MINUTE: Duration = Duration::from_secs(60);
-const VARIABLES: [&str; 7] = [
+const VARIABLES: [&str; 9] = [
     "SPANRING_DISABLED",
     "OTEL_SDK_DISABLED",
     "OTEL_SERVICE_NAME",
@@ -21,6 +21,8 @@ const VARIABLES: [&str; 7] = [
     "OTEL_TRACES_SAMPLER",
     "OTEL_TRACES_SAMPLER_ARG",
     "SPANRING_FILTER",
+    "SPANRING_CAPTURE_CONTENT",
+    "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT",
 ];
 /// Where the process is to record.
 const SPOOL: &str = "SPANRING_TEST_SPOOL";
@@ -53,11 +55,14 @@ fn a_process_that_records_what_it_is_told_to() {
         builder = builder.sampler(AlwaysOn).filter("name:b=off".parse::<Directives>().unwrap());
     }
     let spool = builder.start().unwrap();
-    let recording = || [span!("a"), span!("b")].map(|span| span.is_recording());
+    let recording = || {
+        drop(spanring::llm("gpt-4o").input("a prompt").temperature(0.5).start());
+        [span!("a"), span!("b")].map(|span| span.is_recording())
+    };
     let recorded = std::thread::spawn(recording).join().unwrap();
     let report = spool.stop(MINUTE);
     assert!(report.is_complete);
-    let seen = format!("{recorded:?} {}", report.ledger.sampled_out);
+    let seen = format!("{recorded:?} {} {}", report.ledger.sampled_out, report.ledger.redacted);
     fs::write(PathBuf::from(path).with_extension("seen"), seen).unwrap();
 }
 
@@ -186,14 +191,20 @@ fn a_sampler_of_the_program_wins_over_the_variable_and_filters_come_together() {
     };
     let off = ("OTEL_TRACES_SAMPLER", "always_off");
     let filter = ("SPANRING_FILTER", "off,name:b=on");
-    assert_eq!(seen(&[]), "[true, true] 0");
-    assert_eq!(seen(&[off]), "[false, false] 2");
+    assert_eq!(seen(&[]), "[true, true] 0 0");
+    assert_eq!(seen(&[off]), "[false, false] 3 0");
     assert_eq!(
         seen(&[("OTEL_TRACES_SAMPLER", "traceidratio"), ("OTEL_TRACES_SAMPLER_ARG", "0")]),
-        "[false, false] 2"
+        "[false, false] 3 0"
     );
-    assert_eq!(seen(&[filter]), "[false, true] 0");
-    assert_eq!(seen(&[(CHOOSES, "")]), "[true, false] 0");
-    assert_eq!(seen(&[off, (CHOOSES, "")]), "[true, false] 0");
-    assert_eq!(seen(&[off, filter, (CHOOSES, "")]), "[false, false] 0");
+    assert_eq!(seen(&[filter]), "[false, true] 0 0");
+    assert_eq!(seen(&[(CHOOSES, "")]), "[true, false] 0 0");
+    assert_eq!(seen(&[off, (CHOOSES, "")]), "[true, false] 0 0");
+    assert_eq!(seen(&[off, filter, (CHOOSES, "")]), "[false, false] 0 0");
+    for content in [
+        ("SPANRING_CAPTURE_CONTENT", "false"),
+        ("OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT", "NO_CONTENT"),
+    ] {
+        assert_eq!(seen(&[content]), "[true, true] 0 1");
+    }
 }

@@ -95,7 +95,7 @@ impl<'a> Chain<'a> {
         Some(Mark { at: self.write, room: self.room, len, last: self.last })
     }
 
-    /// Writes `bytes` over those that were put behind `mark` first; must not be called once the chain has gone back.
+    /// Writes `bytes` over those that were put behind `mark` first; must not be called once the chain has gone back to before that.
     pub(super) fn overwrite<const N: usize>(&self, mark: &Mark, bytes: &[u8; N]) {
         const { assert!(N <= CELL_CONTENT_LEN) };
         if self.len < mark.len as usize + N {
@@ -173,8 +173,10 @@ impl<'a> Chain<'a> {
         TextOf { kept: 0, chain: self }
     }
 
-    /// Goes back to where the entry began, and frees the cells that it took.
+    /// Goes back to where it stood, and frees the cells that it took since.
     pub(super) fn back_to(&mut self, mark: &Mark) {
+        // Between marks within a value, all that there is is the value's.
+        self.value_len = self.value_len.saturating_sub(self.len - mark.len as usize);
         (self.write, self.room, self.len, self.last) = (mark.at, mark.room, mark.len as usize, mark.last);
         let recorder = self.slot.recorder();
         recorder.free_chain(local().lane_in(recorder), mark.last);

@@ -48,6 +48,11 @@ impl Slot {
         has
     }
 
+    /// Gives back what [`take_attribute`](Self::take_attribute) took.
+    pub(crate) fn give_attribute_back(&self) {
+        self.budget.set(self.budget.get().saturating_add(ONE_ATTRIBUTE));
+    }
+
     /// Lets `set` set a few attributes that no limit keeps out: what is said about an error comes last, and counts most.
     pub(crate) fn beyond_limit(&self, set: impl FnOnce()) {
         let before = self.budget.get() >> 32;

@@ -12,6 +12,7 @@
 #![expect(clippy::big_endian_bytes, reason = "the numbers of MessagePack are")]
 
 mod elements;
+mod redacting;
 
 use std::fmt::{self, Write as _};
 use std::io;
@@ -22,7 +23,9 @@ use serde::Serialize;
 use serde::ser::{self, Serializer};
 
 use super::chain::{Chain, Mark};
+use crate::redaction::{Fate, Value};
 use elements::Elements;
+pub(crate) use redacting::Redacting;
 
 /// How deep values may lie within each other, options and newtypes included; deeper ones are cut. It ends the recursion of a
 /// `Serialize` that knows no end, before the stack does. Readers see 64 lists and maps within each other.
@@ -35,12 +38,19 @@ pub(super) struct Packing<'a> {
     pub(super) chain: Chain<'a>,
     /// What was encoded is no value, and no beginning of one.
     pub(super) has_failed: bool,
+    /// Says what is to be written instead, where something is redacted.
+    pub(super) redacting: Option<&'a mut Redacting>,
     depth: u32,
 }
 
 impl<'a> Packing<'a> {
-    pub(super) fn new(chain: Chain<'a>) -> Self {
-        Packing { chain, has_failed: false, depth: 0 }
+    pub(super) fn new(chain: Chain<'a>, redacting: Option<&'a mut Redacting>) -> Self {
+        Packing { chain, has_failed: false, redacting, depth: 0 }
+    }
+
+    #[inline]
+    fn is_redacted(&self) -> bool {
+        self.redacting.is_some()
     }
 
     /// Encodes `value`. `false`: it was cut, or failed.
@@ -78,12 +88,35 @@ impl<'a> Packing<'a> {
         self.chain.put_whole(&header_of_32(marker, UNKNOWN)).then_some(header).ok_or(Stopped)
     }
 
-    /// Begins a variant that holds something.
+    /// Begins a variant that holds something, and says whether that is to follow.
     #[inline]
-    fn variant(&mut self, name: &str) -> Result<(), Stopped> {
+    fn variant(&mut self, name: &str) -> Result<bool, Stopped> {
+        let mut fate = Fate::Recorded;
+        if self.is_redacted() {
+            self.go_within();
+            fate = self.enter(name);
+            if fate == Fate::LeftOut {
+                self.leave_variant_out();
+                return Ok(false);
+            }
+        }
         encode::write_map_len(&mut self.chain, 1)?;
-        Ok(encode::write_str(&mut self.chain, name)?)
+        encode::write_str(&mut self.chain, name)?;
+        if fate == Fate::Replaced {
+            self.mark()?;
+            return Ok(false);
+        }
+        Ok(true)
     }
+}
+
+/// Has redaction look at a value that is no map and no list, and goes on only where it is to be written as it is.
+macro_rules! judged {
+    ($packing:ident, $value:expr) => {
+        if $packing.is_redacted() && $packing.judge($value)? {
+            return Ok(());
+        }
+    };
 }
 
 fn header_of_32(marker: Marker, len: u32) -> [u8; 5] {
@@ -157,10 +190,12 @@ impl<'p, 'a> Serializer for &'p mut Packing<'a> {
 
     #[inline]
     fn serialize_bool(self, value: bool) -> Result<(), Stopped> {
+        judged!(self, Value::Bool(value));
         Ok(encode::write_bool(&mut self.chain, value)?)
     }
 
     fn serialize_i64(self, value: i64) -> Result<(), Stopped> {
+        judged!(self, Value::I64(value));
         encode::write_sint(&mut self.chain, value)?;
         Ok(())
     }
@@ -170,6 +205,7 @@ impl<'p, 'a> Serializer for &'p mut Packing<'a> {
     }
 
     fn serialize_u64(self, value: u64) -> Result<(), Stopped> {
+        judged!(self, Value::U64(value));
         encode::write_uint(&mut self.chain, value)?;
         Ok(())
     }
@@ -180,11 +216,13 @@ impl<'p, 'a> Serializer for &'p mut Packing<'a> {
 
     #[inline]
     fn serialize_f32(self, value: f32) -> Result<(), Stopped> {
+        judged!(self, Value::F64(f64::from(value)));
         Ok(encode::write_f32(&mut self.chain, value)?)
     }
 
     #[inline]
     fn serialize_f64(self, value: f64) -> Result<(), Stopped> {
+        judged!(self, Value::F64(value));
         Ok(encode::write_f64(&mut self.chain, value)?)
     }
 
@@ -194,10 +232,12 @@ impl<'p, 'a> Serializer for &'p mut Packing<'a> {
 
     #[inline]
     fn serialize_str(self, value: &str) -> Result<(), Stopped> {
+        judged!(self, Value::Text(value));
         Ok(encode::write_str(&mut self.chain, value)?)
     }
 
     fn serialize_bytes(self, value: &[u8]) -> Result<(), Stopped> {
+        judged!(self, Value::Bytes(value));
         Ok(encode::write_bin(&mut self.chain, value)?)
     }
 
@@ -248,8 +288,7 @@ impl<'p, 'a> Serializer for &'p mut Packing<'a> {
         variant: &'static str,
         value: &T,
     ) -> Result<(), Stopped> {
-        self.variant(variant)?;
-        self.within(value)
+        if self.variant(variant)? { self.within(value) } else { Ok(()) }
     }
 
     #[inline]
@@ -275,8 +314,7 @@ impl<'p, 'a> Serializer for &'p mut Packing<'a> {
         variant: &'static str,
         len: usize,
     ) -> Result<Elements<'p, 'a>, Stopped> {
-        self.variant(variant)?;
-        Elements::begin(self, Some(len), false)
+        if self.variant(variant)? { Elements::begin(self, Some(len), false) } else { Elements::none(self) }
     }
 
     #[inline]
@@ -297,11 +335,15 @@ impl<'p, 'a> Serializer for &'p mut Packing<'a> {
         variant: &'static str,
         len: usize,
     ) -> Result<Elements<'p, 'a>, Stopped> {
-        self.variant(variant)?;
-        Elements::begin(self, Some(len), true)
+        if self.variant(variant)? { Elements::begin(self, Some(len), true) } else { Elements::none(self) }
     }
 
     fn collect_str<T: ?Sized + fmt::Display>(self, value: &T) -> Result<(), Stopped> {
+        if self.is_redacted()
+            && let Some(displayed) = self.judge_displayed(&format_args!("{value}"))
+        {
+            return displayed;
+        }
         let header = self.open(Marker::Str32)?;
         let mut text = self.chain.text();
         let displayed = write!(text, "{value}");

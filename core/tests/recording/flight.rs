@@ -187,12 +187,13 @@ pub(crate) struct Landed {
 }
 
 /// How to set a recorder up.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Plan {
     pub(crate) ring_bytes: usize,
     pub(crate) overflow: Overflow,
     pub(crate) live: bool,
     pub(crate) limits: Limits,
+    pub(crate) hooks: Hooks,
     /// With the shared one.
     pub(crate) lanes: usize,
     pub(crate) tables: usize,
@@ -206,6 +207,7 @@ impl Default for Plan {
             overflow: Overflow::Drop,
             live: false,
             limits: Limits::default(),
+            hooks: Hooks::default(),
             lanes: 4,
             tables: 0,
             in_files: false,
@@ -236,14 +238,10 @@ impl Flight {
 
     /// With these hooks.
     pub(crate) fn hooked(hooks: Hooks) -> Self {
-        Self::start_hooked(alone(), Plan::default(), hooks)
+        Self::start(Plan { hooks, ..Plan::default() })
     }
 
     pub(crate) fn start_with(alone: MutexGuard<'static, ()>, plan: Plan) -> Self {
-        Self::start_hooked(alone, plan, Hooks::default())
-    }
-
-    pub(crate) fn start_hooked(alone: MutexGuard<'static, ()>, plan: Plan, hooks: Hooks) -> Self {
         let files = plan.in_files.then(|| tempfile::tempdir().unwrap());
         let map = |name: String, len: usize| match &files {
             Some(dir) => {
@@ -266,7 +264,7 @@ impl Flight {
         };
         let control = map("control".to_owned(), CONTROL_FILE_LEN);
         let dictionary = map("dictionary".to_owned(), DICTIONARY_FILE_LEN);
-        let recorder = Recorder::new(options, hooks, control, dictionary).unwrap();
+        let recorder = Recorder::new(options, plan.hooks.clone(), control, dictionary).unwrap();
         for number in 0..plan.lanes {
             let lane = map(format!("lane-{number}"), lane_file_len(plan.ring_bytes));
             assert_eq!(usize::from(recorder.add_lane(lane).unwrap()), number);

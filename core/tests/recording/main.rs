@@ -17,6 +17,7 @@ mod overflow;
 mod packing;
 mod processors;
 mod reads;
+mod redaction;
 mod sampling;
 mod serialize;
 mod shared;

@@ -1,6 +1,6 @@
 //! Values of any type arrive as `rmp_serde` would write them, and as what they are where it would buffer them.
 
-mod decoded;
+pub(crate) mod decoded;
 mod shape;
 
 use std::cell::RefCell;

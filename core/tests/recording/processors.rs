@@ -9,7 +9,7 @@ use spanring::processor::Processor;
 use spanring::sampling::AlwaysOff;
 use spanring::{Context, Ended, Hooks, Span, SpanId, Status, TraceId, span};
 
-use crate::flight::{Flight, Plan, Value, alone};
+use crate::flight::{Flight, Plan, Value};
 
 /// Writes down what it is told, and does what it was made for.
 #[derive(Default)]
@@ -232,11 +232,8 @@ fn spans_that_a_processor_starts_are_recorded_and_no_processor_is_told_of_them()
 fn processors_are_not_told_of_what_is_not_recorded() {
     let witness = Arc::new(Witness::default());
     let mut hooks = processed_by(vec![Arc::new(Told(witness.clone()))]);
-    let flight = Flight::start_hooked(
-        alone(),
-        Plan { lanes: 2, ring_bytes: 4 << 10, ..Plan::default() },
-        hooks.clone(),
-    );
+    let flight =
+        Flight::start(Plan { lanes: 2, ring_bytes: 4 << 10, hooks: hooks.clone(), ..Plan::default() });
     let open: Vec<_> = (0..300).map(|_| span("many").root().start()).collect();
     assert_eq!(witness.take().len(), 2 * 256);
     drop(open);

@@ -157,7 +157,7 @@ impl SpoolBuilder {
     ///
     /// Where the variable `SPANRING_DISABLED` or `OTEL_SDK_DISABLED` is `true`, or recording was compiled out, it does nothing of that,
     /// and gives a spool that [is disabled](Spool::is_disabled). `OTEL_SERVICE_NAME`, `OTEL_RESOURCE_ATTRIBUTES`, `OTEL_TRACES_SAMPLER`
-    /// with its `_ARG`, and `SPANRING_FILTER` are read here too. A variable that makes no sense is ignored, as
+    /// with its `_ARG`, `SPANRING_FILTER`, `SPANRING_CAPTURE_CONTENT` and `OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT` are read here too. A variable that makes no sense is ignored, as
     /// [`Health::warnings`](crate::Health::warnings) shows.
     ///
     /// # Errors
@@ -177,6 +177,7 @@ impl SpoolBuilder {
         if self.hooks.sampler.is_none() {
             self.hooks.sampler = environment.sampler.map(NamedSampler::sampler);
         }
+        self = self.capture(environment.capture);
         if let Some(directives) = environment.filter {
             self = self.filter(directives);
         }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use spanring::callsite::{Callsite, Filter};
 use spanring::processor::Processor;
+use spanring::redaction::{Capture, Redaction};
 use spanring::sampling::{KindRates, Sampler};
 
 use super::SpoolBuilder;
@@ -33,6 +34,22 @@ impl SpoolBuilder {
             }),
         };
         self.hooks.filter = Some(filter);
+        self
+    }
+
+    /// What of the values is recorded: all of it unless said otherwise. Given twice, the last counts. Content is left out too where the
+    /// variable `SPANRING_CAPTURE_CONTENT` or `OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT` says so: the strictest counts.
+    pub fn redact(mut self, redaction: Redaction) -> Self {
+        self.hooks.redaction = Some(Arc::new(redaction));
+        self
+    }
+
+    /// Leaves content out as the environment says.
+    pub(super) fn capture(mut self, capture: Capture) -> Self {
+        if capture > Capture::Full {
+            let redaction = self.hooks.redaction.take().map_or_else(Redaction::new, Arc::unwrap_or_clone);
+            self.hooks.redaction = Some(Arc::new(redaction.capture(capture)));
+        }
         self
     }
 

@@ -34,11 +34,11 @@ fn a_thousand_recorders_with_hooks_of_their_own_ask_those() {
     for number in 0..1_000 {
         let asked = Arc::new(AtomicUsize::new(0));
         let (count, enables) = (asked.clone(), number % 2 == 0);
-        let mut hooks = Hooks::default();
-        hooks.filter = Some(Arc::new(move |_: &Callsite| {
+        let filter = move |_: &Callsite| {
             count.fetch_add(1, Ordering::Relaxed);
             enables
-        }));
+        };
+        let hooks = Hooks { filter: Some(Arc::new(filter)), ..Hooks::default() };
         let recorder = MemoryRecorder::builder().hooks(hooks).start().unwrap();
         drop(spanring::span!("filtered"));
         assert_eq!(recorder.spans().len(), usize::from(enables), "{number}");

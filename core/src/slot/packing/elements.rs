@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde::ser;
 
 use super::{Packing, Stopped, UNKNOWN, header_of_32};
+use crate::redaction::Fate;
 use crate::slot::chain::Mark;
 
 /// A list or map that has begun.
@@ -21,6 +22,8 @@ pub(in crate::slot) struct Elements<'p, 'a> {
     count: u32,
     /// A key has no value yet.
     is_between: bool,
+    /// Its number in what is redacted.
+    frame: usize,
 }
 
 impl<'p, 'a> Elements<'p, 'a> {
@@ -30,6 +33,7 @@ impl<'p, 'a> Elements<'p, 'a> {
         len: Option<usize>,
         is_map: bool,
     ) -> Result<Self, Stopped> {
+        let frame = if packing.is_redacted() { packing.begin_frame(false) } else { 0 };
         // A length beyond 32 bits is none: that much never fits.
         let said = len.and_then(|len| u32::try_from(len).ok()).unwrap_or(UNKNOWN);
         let header = if said == UNKNOWN {
@@ -45,7 +49,15 @@ impl<'p, 'a> Elements<'p, 'a> {
             16..=0xffff => 0xffff,
             _ => UNKNOWN,
         };
-        Ok(Elements { packing, header, is_map, said, most, count: 0, is_between: false })
+        Ok(Elements { packing, header, is_map, said, most, count: 0, is_between: false, frame })
+    }
+
+    /// What something else stands for, or nothing.
+    #[cold]
+    pub(super) fn none(packing: &'p mut Packing<'a>) -> Result<Self, Stopped> {
+        let header = packing.chain.mark().ok_or(Stopped)?;
+        let frame = packing.begin_frame(true);
+        Ok(Elements { packing, header, is_map: false, said: 0, most: 0, count: 0, is_between: false, frame })
     }
 
     #[inline]
@@ -56,12 +68,18 @@ impl<'p, 'a> Elements<'p, 'a> {
 
     #[inline]
     fn element<T: ?Sized + Serialize>(&mut self, value: &T) -> Result<(), Stopped> {
+        if self.packing.is_redacted() && !self.enter_element() {
+            return Ok(());
+        }
         self.next()?;
         self.value(value)
     }
 
     #[inline]
     fn field<T: ?Sized + Serialize>(&mut self, name: &str, value: &T) -> Result<(), Stopped> {
+        if self.packing.is_redacted() {
+            return if self.enter_field(name)? { self.value(value) } else { Ok(()) };
+        }
         self.next()?;
         encode::write_str(&mut self.packing.chain, name)?;
         self.value(value)
@@ -69,7 +87,95 @@ impl<'p, 'a> Elements<'p, 'a> {
 
     #[inline]
     fn value<T: ?Sized + Serialize>(&mut self, value: &T) -> Result<(), Stopped> {
-        self.packing.within(value).map_err(|Stopped| self.stop())
+        self.packing.within(value).map_err(|Stopped| self.stop())?;
+        if self.packing.is_redacted() {
+            self.leave();
+        }
+        Ok(())
+    }
+
+    /// Notes where an element begins, and says whether it is to be encoded.
+    #[cold]
+    #[inline(never)]
+    fn enter_element(&mut self) -> bool {
+        let before = self.packing.chain.mark();
+        match self.packing.frame(self.frame) {
+            Some(frame) if frame.is_none => false,
+            Some(frame) => {
+                frame.before = before;
+                true
+            }
+            None => true,
+        }
+    }
+
+    /// Goes back from an element, and takes it away if nothing was written for its value.
+    #[cold]
+    #[inline(never)]
+    fn leave(&mut self) {
+        if let Some(before) = self.packing.leave(self.frame) {
+            self.packing.chain.back_to(&before);
+            self.count -= 1;
+        }
+    }
+
+    /// Writes a field's name, or what stands for the whole field, and says whether its value is to follow.
+    #[cold]
+    #[inline(never)]
+    fn enter_field(&mut self, name: &str) -> Result<bool, Stopped> {
+        if !self.enter_element() {
+            return Ok(false);
+        }
+        let fate = self.packing.enter(name);
+        if fate != Fate::LeftOut {
+            self.next()?;
+            encode::write_str(&mut self.packing.chain, name)?;
+        }
+        self.enter_value(fate)
+    }
+
+    /// Writes what stands for a value of this fate, and says whether the value itself is to follow.
+    fn enter_value(&mut self, fate: Fate) -> Result<bool, Stopped> {
+        match fate {
+            Fate::Recorded => return Ok(true),
+            Fate::Replaced => self.packing.mark()?,
+            Fate::LeftOut => {}
+        }
+        self.packing.leave(self.frame);
+        Ok(false)
+    }
+
+    /// [`enter_value`](Self::enter_value) for the value of the key that was encoded last.
+    #[cold]
+    #[inline(never)]
+    fn enter_value_of_key(&mut self) -> Result<bool, Stopped> {
+        let fate = self.packing.frame(self.frame).map(|frame| frame.fate).unwrap_or_default();
+        self.enter_value(fate)
+    }
+
+    /// Encodes a map's key while something is redacted.
+    fn key<T: ?Sized + Serialize>(&mut self, key: &T) -> Result<(), Stopped> {
+        self.enter_element();
+        self.next()?;
+        let begins = self.packing.begin_key();
+        self.packing.within(key).map_err(|Stopped| self.stop())?;
+        self.end_key(begins)
+    }
+
+    /// Takes a key away whose value is left out with it.
+    #[cold]
+    #[inline(never)]
+    fn end_key(&mut self, begins: bool) -> Result<(), Stopped> {
+        let fate = if begins { self.packing.end_key()? } else { Fate::Recorded };
+        let Some(frame) = self.packing.frame(self.frame) else { return Ok(()) };
+        frame.fate = fate;
+        if fate == Fate::LeftOut
+            && let Some(before) = frame.before
+        {
+            self.packing.chain.back_to(&before);
+            self.count -= 1;
+        }
+        Ok(())
     }
 
     /// An element has ended too early: if it was not cut it has failed, whatever is made of the error.
@@ -149,13 +255,16 @@ impl ser::SerializeMap for Elements<'_, '_> {
         if std::mem::replace(&mut self.is_between, true) {
             return Err(self.packing.fail());
         }
-        self.element(key)
+        if self.packing.is_redacted() { self.key(key) } else { self.element(key) }
     }
 
     #[inline]
     fn serialize_value<T: ?Sized + Serialize>(&mut self, value: &T) -> Result<(), Stopped> {
         if !std::mem::replace(&mut self.is_between, false) {
             return Err(self.packing.fail());
+        }
+        if self.packing.is_redacted() && !self.enter_value_of_key()? {
+            return Ok(());
         }
         self.value(value)
     }

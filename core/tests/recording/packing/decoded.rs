@@ -4,7 +4,7 @@ use rmp::Marker;
 
 /// What MessagePack says.
 #[derive(Clone, PartialEq, Debug)]
-pub(super) enum Decoded {
+pub(crate) enum Decoded {
     Nil,
     Bool(bool),
     Int(i128),
@@ -17,7 +17,7 @@ pub(super) enum Decoded {
 
 impl Decoded {
     /// The value, or what there is of it, and whether it ends.
-    pub(super) fn read(rest: &mut &[u8]) -> (Option<Decoded>, bool) {
+    pub(crate) fn read(rest: &mut &[u8]) -> (Option<Decoded>, bool) {
         let Some((&first, after)) = rest.split_first() else { return (None, false) };
         *rest = after;
         let ended = |value| (Some(value), true);
@@ -118,14 +118,14 @@ impl Decoded {
 
     /// The value that these bytes are.
     #[track_caller]
-    pub(super) fn whole(mut bytes: &[u8]) -> Decoded {
+    pub(crate) fn whole(mut bytes: &[u8]) -> Decoded {
         let (Some(value), true) = Decoded::read(&mut bytes) else { panic!("{bytes:02x?} end too early") };
         assert!(bytes.is_empty(), "{bytes:02x?} are behind the value");
         value
     }
 
     /// Whether this is what there is of `whole` up to some byte.
-    pub(super) fn begins(&self, whole: &Decoded) -> bool {
+    pub(crate) fn begins(&self, whole: &Decoded) -> bool {
         match (self, whole) {
             (Decoded::Str(part), Decoded::Str(whole)) => whole.starts_with(part),
             (Decoded::Bytes(part), Decoded::Bytes(whole)) => whole.starts_with(part),
@@ -149,7 +149,7 @@ impl Decoded {
     }
 
     /// How many values there are.
-    pub(super) fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         match self {
             Decoded::List(values) => 1 + values.iter().map(Decoded::count).sum::<usize>(),
             Decoded::Map(pairs) => 1 + pairs.iter().map(|(_, value)| value.count()).sum::<usize>(),
