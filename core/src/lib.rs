@@ -36,6 +36,10 @@
 //! | to do | see |
 //! |---|---|
 //! | give a span an identity before it starts, and perhaps never start it | [`SpanBuilder::prepare`], [`Pending`] |
+//! | record the calls of a function | `#[span]` from the [`prelude`], [`span!`], [`event!`] |
+//! | have futures, closures and threads run within a span | [`InSpan`], [`Span::in_scope`], [`Context::wrap`] |
+//! | choose what is recorded | [`sampling`], [`callsite`], [`redaction`] |
+//! | be told of spans as they start and end | [`processor`] |
 //! | let several threads hold one span | [`Span::shared`], [`SharedSpan`] |
 //! | record work that was done elsewhere, with its own times and identities | [`SpanBuilder::start_unix_ns`], [`SpanBuilder::span_id`], [`SpanId::from_foreign`], [`Span::end_at_unix_ns`] |
 //! | join the trace of whoever called, and hand it on: HTTP, child processes | [`propagation`], [`Context::from_environment`] |
@@ -61,13 +65,14 @@
 //! * What [`Span::end`] called recorded survives SIGKILL, abort, panic and the OOM killer, until the machine is rebooted; what was set on
 //!   a span that had not ended is recovered too. Beyond a reboot see the levels of `spanring-spool`.
 //! * Recording takes no lock, allocates nothing and makes no system call, apart from the first span of a thread, the first use of a
-//!   literal, waking the drain when a ring is half full, and waiting where that was asked for ([`Overflow::Block`]).
+//!   literal, waking the drain when a ring is half full, and waiting where that was asked for ([`Overflow::Block`]), and what the application puts into recording: samplers,
+//!   redaction, processors.
 //! * A ring never overwrites. What finds no room is dropped, cut or left out, and counted.
 //! * No panic of a value's `Serialize` reaches the host.
 //!
 //! # What it does not do
 //!
-//! It opens no file and runs no thread; it does not sample; it knows no network. Recording in a signal handler, and in children made by
+//! It opens no file and runs no thread; it knows no network; it reads the environment only where it is asked to. Recording in a signal handler, and in children made by
 //! raw `clone` or `vfork`, is not supported. [`record`], [`image`], [`dictionary`], [`control`], [`mapping`] and [`recorder`] are for
 //! spools; applications need none of them.
 #![cfg_attr(
