@@ -15,7 +15,7 @@ use crate::lane::{
     LANE_CELLS, LANE_MAGIC, LIVE, PRODUCER_AT, TABLE_CELLS, TABLE_MAGIC, TABLES_MAX, VERSION, cell_number,
 };
 use crate::record::{Malformed, Record};
-use crate::recorder::DropReason;
+use crate::recorder::{Counters, DropReason};
 
 /// A recorder's rings and tables, as files.
 #[derive(Debug, Default)]
@@ -316,6 +316,9 @@ impl Records<'_> {
     }
 }
 
+/// No process counts further: what says more is damaged, and sums of such do not overflow.
+const COUNT_MAX: u64 = 1 << 56;
+
 /// A control page.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct ControlImage {
@@ -331,22 +334,8 @@ pub struct ControlImage {
     pub unslotted_no_lane: u64,
     /// Spans that had a cell and found no lane to end in.
     pub abandoned_no_lane: u64,
-    /// Announcements of started spans that found no room.
-    pub starts_lost: u64,
-    /// Values cut, left out, and failed.
-    pub values: [u64; 3],
-    /// Guards of entered spans that were dropped out of order.
-    pub guards_out_of_order: u64,
-    /// Calls on a span from within its own values.
-    pub reentered: u64,
-    /// Calls that came too late or were wrong.
-    pub misused: u64,
-    /// Spans that were sampled out.
-    pub sampled_out: u64,
-    /// Values that were redacted.
-    pub redacted: u64,
-    /// Calls of hooks that panicked.
-    pub hooks_failed: u64,
+    /// What was counted outside of any lane: of spans, those without a cell.
+    pub counters: Counters,
 }
 
 impl ControlImage {
@@ -370,7 +359,7 @@ impl ControlImage {
             base_unix_ns: word(at + 16),
             ticks_per_second: f64::from_bits(word(at + 40)),
         });
-        let counter = |counter: Counter| word(COUNTERS_AT + 8 * counter as usize);
+        let counter = |counter: Counter| word(COUNTERS_AT + 8 * counter as usize).min(COUNT_MAX);
         Ok(ControlImage {
             alive: word(ALIVE_AT),
             timeline: timeline
@@ -379,14 +368,7 @@ impl ControlImage {
             unslotted_no_cell: counter(Counter::UnslottedNoCell),
             unslotted_no_lane: counter(Counter::UnslottedNoLane),
             abandoned_no_lane: counter(Counter::AbandonedNoLane),
-            starts_lost: counter(Counter::StartsLost),
-            values: [Counter::ValuesCut, Counter::ValuesLeftOut, Counter::ValuesFailed].map(counter),
-            guards_out_of_order: counter(Counter::GuardsOutOfOrder),
-            reentered: counter(Counter::Reentered),
-            misused: counter(Counter::Misused),
-            sampled_out: counter(Counter::SampledOut),
-            redacted: counter(Counter::Redacted),
-            hooks_failed: counter(Counter::HooksFailed),
+            counters: Counters::of_control(counter),
         })
     }
 }

@@ -167,6 +167,27 @@ pub struct Counters {
 }
 
 impl Counters {
+    /// What a control page has counted.
+    pub(crate) fn of_control(counted: impl Fn(Counter) -> u64) -> Self {
+        Counters {
+            started: counted(Counter::UnslottedStarted),
+            dropped_no_cell: counted(Counter::UnslottedNoCell),
+            dropped_no_lane: counted(Counter::UnslottedNoLane)
+                .saturating_add(counted(Counter::AbandonedNoLane)),
+            starts_lost: counted(Counter::StartsLost),
+            values_cut: counted(Counter::ValuesCut),
+            values_left_out: counted(Counter::ValuesLeftOut),
+            values_failed: counted(Counter::ValuesFailed),
+            guards_out_of_order: counted(Counter::GuardsOutOfOrder),
+            reentered: counted(Counter::Reentered),
+            misused: counted(Counter::Misused),
+            sampled_out: counted(Counter::SampledOut),
+            redacted: counted(Counter::Redacted),
+            hooks_failed: counted(Counter::HooksFailed),
+            ..Counters::default()
+        }
+    }
+
     /// Spans that started and have not ended.
     pub fn in_flight(&self) -> u64 {
         self.started.saturating_sub(self.ended)
@@ -538,23 +559,7 @@ impl Recorder {
 
     /// What has been counted.
     pub fn counters(&self) -> Counters {
-        let counted = |counter| self.control.counted(counter);
-        let mut counters = Counters {
-            started: counted(Counter::UnslottedStarted),
-            dropped_no_cell: counted(Counter::UnslottedNoCell),
-            dropped_no_lane: counted(Counter::UnslottedNoLane) + counted(Counter::AbandonedNoLane),
-            starts_lost: counted(Counter::StartsLost),
-            values_cut: counted(Counter::ValuesCut),
-            values_left_out: counted(Counter::ValuesLeftOut),
-            values_failed: counted(Counter::ValuesFailed),
-            guards_out_of_order: counted(Counter::GuardsOutOfOrder),
-            reentered: counted(Counter::Reentered),
-            misused: counted(Counter::Misused),
-            redacted: counted(Counter::Redacted),
-            hooks_failed: counted(Counter::HooksFailed),
-            sampled_out: counted(Counter::SampledOut),
-            ..Counters::default()
-        };
+        let mut counters = Counters::of_control(|counter| self.control.counted(counter));
         for lane in self.lanes() {
             let line = lane.producer_line();
             // `started` last: what is seen to have ended is then seen to have started too, on whichever thread.

@@ -74,10 +74,9 @@ impl Dropped {
 impl Ledger {
     /// What the producers count, of which `spooled` spans stand in segments and `damaged` are lost.
     pub(crate) fn live(counters: &Counters, spooled: u64, damaged: u64) -> Self {
-        Ledger {
+        let mut ledger = Ledger {
             started: counters.started,
             ended: counters.ended,
-            interrupted: 0,
             in_flight: counters.in_flight(),
             spooled,
             dropped: Dropped {
@@ -86,17 +85,24 @@ impl Ledger {
                 no_lane: counters.dropped_no_lane,
                 damaged,
             },
-            starts_lost: counters.starts_lost,
-            values_cut: counters.values_cut,
-            values_left_out: counters.values_left_out,
-            values_failed: counters.values_failed,
-            guards_out_of_order: counters.guards_out_of_order,
-            reentered: counters.reentered,
-            misused: counters.misused,
-            sampled_out: counters.sampled_out,
-            redacted: counters.redacted,
-            hooks_failed: counters.hooks_failed,
-        }
+            ..Ledger::default()
+        };
+        ledger.note_oddities(counters);
+        ledger
+    }
+
+    /// Takes over what is counted beside the spans that started.
+    pub(crate) fn note_oddities(&mut self, counters: &Counters) {
+        self.starts_lost = counters.starts_lost;
+        self.values_cut = counters.values_cut;
+        self.values_left_out = counters.values_left_out;
+        self.values_failed = counters.values_failed;
+        self.guards_out_of_order = counters.guards_out_of_order;
+        self.reentered = counters.reentered;
+        self.misused = counters.misused;
+        self.sampled_out = counters.sampled_out;
+        self.redacted = counters.redacted;
+        self.hooks_failed = counters.hooks_failed;
     }
 
     /// Spans that ended or were interrupted, and neither stand in a segment nor are known to be lost: those that the drain

@@ -248,29 +248,24 @@ impl RecoveryReport {
         let of_control = |field: fn(&ControlImage) -> u64| control.map_or(0, field);
         let unslotted = of_control(|control| control.unslotted_started);
         let no_cell = of_control(|control| control.unslotted_no_cell);
-        let no_lane = of_control(|control| control.unslotted_no_lane + control.abandoned_no_lane);
+        let no_lane =
+            of_control(|control| control.unslotted_no_lane.saturating_add(control.abandoned_no_lane));
         // Those that had no cell and had not ended: there is nothing to deliver of them.
         let lost_in_flight =
             unslotted.saturating_sub(no_cell).saturating_sub(of_control(|control| control.unslotted_no_lane));
 
         let mut ledger = Ledger { spooled: last.spooled + self.from_rings + self.from_tables, ..*last };
         // Where a lane's file is missing, the last block's account knows more than what is left.
-        ledger.started = (tables.started + unslotted).max(last.started);
+        ledger.started = tables.started.saturating_add(unslotted).max(last.started);
         ledger.in_flight = 0;
         ledger.interrupted = self.from_tables + lost_in_flight;
         ledger.dropped.ring_full = tables.dropped_ring_full;
         ledger.dropped.no_cell = no_cell + lost_in_flight;
         ledger.dropped.no_lane = no_lane;
-        ledger.ended = (ended + tables.dropped_ring_full + no_cell + no_lane).max(last.ended);
+        let ended = [tables.dropped_ring_full, no_cell, no_lane].into_iter().fold(ended, u64::saturating_add);
+        ledger.ended = ended.max(last.ended);
         if let Some(control) = control {
-            ledger.starts_lost = control.starts_lost;
-            [ledger.values_cut, ledger.values_left_out, ledger.values_failed] = control.values;
-            ledger.guards_out_of_order = control.guards_out_of_order;
-            ledger.reentered = control.reentered;
-            ledger.misused = control.misused;
-            ledger.sampled_out = control.sampled_out;
-            ledger.redacted = control.redacted;
-            ledger.hooks_failed = control.hooks_failed;
+            ledger.note_oddities(&control.counters);
         }
         // A span that was being dropped without a ring may have been counted already or not: the rest of the account tells.
         let missing = ledger.started.saturating_sub(ledger.ended + ledger.interrupted);
