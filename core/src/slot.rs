@@ -29,7 +29,7 @@ use std::mem::ManuallyDrop;
 use std::ops::Deref;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU64, Ordering, fence};
+use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering, fence};
 
 use chain::Chain;
 use packing::Packing;
@@ -82,6 +82,8 @@ pub(crate) struct Slot {
     has_dropped: Cell<u8>,
     /// Whether an event or link is being filled.
     in_item: Cell<bool>,
+    /// How the span's work stands that futures do, wherever they are: see `in_span.rs`.
+    work: AtomicU32,
     /// Whether values are looked at before they are written: a copy, so that each of them finds it beside what it needs anyway.
     is_redacted: Cell<bool>,
     /// How many more events and links the span may have.
@@ -164,6 +166,7 @@ impl Slot {
             closed: Cell::new(false),
             has_dropped: Cell::new(0),
             in_item: Cell::new(false),
+            work: AtomicU32::new(0),
             is_redacted: Cell::new(false),
             items_left: Cell::new([0; 2]),
             item_left: Cell::new(0),
@@ -206,6 +209,7 @@ impl Slot {
         slot.closed.set(false);
         slot.has_dropped.set(0);
         slot.in_item.set(false);
+        slot.work.store(0, Ordering::Relaxed);
         slot.is_redacted.set(recorder.redacts());
         let limits = &recorder.options().limits;
         slot.budget
@@ -300,6 +304,12 @@ impl Slot {
 
     fn home(&self) -> &'static Lane {
         self.home.get().expect("a slot is only reached once it was claimed")
+    }
+
+    /// How the span's work stands that futures do.
+    #[inline]
+    pub(crate) fn work(&self) -> &AtomicU32 {
+        &self.work
     }
 
     /// Publishes the length.

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::mem::ManuallyDrop;
+use std::sync::atomic::AtomicU32;
 use std::thread;
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ use crate::compiled::Recorded;
 use crate::context::{Context, Entered};
 use crate::control::Counter;
 use crate::failure::Failure;
+use crate::in_span::is_given_up;
 use crate::item::{Event, Link};
 use crate::record::{
     self, Body, ENTRY_STARTED_BY_DROP, ENTRY_TRUE, INLINE, RECORD_END_IS_UNIX, TAG_DEADLINE, TAG_EVENT,
@@ -627,7 +629,7 @@ impl Drop for Span {
         if self.is_recording() {
             if thread::panicking() {
                 self.fail_by_panic();
-            } else if local().has_given_up(self.context.span_id()) {
+            } else if self.work().is_some_and(is_given_up) {
                 self.cancel_unless_said();
             }
         }
@@ -637,6 +639,15 @@ impl Drop for Span {
 }
 
 impl Span {
+    /// How the work of the span stands that futures do; `None` where it is not recorded.
+    #[inline]
+    pub(crate) fn work(&self) -> Option<&'static AtomicU32> {
+        match &self.state {
+            State::Open(slot) => Some(slot.slot().work()),
+            _ => None,
+        }
+    }
+
     /// What is dropped after its work was has been cancelled, unless something else was said.
     #[cold]
     #[inline(never)]

@@ -60,8 +60,6 @@ pub(crate) struct Local {
     /// The state of the generator of identities; 0 where it must be seeded.
     random: Cell<u64>,
     salt: Cell<u64>,
-    /// The span whose work was given up last.
-    given_up: Cell<SpanId>,
     /// How many places of `entered` are in use.
     depth: Cell<usize>,
     /// How many contexts were ever entered.
@@ -105,7 +103,6 @@ impl Local {
             in_hook: Cell::new(false),
             random: Cell::new(0),
             salt: Cell::new(0),
-            given_up: Cell::new(SpanId::INVALID),
             depth: Cell::new(0),
             serial: Cell::new(0),
             entered: [const { (Cell::new(0), Cell::new(Context::NONE)) }; DEPTH_MAX],
@@ -197,25 +194,6 @@ impl Local {
     fn seed(&self) -> u64 {
         self.salt.set(random_word());
         random_word() | 1
-    }
-
-    /// Notes that a span's work was given up: if the span is dropped next, it was cancelled.
-    pub(crate) fn give_up(&self, span_id: SpanId) {
-        self.given_up.set(span_id);
-    }
-
-    /// Notes that a span's work goes on after all.
-    #[inline]
-    pub(crate) fn go_on(&self, span_id: SpanId) {
-        if self.has_given_up(span_id) {
-            self.given_up.set(SpanId::INVALID);
-        }
-    }
-
-    /// Whether this span's work was given up last.
-    #[inline]
-    pub(crate) fn has_given_up(&self, span_id: SpanId) -> bool {
-        self.given_up.get() == span_id
     }
 
     /// The context of the span that was entered last and not left.

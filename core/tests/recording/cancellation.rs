@@ -5,7 +5,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::task::{Context as Task, Poll, Waker};
 
-use spanring::{InSpan, Span, Status, span};
+use spanring::sampling::KindRates;
+use spanring::{Hooks, InSpan, Kind, Span, Status, span};
 
 use crate::flight::{Flight, Plan};
 
@@ -76,7 +77,66 @@ fn what_was_said_counts_and_so_does_work_that_goes_on_after_some_was_given_up() 
         give_up(&span);
         give_up(&Span::disabled());
     });
-    assert_eq!(another, Status::Unset, "that was not the last thing that happened");
+    assert_eq!(another, Status::Cancelled, "of that nothing is recorded");
+}
+
+#[test]
+fn each_span_knows_of_its_own_work_on_whichever_thread_it_is_given_up_and_dropped() {
+    let mut flight = Flight::start(Plan::default());
+    let spans: Vec<_> = ["first", "last"].into_iter().map(|name| span(name).start()).collect();
+    for span in &spans {
+        assert!(poll(pin!(pending::<()>().in_span(span))).is_pending());
+    }
+    for span in spans {
+        std::thread::spawn(move || drop(span)).join().unwrap();
+    }
+    assert!(flight.take().iter().all(|span| span.status == Status::Cancelled));
+}
+
+#[test]
+fn a_future_that_loses_a_race_against_another_of_its_span_was_not_given_up() {
+    for loser_first in [false, true] {
+        let raced = status_after(|span| {
+            let mut loser = Box::pin(pending::<()>().in_span(&span));
+            let mut winner = Box::pin(async { yield_once().await }.in_span(&span));
+            assert!(poll(winner.as_mut()).is_pending());
+            if loser_first {
+                assert!(poll(loser.as_mut()).is_pending());
+            }
+            assert!(poll(winner.as_mut()).is_ready());
+            drop(loser);
+        });
+        assert_eq!(raced, Status::Unset);
+    }
+    let given_up_later = status_after(|span| {
+        assert!(poll(pin!(ready(()).in_span(&span))).is_ready());
+        assert!(poll(pin!(pending::<()>().in_span(&span))).is_pending());
+    });
+    assert_eq!(given_up_later, Status::Cancelled, "what was done before was not all");
+}
+
+/// Is pending once.
+async fn yield_once() {
+    let mut has_yielded = false;
+    std::future::poll_fn(|_| {
+        if std::mem::replace(&mut has_yielded, true) { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
+}
+
+#[test]
+fn work_of_a_span_that_is_not_recorded_says_nothing_about_the_span_around_it() {
+    let rates = KindRates::default().rate(Kind::Tool, 0.0);
+    let mut flight = Flight::hooked(Hooks { kinds: Some(rates), ..Hooks::default() });
+    let run = span("run").start();
+    let left_out = run.tool("search").start();
+    assert_eq!(left_out.context(), run.context());
+    let disabled = run.in_scope(Span::disabled);
+    for span in [left_out, disabled] {
+        assert!(poll(pin!(pending::<()>().in_span(&span))).is_pending());
+    }
+    drop(run);
+    assert_eq!(flight.take_one().status, Status::Unset);
 }
 
 #[test]
