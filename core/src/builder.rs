@@ -362,19 +362,28 @@ impl<'a> Plan<'a> {
         if generation == recorder::OFF {
             return Span::new(parent, State::Off);
         }
+        let mut held = local.lane_of(generation);
+        let mut is_decided = false;
+        if let Some((_, recorder)) = held
+            && (recorder.chooses() || !parent.is_sampled())
+        {
+            if let Some(context) = self.sampled_out(&local, recorder, parent) {
+                return Span::new(context, State::Off);
+            }
+            is_decided = true;
+            // Who was asked may have ended recording, and the lane may be another thread's by now.
+            held = local.lane_of(generation);
+        }
         // Each way makes its own span: where they meet, it would go through memory.
-        let Some((lane, recorder)) = local.lane_of(generation) else {
-            let (context, state) = self.open_unattached(&local, parent);
+        let Some((lane, recorder)) =
+            held.filter(|(_, recorder)| !(recorder.redacts() && self.name.is_made()))
+        else {
+            let (context, state) = self.open_slowly(&local, parent, is_decided);
             return match state {
                 State::Open(slot) => Span::open::<STARTS, F>(context, slot, parent, fill),
                 state => Span::new(context, state),
             };
         };
-        if (recorder.chooses() || !parent.is_sampled())
-            && let Some(context) = self.sampled_out(&local, recorder, parent)
-        {
-            return Span::new(context, State::Off);
-        }
         let (context, head) = self.head(&local, parent);
         let Some(slot) = Slot::claim(recorder, lane, &head) else {
             return Span::new(context, unslotted(recorder, DropReason::NoCell));
@@ -383,23 +392,36 @@ impl<'a> Plan<'a> {
         Span::open::<STARTS, F>(context, slot, parent, fill)
     }
 
-    /// For a thread that holds no lane of the recorder: takes one, or shares the orphan lane.
+    /// For a thread that holds no lane of the recorder: takes one, or shares the orphan lane. And for a name that is redacted.
+    ///
+    /// Whoever has a say is asked before a lane and a cell are taken. What it does itself may need the shared lane, or give this thread's
+    /// back; and a span that it starts must not be counted before this one can be found.
     #[cold]
     #[inline(never)]
-    fn open_unattached(mut self, local: &Local, parent: Context) -> (Context, State) {
+    fn open_slowly(mut self, local: &Local, parent: Context, is_decided: bool) -> (Context, State) {
         let Some((generation, recorder)) = recorder::catch_up() else {
             return (parent, State::Off);
         };
-        if let Some(context) = self.sampled_out(local, recorder, parent) {
+        if !is_decided && let Some(context) = self.sampled_out(local, recorder, parent) {
             return (context, State::Off);
         }
         let (context, head) = self.head(local, parent);
+        let shown;
+        let mut name = self.inline_name(&head);
+        if let Some(parts) = name.filter(|_| recorder.redacts()) {
+            shown = recorder.shown_name(parts.concat());
+            name = Some([&shown, "", ""]);
+        }
+        if recorder.is_forked() {
+            return (context, State::Off); // by who was asked
+        }
         let claim = |lane| {
             let slot = Slot::claim(recorder, lane, &head).ok_or(DropReason::NoCell)?;
-            slot.start(lane, self.inline_name(&head), self.is_pending);
+            slot.start(lane, name, self.is_pending);
             Ok(slot)
         };
-        let state = match local.attach(generation, recorder) {
+        let held = local.lane_of(generation).map(|(lane, _)| lane);
+        let state = match held.or_else(|| local.attach(generation, recorder)) {
             Some(lane) => claim(lane),
             None => match recorder.wait_for(|| recorder.orphan()) {
                 Some(orphan) => claim(orphan.lane),
@@ -451,7 +473,7 @@ impl<'a> Plan<'a> {
         if self.is_pending {
             flags |= HEAD_IS_PENDING;
         }
-        if parent.is_remote() {
+        if parent.is_remote() && parent.is_valid() {
             flags |= HEAD_PARENT_IS_REMOTE;
         }
         let trace_id = match self.trace_id {
@@ -483,6 +505,12 @@ impl<'a> Plan<'a> {
 }
 
 impl<'a> Name<'a> {
+    /// Whether it is made at run time.
+    #[inline]
+    fn is_made(self) -> bool {
+        !matches!(self, Name::Static(_))
+    }
+
     fn parts(self) -> [&'a str; 3] {
         match self {
             Name::Static(name) => [name, "", ""],

@@ -90,17 +90,18 @@ pub(crate) fn call<T>(recorder: &Recorder, hook: impl FnOnce() -> T) -> Option<T
     if !local.begin_hook() {
         return None;
     }
-    let called = catch_unwind(AssertUnwindSafe(hook));
+    let called = unless_it_panics(hook);
     local.end_hook();
-    match called {
-        Ok(answer) => Some(answer),
-        Err(panic) => {
-            recorder.control().count(Counter::HooksFailed);
-            // What a panic carries may panic when it is dropped.
-            std::mem::forget(panic);
-            None
-        }
+    if called.is_none() {
+        recorder.control().count(Counter::HooksFailed);
     }
+    called
+}
+
+/// Calls code of the program's. A panic of it goes no further.
+pub(crate) fn unless_it_panics<T>(call: impl FnOnce() -> T) -> Option<T> {
+    // What a panic carries may panic when it is dropped.
+    catch_unwind(AssertUnwindSafe(call)).map_err(std::mem::forget).ok()
 }
 
 impl fmt::Debug for Hooks {

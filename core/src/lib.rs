@@ -65,14 +65,15 @@
 //! * What [`Span::end`] called recorded survives SIGKILL, abort, panic and the OOM killer, until the machine is rebooted; what was set on
 //!   a span that had not ended is recovered too. Beyond a reboot see the levels of `spanring-spool`.
 //! * Recording takes no lock, allocates nothing and makes no system call, apart from the first span of a thread, the first use of a
-//!   literal, waking the drain when a ring is half full, and waiting where that was asked for ([`Overflow::Block`]), and what the application puts into recording: samplers,
-//!   redaction, processors.
+//!   literal, waking the drain when a ring is half full, and waiting where that was asked for ([`Overflow::Block`]). What a program puts
+//!   into it itself does what it does, and [`redaction`] allocates.
 //! * A ring never overwrites. What finds no room is dropped, cut or left out, and counted.
-//! * No panic of a value's `Serialize` reaches the host.
+//! * No panic of a value's `Serialize`, of an error, or of a sampler, filter, redactor or processor reaches the host.
 //!
 //! # What it does not do
 //!
-//! It opens no file and runs no thread; it knows no network; it reads the environment only where it is asked to. Recording in a signal handler, and in children made by
+//! It opens no file and runs no thread; it knows no network; it reads the environment only where it is asked to; and unless it is told to,
+//! it leaves nothing out. Recording in a signal handler, and in children made by
 //! raw `clone` or `vfork`, is not supported. [`record`], [`image`], [`dictionary`], [`control`], [`mapping`] and [`recorder`] are for
 //! spools; applications need none of them.
 #![cfg_attr(

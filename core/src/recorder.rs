@@ -10,6 +10,7 @@
 //! |------------------------------|---------------------------------|--------------------------|
 //! | `RECORDER` in `install`      | `RECORDER` in `current`         | the recorder             |
 //! | `LATEST` in `install`        | `LATEST` in `latest`            | the recorder, and those before it |
+//! | `GENERATION` in `install`    | `GENERATION` in `catch_up`      | the recorder, and its hooks |
 //! | `orphan_busy` in its guard   | the exchange in `orphan`        | the orphan lane's owner  |
 //!
 //! `GENERATION` is read Relaxed on every start: it only tells a thread that its lane is out of date, and what it then
@@ -308,7 +309,7 @@ pub(crate) fn catch_up() -> Option<(u32, &'static Recorder)> {
     {
         start();
     }
-    let generation = GENERATION.0.load(Ordering::Relaxed);
+    let generation = GENERATION.0.load(Ordering::Acquire); // pairs with `install`: no recorder from before this generation
     if generation == OFF {
         return None;
     }
@@ -411,10 +412,8 @@ impl Recorder {
     pub fn install(&'static self) -> Result<(), RecorderError> {
         clock::source();
         let entering = Entering::begin();
-        let mut generation = GENERATIONS.fetch_add(1, Ordering::Relaxed) + 1;
-        if generation == AFTER_FORK {
-            generation = 1;
-        }
+        // Neither `OFF` nor `AFTER_FORK`, however often.
+        let generation = GENERATIONS.fetch_add(1, Ordering::Relaxed) % (AFTER_FORK - 1) + 1;
         let this = std::ptr::from_ref(self).cast_mut();
         if RECORDER
             .compare_exchange(std::ptr::null_mut(), this, Ordering::Release, Ordering::Relaxed)

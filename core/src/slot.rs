@@ -27,7 +27,6 @@ use std::cell::Cell;
 use std::fmt;
 use std::mem::ManuallyDrop;
 use std::ops::Deref;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering, fence};
 
@@ -38,6 +37,7 @@ use serde::Serialize;
 
 use crate::compiled::Recorded;
 use crate::control::Counter;
+use crate::hooks::unless_it_panics;
 use crate::lane::{CELL_CONTENT_LEN, CellRef, DROPPED, ENDING, FREE, LIVE, Lane};
 use crate::record::{
     ENTRY_CUT, ENTRY_FAILED, ENTRY_HEADER_LEN, ENTRY_NOT_STARTED, ENTRY_TRUE, HEAD_IS_PENDING, HEAD_LEN,
@@ -226,7 +226,7 @@ impl Slot {
     pub(crate) fn start(&self, lane: &Lane, inline_name: Option<[&str; 3]>, is_pending: bool) {
         match inline_name {
             None => self.commit(),
-            Some(name) => self.name(name, is_pending),
+            Some(name) => self.put_name(name, is_pending),
         }
         if is_pending {
             self.await_start();
@@ -238,13 +238,6 @@ impl Slot {
     /// Writes the name, from its parts, into the first cell.
     #[cold]
     #[inline(never)]
-    fn name(&self, parts: [&str; 3], is_pending: bool) {
-        if self.is_redacted() {
-            return self.put_name([&self.shown_name(parts.concat()), "", ""], is_pending);
-        }
-        self.put_name(parts, is_pending);
-    }
-
     fn put_name(&self, parts: [&str; 3], is_pending: bool) {
         let reserved = if is_pending { STARTED_LEN } else { 0 };
         let mut left = self.room() as usize - ENTRY_HEADER_LEN - reserved;
@@ -455,7 +448,7 @@ impl Slot {
     /// Appends another name.
     pub(crate) fn append_name(&self, name: &str) {
         if self.is_redacted() {
-            return self.put_other_name(&self.shown_name(name.to_owned()));
+            return self.put_other_name(&self.recorder().shown_name(name.to_owned()));
         }
         self.put_other_name(name);
     }
@@ -595,11 +588,10 @@ impl Slot {
             return self.leave_out();
         };
         let mut text = chain.text();
-        let displayed =
-            catch_unwind(AssertUnwindSafe(|| fmt::write(&mut text, format_args!("{value}")).is_ok()));
+        let displayed = unless_it_panics(|| fmt::write(&mut text, format_args!("{value}")).is_ok());
         let kept = text.kept();
         let mut flags = flags;
-        if chain.is_full || chain.is_cut || !matches!(displayed, Ok(true)) {
+        if chain.is_full || chain.is_cut || displayed != Some(true) {
             flags |= ENTRY_CUT;
             self.count_cut();
             if chain.is_full {
@@ -633,10 +625,10 @@ impl Slot {
             return true;
         };
         let mut packing = Packing::new(chain, redacting);
-        let packed = catch_unwind(AssertUnwindSafe(|| packing.pack(value)));
+        let packed = unless_it_panics(|| packing.pack(value));
         let Packing { mut chain, has_failed, redacting, .. } = packing;
         let mut flags = flags;
-        if matches!(packed, Ok(true)) && redacting.is_some_and(|redacting| redacting.is_left_out()) {
+        if packed == Some(true) && redacting.is_some_and(|redacting| redacting.is_left_out()) {
             chain.back_to(&header);
             self.busy.set(false);
             chain.settle();
@@ -649,7 +641,7 @@ impl Slot {
             if chain.is_full {
                 chain.close_after(&header, kept);
             }
-        } else if !matches!(packed, Ok(true)) {
+        } else if packed != Some(true) {
             flags |= ENTRY_FAILED;
             self.recorder().control().count(Counter::ValuesFailed);
             chain.back_to(&header);

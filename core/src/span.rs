@@ -125,7 +125,7 @@ impl Span {
         fill: F,
     ) -> Self {
         let slot = claimed.slot();
-        if parent.is_remote() {
+        if parent.is_remote() && parent.is_valid() {
             note_remote_parent(slot);
         }
         let span = Span { context, state: State::Open(claimed) };

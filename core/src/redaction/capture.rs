@@ -66,9 +66,10 @@ impl Capture {
 }
 
 /// Keys that other instrumentations put content under, of which a star is the end.
-const FOREIGN_CONTENT: [&str; 30] = [
+const FOREIGN_CONTENT: [&str; 34] = [
     "ai.prompt*",
     "ai.response.object",
+    "ai.response.reasoning*",
     "ai.response.text",
     "ai.response.toolCalls",
     "ai.toolCall.args",
@@ -93,6 +94,9 @@ const FOREIGN_CONTENT: [&str; 30] = [
     "mlflow.spanInputs",
     "mlflow.spanOutputs",
     "output.value",
+    "reranker.input_documents*",
+    "reranker.output_documents*",
+    "reranker.query",
     "retrieval.documents*",
     "tool.parameters",
     "traceloop.entity.input",
@@ -141,12 +145,21 @@ mod tests {
             "gen_ai.prompt.0.content",
             "input.value",
             "llm.input_messages.0.message.content",
+            "reranker.input_documents.0.document.content",
+            "reranker.query",
+            "ai.response.reasoning",
         ] {
             assert_eq!(Capture::NoContent.class(key), Class::Content, "{key}");
             assert_eq!(Capture::Full.class(key), Class::About, "{key}");
         }
-        for key in ["input.values", "llm.model_name", "answer.chars", "llm.token_count.prompt", "http.route"]
-        {
+        for key in [
+            "input.values",
+            "llm.model_name",
+            "answer.chars",
+            "llm.token_count.prompt",
+            "reranker.top_k",
+            "http.route",
+        ] {
             assert_eq!(Capture::NoContent.class(key), Class::About, "{key}");
         }
     }

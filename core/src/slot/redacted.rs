@@ -6,7 +6,24 @@ use std::fmt;
 use super::{KEY_LEN_MAX, Slot};
 use crate::names;
 use crate::record::{INLINE, TAG_STATUS_MESSAGE};
+use crate::recorder::Recorder;
 use crate::redaction::{self, End, Judged, Redaction, Value, gather};
+
+impl Recorder {
+    /// What is recorded of a span's name.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn shown_name(&self, name: String) -> String {
+        self.shown(redaction::SPAN_NAME, Cow::Owned(name)).into_owned()
+    }
+
+    fn shown<'t>(&self, key: &str, text: Cow<'t, str>) -> Cow<'t, str> {
+        match &self.hooks().redaction {
+            Some(redaction) => redaction.name(self.control(), key, text, KEY_LEN_MAX),
+            None => text,
+        }
+    }
+}
 
 impl Slot {
     /// Whether values are to be looked at before they are written.
@@ -26,21 +43,8 @@ impl Slot {
 
     #[cold]
     #[inline(never)]
-    pub(super) fn shown_name(&self, name: String) -> String {
-        self.shown(redaction::SPAN_NAME, Cow::Owned(name)).into_owned()
-    }
-
-    #[cold]
-    #[inline(never)]
     pub(super) fn shown_key<'t>(&self, key: &'t str) -> Cow<'t, str> {
-        self.shown(redaction::KEY, Cow::Borrowed(key))
-    }
-
-    fn shown<'t>(&self, key: &str, text: Cow<'t, str>) -> Cow<'t, str> {
-        match self.redaction() {
-            Some(redaction) => redaction.name(self.recorder().control(), key, text, KEY_LEN_MAX),
-            None => text,
-        }
+        self.recorder().shown(redaction::KEY, Cow::Borrowed(key))
     }
 
     #[cold]

@@ -1,5 +1,6 @@
 //! Recording as a program uses it: what is set on spans arrives, whatever threads, limits and crashes do.
 
+mod called;
 mod callsites;
 mod cancellation;
 mod contexts;

@@ -257,3 +257,13 @@ fn a_span_under_one_of_another_process_says_so_and_keeps_its_trace_state() {
     assert_eq!(spans[1].get(state), Some(&Value::text("shop=1,other=2")));
     assert_eq!(spans[1].get(flags), Some(&Value::U64(0x301)));
 }
+
+#[test]
+fn what_another_process_says_of_no_span_makes_a_root_like_any_other() {
+    let mut flight = Flight::start(Plan::default());
+    drop(span("root").parent(Context::remote(TraceId::INVALID, SpanId::INVALID, false)).start());
+    drop(span("root").parent(Context::remote(TraceId::from_bytes([7; 16]), SpanId::INVALID, true)).start());
+    for root in flight.take() {
+        assert_eq!((root.parent_id, root.attributes), (SpanId::INVALID, vec![]));
+    }
+}
