@@ -99,16 +99,20 @@ impl TraceIdRatio {
         TraceIdRatio { below: (ratio * (1_u64 << 63) as f64) as u64 }
     }
 
-    pub(crate) fn includes(self, trace_id: TraceId) -> bool {
-        let [.., a, b, c, d, e, f, g, h] = trace_id.to_bytes();
-        let last = [a, b, c, d, e, f, g, h].into_iter().fold(0, |word, byte| word << 8 | u64::from(byte));
-        last >> 1 < self.below
+    fn includes(self, word: u64) -> bool {
+        word >> 1 < self.below
     }
+}
+
+/// The last half of an identity.
+fn last_word(trace_id: TraceId) -> u64 {
+    let [.., a, b, c, d, e, f, g, h] = trace_id.to_bytes();
+    [a, b, c, d, e, f, g, h].into_iter().fold(0, |word, byte| word << 8 | u64::from(byte))
 }
 
 impl Sampler for TraceIdRatio {
     fn is_sampled(&self, root: &Root<'_>) -> bool {
-        self.includes(root.trace_id)
+        self.includes(last_word(root.trace_id))
     }
 }
 
@@ -179,7 +183,8 @@ impl<S: Sampler> Sampler for RateLimited<S> {
 /// How many of the spans of each kind are recorded: all, where nothing is said. A span that is left out counts as sampled out, and what
 /// would be under it is under what it would be under. If it is the first of its trace, all of the trace is sampled out.
 ///
-/// Spans are chosen by the identity of their trace, so in a trace there are all spans of a kind or none.
+/// Spans are chosen by the identity of their trace, so in a trace there are all spans of a kind or none; and by it in another way than
+/// [`TraceIdRatio`] does, so that a tenth of the embeddings in a tenth of the traces is a hundredth.
 ///
 /// ```
 /// use spanring::Kind;
@@ -207,7 +212,9 @@ impl KindRates {
     }
 
     pub(crate) fn includes(&self, kind: Kind, trace_id: TraceId) -> bool {
-        self.rates[kind as usize].includes(trace_id)
+        // Mixed, so that it does not go by what traces were chosen by.
+        let mixed = last_word(trace_id).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(32);
+        self.rates[kind as usize].includes(mixed.wrapping_mul(0xd6e8_feb8_6659_fd93))
     }
 }
 

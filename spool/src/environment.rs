@@ -2,7 +2,7 @@
 //!
 //! | variable | |
 //! |---|---|
-//! | `SPANRING_DISABLED`, `OTEL_SDK_DISABLED` | either is `true`, in whatever case: nothing is recorded. Anything else says nothing |
+//! | `SPANRING_DISABLED`, `OTEL_SDK_DISABLED` | either is `true`, in whatever case, or the first is `1`: nothing is recorded. Anything else says nothing |
 //! | `OTEL_SERVICE_NAME` | the resource's `service.name` |
 //! | `OTEL_RESOURCE_ATTRIBUTES` | `key=value,key=value`, percent-encoded UTF-8, with space around keys and values that does not count: attributes of the resource, all of them text |
 //! | `OTEL_TRACES_SAMPLER` | which traces are recorded, unless the program has a sampler: `always_on`, `always_off`, `traceidratio`, and each with `parentbased_` before it |
@@ -11,7 +11,7 @@
 //! | `SPANRING_CAPTURE_CONTENT` | `false`: prompts, completions, arguments, results are left out |
 //! | `OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT` | the same, as OpenTelemetry says it: `false`, `NO_CONTENT`, `EVENT_ONLY`; the stricter of the two counts, and so does one that makes no sense |
 //!
-//! A variable that is empty is as if it were not there. One that makes no sense is ignored as a whole, and that shows in
+//! A variable that is empty is as if it were not there. One that makes no sense is ignored as a whole, or counts as the warning says, and that shows in
 //! [`Health::warnings`](crate::Health::warnings): it is no reason for an agent not to start.
 
 mod sampler;
@@ -61,9 +61,10 @@ impl Environment {
             [("SPANRING_DISABLED", "use SPANRING_DISABLED"), ("OTEL_SDK_DISABLED", "use OTEL_SDK_DISABLED")]
         {
             let Some(value) = variable(name) else { continue };
-            if value.eq_ignore_ascii_case("true") {
+            let is_ours = name.starts_with("SPANRING");
+            if value.eq_ignore_ascii_case("true") || (is_ours && value == "1") {
                 read.is_disabled = true;
-            } else if !value.eq_ignore_ascii_case("false") {
+            } else if !value.eq_ignore_ascii_case("false") && !(is_ours && value == "0") {
                 warn(action, "it is neither true nor false, and counts as false");
             }
         }
@@ -224,7 +225,9 @@ mod tests {
         assert_eq!(disabled("TRUE", "false"), (true, 0));
         assert_eq!(disabled("false", "true"), (true, 0));
         assert_eq!(disabled("false", "false"), (false, 0));
-        assert_eq!(disabled("1", "yes"), (false, 2));
+        assert_eq!(disabled("1", ""), (true, 0));
+        assert_eq!(disabled("0", "1"), (false, 1));
+        assert_eq!(disabled("on", "yes"), (false, 2));
     }
 
     #[test]

@@ -68,7 +68,7 @@ pub struct Health {
     pub is_durable: bool,
     /// What does not work at present, such as preparing a segment on a full disk.
     pub trouble: Option<Trouble>,
-    /// The variables of the environment that made no sense when the spool started, and were ignored.
+    /// The variables of the environment that made no sense when the spool started, and as what each of them counts, if it does.
     pub warnings: Vec<Trouble>,
 }
 
@@ -143,9 +143,15 @@ impl Spool {
 impl fmt::Display for StopReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.ledger)?;
-        if !self.is_complete {
-            f.write_str("\n  incomplete: the rest is recovered when this process has ended")?;
+        let nothing_is_left = self.ledger.in_flight == 0 && self.ledger.unspooled() == 0;
+        match self.is_complete {
+            true => Ok(()),
+            // Nor is it known that all is durable.
+            false if nothing_is_left => f.write_str(
+                "\n  incomplete: all is spooled, but threads that have recorded are still there, or the disk has not synced; \
+                 it is settled when this process has ended",
+            ),
+            false => f.write_str("\n  incomplete: the rest is recovered when this process has ended"),
         }
-        Ok(())
     }
 }

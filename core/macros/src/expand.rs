@@ -23,6 +23,12 @@ pub(crate) fn expand(options: &Options, mut function: ItemFn) -> Result<TokenStr
     if let Some(unknown) = options.skip.iter().find(|skipped| !variables.contains(skipped)) {
         return Err(Error::new(unknown.span(), format!("there is no argument `{unknown}`")));
     }
+    if let Some(first) = options.skip.first().filter(|_| options.args.is_none()) {
+        return Err(Error::new(
+            first.span(),
+            "`skip` says what `args` leaves out: without `args`, no argument is recorded",
+        ));
+    }
     let signature = function.sig.clone();
     let parts = Parts { options, signature: &signature, variables };
     let work = body::work(&mut function)?;

@@ -42,7 +42,7 @@ use crate::options::Options;
 ///
 /// struct Client;
 ///
-/// #[span(name = "rerank", kind = llm, skip(client), fields(model, n = docs.len()), err, ret, parent = run, as = call)]
+/// #[span(name = "rerank", kind = llm, fields(model, n = docs.len()), err, ret, parent = run, as = call)]
 /// async fn rerank(run: Context, client: &Client, model: &str, docs: Vec<String>) -> Result<Vec<String>, std::io::Error> {
 ///     let _connection = client;
 ///     call.event("sent");
@@ -64,7 +64,7 @@ use crate::options::Options;
 /// | `kind = tool` | What the span stands for: a `spanring::Kind` in lower case. Otherwise `custom`. |
 /// | `fields(…)` | Attributes, see below. |
 /// | `args` | All arguments, by `serde::Serialize`, as one map from names to values: as `arguments` of a tool, as `input` of other kinds. `self` is none of them. |
-/// | `skip(a, b)` | These arguments are not among `args`. |
+/// | `skip(a, b)` | With `args`: all but these. |
 /// | `ret` | What is returned, by `serde::Serialize`: as `result` of a tool, as `output` of other kinds. With `err` it is what is within `Ok`. `ret = debug` and `ret = display` record it as text. |
 /// | `err` | `Err` fails the span, with all that is known of the error, and `Ok` completes it, as `Span::finish` does. `err = display` is for errors that can only be displayed. |
 /// | `parent = run` | Under this `Context` or span, and not under the current one. |

@@ -37,15 +37,15 @@ impl Capture {
         }
     }
 
-    /// What a value of the variable `SPANRING_CAPTURE_CONTENT` asks for: `true` or `false`, in whatever case.
+    /// What a value of the variable `SPANRING_CAPTURE_CONTENT` asks for: `true` or `1`, `false` or `0`, in whatever case.
     ///
     /// # Errors
     ///
     /// What is wrong with any other value. It should count as [`Capture::NoContent`].
     pub fn from_variable(value: &str) -> Result<Self, &'static str> {
-        if value.eq_ignore_ascii_case("true") {
+        if value.eq_ignore_ascii_case("true") || value == "1" {
             Ok(Capture::Full)
-        } else if value.eq_ignore_ascii_case("false") {
+        } else if value.eq_ignore_ascii_case("false") || value == "0" {
             Ok(Capture::NoContent)
         } else {
             Err("it is neither true nor false, and counts as false")
@@ -126,8 +126,10 @@ mod tests {
             assert!(Capture::from_otel_variable(value).is_err(), "{value}");
         }
         assert_eq!(Capture::from_variable("True"), Ok(Capture::Full));
+        assert_eq!(Capture::from_variable("1"), Ok(Capture::Full));
         assert_eq!(Capture::from_variable("FALSE"), Ok(Capture::NoContent));
-        for value in ["", "0", "off", "NO_CONTENT", "truetrue"] {
+        assert_eq!(Capture::from_variable("0"), Ok(Capture::NoContent));
+        for value in ["", "00", "off", "NO_CONTENT", "truetrue"] {
             assert!(Capture::from_variable(value).is_err(), "{value}");
         }
     }

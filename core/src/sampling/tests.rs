@@ -106,13 +106,20 @@ fn a_limited_rate_is_of_what_the_sampler_within_chooses() {
 }
 
 #[test]
-fn kinds_have_rates_of_their_own() {
+fn kinds_have_rates_of_their_own_and_go_by_traces_in_a_way_of_their_own() {
     let rates = KindRates::default().rate(Kind::Embedding, 0.0).rate(Kind::Turn, 0.5);
-    let (low, high) = (root(1).trace_id, root(u128::MAX).trace_id);
-    for kind in Kind::ALL.iter().copied() {
-        assert_eq!(rates.includes(kind, low), kind != Kind::Embedding);
-        assert_eq!(rates.includes(kind, high), !matches!(kind, Kind::Embedding | Kind::Turn));
+    let half = TraceIdRatio::new(0.5);
+    let mut counts = [[0_u32; 2]; 2];
+    for number in 0..10_000_u64 {
+        let last = number.wrapping_mul(0xa076_1d64_78bd_642f);
+        let trace_id = root(u128::from(last) | 1 << 100).trace_id;
+        for kind in Kind::ALL.iter().copied().filter(|kind| *kind != Kind::Turn) {
+            assert_eq!(rates.includes(kind, trace_id), kind != Kind::Embedding);
+        }
+        let chosen = half.includes(last_word(trace_id));
+        counts[usize::from(chosen)][usize::from(rates.includes(Kind::Turn, trace_id))] += 1;
     }
+    assert!(counts.as_flattened().iter().all(|count| count.abs_diff(2_500) < 250), "{counts:?}");
     assert!(format!("{rates:?}").starts_with("{Embedding: "), "{rates:?}");
 }
 
