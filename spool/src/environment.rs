@@ -64,7 +64,7 @@ impl Environment {
             let is_ours = name.starts_with("SPANRING");
             if value.eq_ignore_ascii_case("true") || (is_ours && value == "1") {
                 read.is_disabled = true;
-            } else if !value.eq_ignore_ascii_case("false") && !(is_ours && value == "0") {
+            } else if !(value.eq_ignore_ascii_case("false") || (is_ours && value == "0")) {
                 warn(action, "it is neither true nor false, and counts as false");
             }
         }
