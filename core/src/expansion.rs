@@ -60,7 +60,8 @@ impl Call {
     #[inline]
     pub fn end(self) {
         if let Some(span) = self.span {
-            drop(span.keep());
+            // Not dropped, which may mean more. Whether it was recorded is counted.
+            _ = span.keep().end();
         }
     }
 }

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::error::Error;
 use std::fmt;
 
-use crate::hooks::unless_it_panics;
+use crate::caught::caught;
 use crate::names;
 use crate::span::Span;
 
@@ -71,7 +71,7 @@ impl<E: Error> Failure<ViaError> for E {
 impl<E: AsRef<dyn Error>> Failure<ViaLent> for E {
     fn record(&self, span: &Span) {
         // A loan that panics leaves a failure without a message.
-        _ = unless_it_panics(|| record_lent(span, self.as_ref()));
+        _ = caught(|| record_lent(span, self.as_ref()));
     }
 }
 
@@ -163,7 +163,8 @@ fn tell_type(error: &dyn Error, known: Option<&'static str>, mut tell: impl FnMu
     let mut name = Prefix { bytes: [0; 96], len: 0 };
     if known.is_none() {
         // The name is as long as it fits; a `Debug` that panics has none.
-        if unless_it_panics(|| _ = fmt::write(&mut name, format_args!("{error:?}"))).is_none() {
+        let formatted = caught(|| _ = fmt::write(&mut name, format_args!("{error:?}")));
+        if formatted.is_none() {
             return false;
         }
     }
@@ -211,7 +212,7 @@ fn record_chain(span: &Span, error: &dyn Error) {
 
 /// What caused an error; `None` too where asking for it panics.
 fn source_of(error: &dyn Error) -> Option<&(dyn Error + 'static)> {
-    unless_it_panics(|| error.source()).flatten()
+    caught(|| error.source()).flatten()
 }
 
 /// The beginning of a text.

@@ -1,11 +1,11 @@
 //! What a program has put into recording: who decides, who redacts, and who is told.
 
 use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::callsite::Filter;
+use crate::caught::caught;
 use crate::control::Counter;
 use crate::processor::Processor;
 use crate::recorder::Recorder;
@@ -84,24 +84,19 @@ impl Hooks {
     }
 }
 
-/// Calls a hook; `None` where it panicked, which is counted, or this thread is within one already.
+/// Calls a hook; `None` where it panicked, which is counted, where this thread is within one already, and for what a forked child has
+/// inherited: the hook may wait there for a lock that a thread of the parent's had.
 pub(crate) fn call<T>(recorder: &Recorder, hook: impl FnOnce() -> T) -> Option<T> {
     let local = local();
-    if !local.begin_hook() {
+    if recorder.is_forked() || !local.begin_hook() {
         return None;
     }
-    let called = unless_it_panics(hook);
+    let answer = caught(hook);
     local.end_hook();
-    if called.is_none() {
+    if answer.is_none() {
         recorder.control().count(Counter::HooksFailed);
     }
-    called
-}
-
-/// Calls code of the program's. A panic of it goes no further.
-pub(crate) fn unless_it_panics<T>(call: impl FnOnce() -> T) -> Option<T> {
-    // What a panic carries may panic when it is dropped.
-    catch_unwind(AssertUnwindSafe(call)).map_err(std::mem::forget).ok()
+    answer
 }
 
 impl fmt::Debug for Hooks {

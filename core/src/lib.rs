@@ -111,6 +111,8 @@ pub mod callsite;
 #[cfg(not(loom))]
 mod cancel;
 #[cfg(not(loom))]
+mod caught;
+#[cfg(not(loom))]
 mod compiled;
 #[cfg(not(loom))]
 mod context;

@@ -64,7 +64,7 @@ pub use steps::{RedactText, Value, Verdict};
 use steps::{Shown, Step, guarded, through};
 
 use crate::control::{Control, Counter};
-use crate::names::Class;
+use crate::names::{self, Class};
 
 /// The key under which names of spans are passed to redactors.
 pub const SPAN_NAME: &str = "spanring.name";
@@ -211,7 +211,20 @@ impl Redaction {
 
     /// What becomes of a value because of its key, and the keys before it.
     pub(crate) fn fate(&self, path: &str) -> Fate {
-        self.keys.iter().filter(|(key, _)| key.matches(path)).map(|(_, fate)| *fate).max().unwrap_or_default()
+        let of = |path: &str| {
+            let fates = self.keys.iter().filter(|(key, _)| key.matches(path)).map(|(_, fate)| *fate);
+            fates.max().unwrap_or_default()
+        };
+        // It may become the input.
+        let as_input =
+            path.strip_prefix(names::DEFAULT_INPUT).map(|within| format!("{}{within}", names::INPUT));
+        of(path).max(as_input.map_or_else(Fate::default, |path| of(&path)))
+    }
+
+    /// Whether a value is not recorded as it is because of its key.
+    #[cfg(feature = "tracing")]
+    pub(crate) fn withholds(&self, key: &str) -> bool {
+        self.class(key) != Class::About || self.fate(key) != Fate::Recorded
     }
 
     /// What becomes of an attribute that is no map and no list, or of a message. At most `max` bytes of a text are recorded.

@@ -35,9 +35,9 @@ use packing::Packing;
 pub(crate) use packing::Redacting;
 use serde::Serialize;
 
+use crate::caught::caught;
 use crate::compiled::Recorded;
 use crate::control::Counter;
-use crate::hooks::unless_it_panics;
 use crate::lane::{CELL_CONTENT_LEN, CellRef, DROPPED, ENDING, FREE, LIVE, Lane};
 use crate::record::{
     ENTRY_CUT, ENTRY_FAILED, ENTRY_HEADER_LEN, ENTRY_NOT_STARTED, ENTRY_TRUE, HEAD_IS_PENDING, HEAD_LEN,
@@ -588,7 +588,7 @@ impl Slot {
             return self.leave_out();
         };
         let mut text = chain.text();
-        let displayed = unless_it_panics(|| fmt::write(&mut text, format_args!("{value}")).is_ok());
+        let displayed = caught(|| fmt::write(&mut text, format_args!("{value}")).is_ok());
         let kept = text.kept();
         let mut flags = flags;
         if chain.is_full || chain.is_cut || displayed != Some(true) {
@@ -625,7 +625,7 @@ impl Slot {
             return true;
         };
         let mut packing = Packing::new(chain, redacting);
-        let packed = unless_it_panics(|| packing.pack(value));
+        let packed = caught(|| packing.pack(value));
         let Packing { mut chain, has_failed, redacting, .. } = packing;
         let mut flags = flags;
         if packed == Some(true) && redacting.is_some_and(|redacting| redacting.is_left_out()) {

@@ -335,6 +335,12 @@ impl Span {
         }
     }
 
+    /// Whether what is set under `key` is not recorded as it is because of the key.
+    #[cfg(feature = "tracing")]
+    pub(crate) fn withholds(&self, key: &str) -> bool {
+        matches!(&self.state, State::Open(slot) if slot.withholds(key))
+    }
+
     pub(crate) fn count_left_out(&self) {
         if let State::Open(slot) = &self.state {
             slot.leave_out();

@@ -332,6 +332,32 @@ fn the_command_finds_its_own_span_and_what_else_the_caller_has_said() {
 }
 
 #[test]
+fn a_trace_that_is_not_sampled_goes_on_through_the_command_and_records_nothing() {
+    let unsampled = CALLER.replace("-01", "-00");
+    for (caller, sampler) in [(Some(&unsampled), None), (None, Some("always_off"))] {
+        let place = Place::new();
+        let mut exec = place.exec(&["--require-spool"], FOUND);
+        caller.map(|caller| exec.env("TRACEPARENT", caller));
+        sampler.map(|sampler| exec.env("OTEL_TRACES_SAMPLER", sampler));
+        let (found, complaint) = printed(&exec.output().unwrap());
+        assert!(found.ends_with("-00|none|none\n") && complaint.is_empty(), "{found} {complaint}");
+        assert!(caller.is_none_or(|caller| found[..36] == caller[..36] && found[36..52] != caller[36..52]));
+        assert!(place.traces().is_empty());
+    }
+}
+
+#[test]
+fn where_content_is_not_recorded_neither_is_the_command_line() {
+    let place = Place::new();
+    let mut exec = place.exec(&[], &["sh", "-c", "exit 3", "--password=hunter2"]);
+    exec.env("SPANRING_CAPTURE_CONTENT", "false");
+    assert_eq!(exec.output().unwrap().status.code(), Some(3));
+    let span = place.span();
+    assert_eq!((exit_code(&span), span.error_message()), (Some(3), Some("exit status 3")));
+    assert!(!format!("{span:?}").contains("hunter2"), "{span:?}");
+}
+
+#[test]
 fn a_caller_that_makes_no_sense_is_none() {
     for caller in ["", "nonsense", &CALLER.to_uppercase(), &format!("{CALLER}-more")] {
         let place = Place::new();

@@ -60,7 +60,7 @@
 //! | the resource | the provider's | the spool's, since it is one for all that a process records: hand it over with [`resource_attributes`] |
 //! | a second processor around this one that changes what has ended | exported as changed | another name counts. Changed attributes are recorded again, and the last value counts; what is taken out stays, if it was there at the start |
 //! | a second processor around this one that keeps ends from it | not exported | open until the provider is shut down: keep the starts from it too |
-//! | spanring's own sampling, redaction and processors | | they work on these spans too, after the SDK's sampler |
+//! | spanring's own sampling, redaction and processors | | they work on these spans too, after the SDK's sampler, and hold for what is started under them, in both worlds |
 //!
 //! # A span that never ends
 //!
@@ -90,6 +90,7 @@ mod contexts;
 mod open_spans;
 mod recording;
 mod resource;
+mod turned_down;
 mod value;
 
 use std::fmt;
@@ -146,8 +147,8 @@ impl SpanringProcessor {
         }
     }
 
-    /// Where a span belongs. What was decided about its parent, as long as that is open, holds for it too.
-    fn parent(&self, data: &SpanData) -> Context {
+    /// Where a span belongs. What was decided about its parent holds for it too.
+    fn parent(data: &SpanData) -> Context {
         let (trace_id, _) = identities(&data.span_context);
         let parent_id = span_id(data.parent_span_id);
         if !parent_id.is_valid() {
@@ -157,7 +158,7 @@ impl SpanringProcessor {
             // Whatever the other process has decided, the SDK's sampler knew it, and wants this span.
             return Context::remote(trace_id, parent_id, true);
         }
-        self.open.context_of(&(trace_id, parent_id)).unwrap_or(Context::new(trace_id, parent_id))
+        turned_down::context_of(&(trace_id, parent_id)).unwrap_or(Context::new(trace_id, parent_id))
     }
 }
 
@@ -179,7 +180,7 @@ impl SpanProcessor for SpanringProcessor {
             return;
         }
         let Some(data) = span.exported_data() else { return };
-        let open = OpenSpan::start(&data, self.parent(&data));
+        let open = OpenSpan::start(&data, Self::parent(&data));
         // It was shut down meanwhile, or two spans have one identity.
         if let Some(without_place) = self.open.insert(identities, open) {
             without_place.cancel();
@@ -194,7 +195,7 @@ impl SpanProcessor for SpanringProcessor {
             Taken::Open(open) => open.finish(&data),
             // There was no recorder, or no room, when it started.
             Taken::Unknown if recorder::generation() != recorder::OFF => {
-                OpenSpan::start(&data, self.parent(&data)).finish(&data);
+                OpenSpan::start(&data, Self::parent(&data)).finish(&data);
             }
             Taken::Unknown | Taken::ShutDown => {}
         }

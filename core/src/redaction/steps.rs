@@ -5,8 +5,8 @@ use std::cell::Cell;
 use std::fmt::{self, Write as _};
 use std::sync::Arc;
 
+use crate::caught::caught;
 use crate::control::{Control, Counter};
-use crate::hooks::unless_it_panics;
 use crate::slot::floor_char_boundary;
 
 /// How much is not recorded at the end of a text of which only the beginning was looked at, in bytes: no secret that begins there is
@@ -149,7 +149,7 @@ pub(crate) enum End {
 /// What `value` displays, or as much of it as is looked at.
 pub(crate) fn gather(value: &dyn fmt::Display, max: usize) -> (String, End) {
     let mut gathered = Gathered { text: String::new(), left: beginning_max(max), is_cut: false };
-    let displayed = unless_it_panics(|| write!(gathered, "{value}").is_ok());
+    let displayed = caught(|| write!(gathered, "{value}").is_ok());
     let end = match displayed {
         Some(true) if !gathered.is_cut => End::Whole,
         _ if gathered.is_cut => End::Cut,
@@ -185,7 +185,7 @@ pub(super) fn guarded<T>(control: &Control, ask: impl FnOnce() -> T) -> Option<T
     if IS_ASKING.replace(true) {
         return None;
     }
-    let asked = unless_it_panics(ask);
+    let asked = caught(ask);
     IS_ASKING.set(false);
     if asked.is_none() {
         control.count(Counter::HooksFailed);

@@ -19,8 +19,9 @@ impl Recorder {
 
     fn shown<'t>(&self, key: &str, text: Cow<'t, str>) -> Cow<'t, str> {
         match &self.hooks().redaction {
-            Some(redaction) => redaction.name(self.control(), key, text, KEY_LEN_MAX),
-            None => text,
+            // Of what a forked child has inherited, nothing is recorded.
+            Some(redaction) if !self.is_forked() => redaction.name(self.control(), key, text, KEY_LEN_MAX),
+            _ => text,
         }
     }
 }
@@ -32,8 +33,15 @@ impl Slot {
         self.is_redacted.get()
     }
 
+    /// What looks at values: nothing at those of a span that a forked child has inherited, of which nothing is recorded.
     pub(crate) fn redaction(&self) -> Option<&'static Redaction> {
-        self.recorder().hooks().redaction.as_deref()
+        self.recorder().hooks().redaction.as_deref().filter(|_| !self.is_inherited())
+    }
+
+    /// Whether what is set under `key` is not recorded as it is because of the key.
+    #[cfg(feature = "tracing")]
+    pub(crate) fn withholds(&self, key: &str) -> bool {
+        self.is_redacted() && self.redaction().is_some_and(|redaction| redaction.withholds(key))
     }
 
     /// How many bytes of a text are recorded at most.

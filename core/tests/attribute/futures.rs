@@ -177,6 +177,21 @@ fn a_future_that_is_dropped_before_it_is_done_was_cancelled() {
 }
 
 #[test]
+fn a_call_that_gives_up_a_part_of_its_work_and_returns_was_not_cancelled() {
+    #[span(as = call)]
+    async fn hurry() -> u32 {
+        let mut slow = Box::pin(pending::<u32>().in_span(call));
+        let found = poll(slow.as_mut());
+        drop(slow);
+        if let Poll::Ready(found) = found { found } else { 0 }
+    }
+
+    let mut flight = Flight::start(Plan::default());
+    assert_eq!(block_on(hurry()), 0);
+    assert_eq!(flight.take_one().status, Status::Unset);
+}
+
+#[test]
 fn a_task_that_is_aborted_was_cancelled() {
     #[span]
     async fn waits(started: tokio::sync::oneshot::Sender<()>) {

@@ -3,12 +3,14 @@
 use std::future::{Future, pending, ready};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
+use std::sync::Arc;
 use std::task::{Context as Task, Poll, Waker};
+use std::thread;
 
 use spanring::sampling::KindRates;
-use spanring::{Hooks, InSpan, Kind, Span, Status, span};
+use spanring::{Callsite, Hooks, InSpan, Kind, Span, Status, span};
 
-use crate::flight::{Flight, Plan};
+use crate::flight::{Flight, Plan, Seen};
 
 /// Polls once.
 fn poll<F: Future>(future: std::pin::Pin<&mut F>) -> Poll<F::Output> {
@@ -51,10 +53,6 @@ fn a_future_that_is_done_or_never_began_or_is_of_no_borrowed_span_cancels_nothin
 
 #[test]
 fn what_was_said_counts_and_so_does_work_that_goes_on_after_some_was_given_up() {
-    let give_up = |span: &Span| {
-        let mut work = Box::pin(pending::<()>().in_span(span));
-        assert!(poll(work.as_mut()).is_pending());
-    };
     for said in [Status::Ok, Status::Error] {
         let status = status_after(|span| {
             span.set_status(said);
@@ -125,21 +123,6 @@ async fn yield_once() {
 }
 
 #[test]
-fn work_of_a_span_that_is_not_recorded_says_nothing_about_the_span_around_it() {
-    let rates = KindRates::default().rate(Kind::Tool, 0.0);
-    let mut flight = Flight::hooked(Hooks { kinds: Some(rates), ..Hooks::default() });
-    let run = span("run").start();
-    let left_out = run.tool("search").start();
-    assert_eq!(left_out.context(), run.context());
-    let disabled = run.in_scope(Span::disabled);
-    for span in [left_out, disabled] {
-        assert!(poll(pin!(pending::<()>().in_span(&span))).is_pending());
-    }
-    drop(run);
-    assert_eq!(flight.take_one().status, Status::Unset);
-}
-
-#[test]
 fn a_panic_fails_the_span_and_does_not_cancel_it() {
     let panicked = status_after(|span| {
         let unwound = catch_unwind(AssertUnwindSafe(move || {
@@ -151,4 +134,96 @@ fn a_panic_fails_the_span_and_does_not_cancel_it() {
         assert!(unwound.is_err());
     });
     assert_eq!(panicked, Status::Error);
+}
+
+/// Begins something within the span, and gives it up.
+fn give_up(span: &Span) {
+    let mut work = Box::pin(pending::<()>().in_span(span));
+    assert!(poll(work.as_mut()).is_pending());
+}
+
+fn statuses(spans: &[Seen]) -> Vec<(&str, Status)> {
+    spans.iter().map(|span| (&*span.name, span.status)).collect()
+}
+
+#[test]
+fn work_within_a_span_that_is_left_out_says_nothing_about_the_span_around_it() {
+    let kinds = Some(KindRates::default().rate(Kind::Embedding, 0.0));
+    let filter = |callsite: &Callsite| callsite.name() != "noise";
+    let mut flight = Flight::hooked(Hooks { kinds, filter: Some(Arc::new(filter)), ..Hooks::default() });
+    let left_out: [fn(&Span) -> Span; 3] = [
+        |run| run.embedding("ada").start(),
+        |run| run.in_scope(|| span!("noise")),
+        |run| run.in_scope(Span::disabled),
+    ];
+    for make in left_out {
+        let run = span("run").start();
+        let within = make(&run);
+        assert!(!within.is_recording() && within.context() == run.context());
+        give_up(&within);
+        drop(within);
+        drop(run);
+        assert_eq!(flight.take_one().status, Status::Unset);
+
+        // Nor does work that is done there say that what was given up goes on.
+        let run = span("run").start();
+        let within = make(&run);
+        give_up(&run);
+        assert!(poll(pin!(ready(()).in_span(&within))).is_ready());
+        drop(within);
+        drop(run);
+        assert_eq!(flight.take_one().status, Status::Cancelled);
+    }
+}
+
+#[test]
+fn tasks_that_are_dropped_cancel_every_span_that_they_were_within() {
+    let mut flight = Flight::start(Plan::default());
+    let run = span("run").start();
+    let mut task = Box::pin(async {
+        let outer = span("outer").start();
+        async {
+            let inner = span("inner").start().cancel_on_drop();
+            let done = span("done").start();
+            ready(()).in_span(&done).await;
+            drop(done);
+            pending::<()>().in_span(&inner).await;
+        }
+        .in_span(&outer)
+        .await;
+    });
+    assert!(poll(task.as_mut()).is_pending());
+    drop(task);
+    drop(run);
+    let expected = [
+        ("done", Status::Unset),
+        ("inner", Status::Cancelled),
+        ("outer", Status::Cancelled),
+        ("run", Status::Unset),
+    ];
+    assert_eq!(statuses(&flight.take()), expected);
+}
+
+#[test]
+fn a_span_is_cancelled_whoever_holds_it_on_whichever_thread() {
+    let shared = status_after(|span| {
+        give_up(&span);
+        drop(span.shared());
+    });
+    assert_eq!(shared, Status::Cancelled);
+    let ended = status_after(|span| {
+        give_up(&span);
+        span.shared().end();
+    });
+    assert_eq!(ended, Status::Unset);
+    let moved = status_after(|span| {
+        give_up(&span);
+        thread::spawn(move || drop(span)).join().unwrap();
+    });
+    assert_eq!(moved, Status::Cancelled);
+    let mut flight = Flight::start(Plan::default());
+    let pending = span("pending").prepare();
+    give_up(&pending);
+    drop(pending);
+    assert_eq!(flight.take_one().status, Status::Cancelled);
 }

@@ -3,11 +3,14 @@
 
 use std::os::fd::AsRawFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use spanring::processor::Processor;
 use spanring::recorder::{self, Recorder};
-use spanring::{Context, Ended, Overflow, span};
+use spanring::redaction::Redaction;
+use spanring::{Context, Ended, Hooks, Overflow, Span, span};
 
 use crate::flight::{Flight, LONG, Plan, Value};
 
@@ -101,6 +104,80 @@ fn a_child_that_starts_or_shares_what_was_pending_leaves_the_parent_untouched() 
     assert_eq!(root.start().end(), Ended::Recorded);
     drop(dropped);
     assert_eq!(shared.complete(), Ended::Recorded);
+    assert_eq!(flight.take().len(), 3);
+}
+
+/// How often something that a program has put into recording was called.
+static CALLED: AtomicU64 = AtomicU64::new(0);
+
+fn count_call() {
+    CALLED.fetch_add(1, Ordering::Relaxed);
+}
+
+struct Counts;
+
+impl Processor for Counts {
+    fn on_trace_start(&self, _: &Span) {
+        count_call();
+    }
+
+    fn on_start(&self, _: &Span) {
+        count_call();
+    }
+
+    fn on_end(&self, _: &Span) {
+        count_call();
+    }
+
+    fn on_trace_end(&self, _: &Span) {
+        count_call();
+    }
+
+    fn flush(&self, _: Duration) -> bool {
+        count_call();
+        true
+    }
+
+    fn shut_down(&self) {
+        count_call();
+    }
+}
+
+/// They may hold locks that some thread of the parent had when it forked.
+#[test]
+fn nothing_that_a_parent_has_put_into_recording_is_called_for_spans_that_a_child_inherits() {
+    let redaction = Redaction::new().texts(|_: &str, _: &str| {
+        count_call();
+        None
+    });
+    let mut flight = Flight::hooked(Hooks {
+        redaction: Some(Arc::new(redaction)),
+        processors: vec![Arc::new(Counts)],
+        ..Hooks::default()
+    });
+    let mut inherited =
+        Some((span("open").start(), span("pending").prepare(), span("shared").prepare().shared()));
+    let recorder = flight.recorder;
+    let held = holds_in_child(|| {
+        let (open, pending, shared) = inherited.take().unwrap();
+        CALLED.store(0, Ordering::Relaxed);
+        open.set("key", "text").set_named("made at run time", 1).set_display("shown", &1);
+        open.set_value("packed", &["text"]).status_message("why").error("because").rename("other");
+        open.event_named("event", |event| event.set("key", "text"));
+        drop(open);
+        drop(pending);
+        shared.start();
+        shared.complete();
+        recorder.flush_processors(Duration::from_secs(1));
+        recorder.shut_processors_down();
+        assert_eq!(CALLED.load(Ordering::Relaxed), 0);
+    });
+    assert!(held);
+    let (open, pending, shared) = inherited.take().unwrap();
+    CALLED.store(0, Ordering::Relaxed);
+    open.set("key", "text");
+    drop((open, pending, shared));
+    assert_eq!(CALLED.load(Ordering::Relaxed), 11, "a text, and two or four calls for each span");
     assert_eq!(flight.take().len(), 3);
 }
 

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use proptest::prelude::*;
 use serde::Serialize;
 use spanring::recorder::Limits;
-use spanring::redaction::{Redaction, SECRET_KEYS, Value as Given, Verdict};
+use spanring::redaction::{Capture, Redaction, SECRET_KEYS, Value as Given, Verdict};
 use spanring::{Ended, Hooks, Span, names, span, span_named};
 
 use crate::flight::{Flight, Plan, Value};
@@ -315,6 +315,74 @@ fn a_redactor_that_panics_has_kept_the_value_out() {
     );
     let counters = flight.counters(0);
     assert_eq!((counters.hooks_failed, counters.redacted, counters.values_failed), (7, 7, 0));
+}
+
+/// Panics when it is dropped, as what a panic carries may.
+struct PanicsAgain;
+
+impl Drop for PanicsAgain {
+    fn drop(&mut self) {
+        panic!("dropped");
+    }
+}
+
+fn panic_twice() -> ! {
+    std::panic::resume_unwind(Box::new(PanicsAgain))
+}
+
+impl fmt::Display for PanicsAgain {
+    fn fmt(&self, _: &mut fmt::Formatter<'_>) -> fmt::Result {
+        panic_twice()
+    }
+}
+
+impl Serialize for PanicsAgain {
+    fn serialize<S: serde::Serializer>(&self, _: S) -> Result<S::Ok, S::Error> {
+        panic_twice()
+    }
+}
+
+#[test]
+fn what_a_panic_carries_may_panic_too_and_it_goes_no_further() {
+    let value = std::mem::ManuallyDrop::new(PanicsAgain);
+    let redaction = || {
+        Redaction::new().texts(|_: &str, text: &str| -> Option<String> {
+            if text == SECRET { panic_twice() } else { None }
+        })
+    };
+    for redaction in [None, Some(redaction())] {
+        let is_redacted = redaction.is_some();
+        let mut flight = Flight::start(Plan {
+            hooks: Hooks { redaction: redaction.map(Arc::new), ..Hooks::default() },
+            ..Plan::default()
+        });
+        let span = span("span").start();
+        span.set("text", SECRET).set_display("shown", &*value).set_value("packed", &*value).set("last", 1);
+        assert_eq!(span.end(), Ended::Recorded);
+        let seen = flight.take_one();
+        assert_eq!(seen.get("last"), Some(&Value::I64(1)));
+        assert_eq!(seen.get("text").is_none(), is_redacted);
+        assert_eq!(flight.counters(0).hooks_failed, u64::from(is_redacted));
+    }
+}
+
+#[test]
+fn an_input_by_default_is_an_input_to_the_keys_that_are_redacted() {
+    let own = serde_json::json!({"password": SECRET, "path": "/tmp"});
+    for (redaction, expected) in [
+        (Redaction::new().key(names::INPUT), Some(Value::text("[redacted]"))),
+        (Redaction::new().leave_out(names::INPUT), None),
+        (Redaction::new().leave_out(names::DEFAULT_INPUT), None),
+        (
+            Redaction::new().leave_out("input.password"),
+            Some(Value::packed(&serde_json::json!({"path": "/tmp"}))),
+        ),
+        (Redaction::new().capture(Capture::NoContent), None),
+    ] {
+        let mut flight = Flight::start(plan(redaction));
+        drop(span("pending").prepare().default_input(&own));
+        assert_eq!(flight.take_one().get(names::DEFAULT_INPUT), expected.as_ref());
+    }
 }
 
 #[test]

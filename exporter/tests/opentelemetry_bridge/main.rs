@@ -15,6 +15,7 @@ use spanring::bridge::opentelemetry::SpanringProcessor;
 use spanring_exporter::otlp;
 use spanring_spool::{Dropped, Reader, SpanData, Spool, SpoolBuilder, StopReport};
 
+mod choosing;
 mod contexts;
 mod differences;
 mod kill;
@@ -55,9 +56,9 @@ impl Both {
         Both::around(SpanringProcessor::new(), configure)
     }
 
-    /// With so many tables for spans that are open at once, each for 1,024.
+    /// With so many tables for spans that are open at once, each for 1,024, and a ring for each of a few threads from the start.
     fn with_tables(tables: u16) -> Self {
-        let spool = |builder: SpoolBuilder| builder.tables(tables.into(), tables);
+        let spool = |builder: SpoolBuilder| builder.tables(tables.into(), tables).rings(16, 16);
         Both::start(SpanringProcessor::new(), spool, |builder| builder)
     }
 

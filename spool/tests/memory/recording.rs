@@ -4,8 +4,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier, mpsc};
 use std::thread;
 
+use spanring::processor::Processor;
 use spanring::recorder::Limits;
-use spanring::{Callsite, Ended, Hooks, Status};
+use spanring::redaction::Redaction;
+use spanring::sampling::Root;
+use spanring::{Callsite, Ended, Hooks, Span, Status};
 use spanring_spool::memory::{MemoryError, MemoryRecorder, Spans};
 
 use super::{complaint, start};
@@ -27,6 +30,67 @@ fn a_thousand_recorders_one_after_another_see_their_own_spans_only() {
         assert_eq!((ledger.started, ledger.ended, ledger.spooled), (1, 1, 1), "{ledger}");
         assert!(ledger.balances(), "{ledger}");
     }
+}
+
+/// Counts what it is told, and leaves a mark.
+struct Told(Arc<AtomicUsize>, &'static str);
+
+impl Processor for Told {
+    fn on_start(&self, span: &Span) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        span.set("told", self.1);
+    }
+
+    fn on_end(&self, _: &Span) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn shut_down(&self) {
+        self.0.fetch_add(100, Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn each_recorder_has_its_own_hooks_and_a_span_that_outlives_one_tells_those_that_it_started_with() {
+    let told: [Arc<AtomicUsize>; 2] = Default::default();
+    let hooks = |told: &Arc<AtomicUsize>, name| Hooks {
+        processors: vec![Arc::new(Told(told.clone(), name))],
+        ..Hooks::default()
+    };
+    let counted = || told.each_ref().map(|told| told.load(Ordering::Relaxed));
+    let first = MemoryRecorder::builder().hooks(hooks(&told[0], "first")).start().unwrap();
+    let outlives = spanring::span("outlives").start();
+    first.spans().one("outlives").assert_attribute("told", "first");
+    drop(first);
+    assert_eq!(counted(), [101, 0]);
+
+    let redaction = Redaction::new().key("told");
+    let second = Hooks {
+        sampler: Some(Arc::new(|root: &Root<'_>| root.name() != "out")),
+        redaction: Some(Arc::new(redaction)),
+        ..hooks(&told[1], "second")
+    };
+    let second = MemoryRecorder::builder().hooks(second).start().unwrap();
+    drop(spanring::span("out").start());
+    drop(spanring::span("in").start());
+    drop(outlives);
+    let spans = second.spans();
+    assert_eq!(names(&spans), ["in"]);
+    spans.one("in").assert_attribute("told", "[redacted]");
+    let ledger = second.ledger();
+    assert_eq!((ledger.started, ledger.sampled_out, ledger.redacted), (1, 1, 1));
+    drop(second);
+    assert_eq!(counted(), [102, 102]);
+
+    let third = start();
+    drop(spanring::span("out").start());
+    drop(spanring::span("in").set("told", "nobody").start());
+    assert_eq!(names(&third.spans()), ["out", "in"]);
+    third.spans().one("in").assert_attribute("told", "nobody");
+    let ledger = third.ledger();
+    assert_eq!((ledger.started, ledger.sampled_out, ledger.redacted), (2, 0, 0));
+    drop(third);
+    assert_eq!(counted(), [102, 102]);
 }
 
 #[test]

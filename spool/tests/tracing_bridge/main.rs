@@ -2,13 +2,15 @@
 //!
 //! `programs` runs programs under this layer and that of `tracing-opentelemetry` at once, and `seen` compares what the two saw.
 //! `model` does at random what programs do, against the obvious model. `contexts` is about which span is under which, `hostile` about
-//! values and programs that behave badly.
+//! values and programs that behave badly, `choosing` about sampling and redaction, `together` about all of it at once.
 
+mod choosing;
 mod contexts;
 mod hostile;
 mod model;
 mod programs;
 mod seen;
+mod together;
 
 use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;

@@ -2,6 +2,7 @@
 
 use opentelemetry::trace::{SpanContext, TraceContextExt, TraceFlags, TraceState};
 
+use super::turned_down;
 use crate::context::Context;
 use crate::{SpanId, TraceId};
 
@@ -17,13 +18,15 @@ pub fn current_context() -> Context {
 }
 
 /// The span that is active in a context of OpenTelemetry, to start spanring's under it; [`Context::NONE`] where there is none. Under a
-/// span that is not sampled nothing is recorded.
+/// span that is not sampled nothing is recorded; under one that spanring's own sampling leaves out, what it asks for.
 pub fn context_of(context: &opentelemetry::Context) -> Context {
     let span = context.span();
     let span = span.span_context();
     let (trace_id, span_id) = identities(span);
     if !span.is_valid() {
         Context::NONE
+    } else if let Some(context) = turned_down::context_of(&(trace_id, span_id)) {
+        context
     } else if span.is_remote() {
         Context::remote(trace_id, span_id, span.is_sampled())
     } else {

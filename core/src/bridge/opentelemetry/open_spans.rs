@@ -8,7 +8,6 @@ use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::recording::OpenSpan;
-use crate::context::Context;
 use crate::{SpanId, TraceId};
 
 pub(super) type Identities = (TraceId, SpanId);
@@ -58,11 +57,6 @@ impl OpenSpans {
             Some(open) => open.remove(identities).map_or(Taken::Unknown, Taken::Open),
             None => Taken::ShutDown,
         }
-    }
-
-    /// What others are to be started under for this one to be their parent.
-    pub(super) fn context_of(&self, identities: &Identities) -> Option<Context> {
-        self.shard(identities).as_ref()?.get(identities).map(OpenSpan::context)
     }
 
     pub(super) fn len(&self) -> usize {

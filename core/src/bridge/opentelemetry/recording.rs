@@ -9,6 +9,7 @@ use opentelemetry::trace::{Event, Link, SpanContext, SpanKind, Status};
 use opentelemetry_sdk::trace::SpanData;
 
 use super::contexts::{identities, span_id};
+use super::turned_down::TurnedDown;
 use super::value::{self, Holder};
 use crate::context::Context;
 use crate::span::Span;
@@ -31,6 +32,8 @@ pub(super) struct OpenSpan {
     events: usize,
     links: usize,
     dropped: [u32; 3],
+    /// Where it was decided not to record it.
+    _turned_down: Option<TurnedDown>,
 }
 
 impl OpenSpan {
@@ -48,6 +51,10 @@ impl OpenSpan {
             .span_id(own_id)
             .start_unix_ns(unix_ns(data.start_time))
             .start_with(|span| fill(span, data));
+        let identities = (trace_id, own_id);
+        let context = span.context();
+        let turned_down =
+            (context != Context::new(trace_id, own_id)).then(|| TurnedDown::new(identities, context));
         OpenSpan {
             span,
             name: data.name.clone(),
@@ -56,11 +63,8 @@ impl OpenSpan {
             events: data.events.len(),
             links: data.links.len(),
             dropped: dropped(data),
+            _turned_down: turned_down,
         }
-    }
-
-    pub(super) fn context(&self) -> Context {
-        self.span.context()
     }
 
     /// Records what is new in `data`, and ends the span.

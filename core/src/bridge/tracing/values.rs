@@ -10,8 +10,8 @@ use std::ops::Range;
 
 use ::tracing::field::{Field, Visit};
 
+use crate::caught::caught;
 use crate::failure;
-use crate::hooks::unless_it_panics;
 
 /// How many bytes of text are formatted at once: more than a span takes from a ring of the usual size.
 const TEXT_LEN_MAX: usize = 4 << 20;
@@ -115,7 +115,7 @@ impl Values {
     fn format(&mut self, arguments: fmt::Arguments<'_>) -> Range<usize> {
         let start = self.text.len();
         let mut bounded = Bounded(&mut self.text);
-        if unless_it_panics(|| bounded.write_fmt(arguments)) != Some(Ok(())) {
+        if !matches!(caught(|| bounded.write_fmt(arguments)), Some(Ok(()))) {
             self.cut += 1;
         }
         start..self.text.len()

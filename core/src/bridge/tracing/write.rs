@@ -1,4 +1,6 @@
 //! What becomes of fields and events on a span.
+//!
+//! What a field says may be recorded in other places than under its name. Where redaction withholds it by its name, it is not.
 
 use std::thread;
 
@@ -51,11 +53,16 @@ impl SpanringLayer {
         let message = values.text(MESSAGE);
         let error = values.text(ERROR).filter(|_| message.is_none());
         if self.error_status && (error.is_some() || *metadata.level() == Level::ERROR) {
-            fail(span, values, error.or(message));
+            fail(
+                span,
+                values,
+                error.map(|error| (ERROR, error)).or(message.map(|message| (MESSAGE, message))),
+            );
         }
         let is_exception = error.is_some() || message.is_none() && has_error(values);
-        let fill = |event: &Event<'_>| self.fill_event(event, metadata, values, error.is_some());
-        match message {
+        let withholds = |key: &str| span.withholds(key);
+        let fill = |event: &Event<'_>| self.fill_event(event, metadata, values, error.is_some(), &withholds);
+        match message.filter(|_| !withholds(MESSAGE)) {
             Some(message) => span.event_named(message, fill),
             None if is_exception => span.event_with(EXCEPTION, fill),
             None => span.event_with(metadata.name(), fill),
@@ -69,6 +76,7 @@ impl SpanringLayer {
         metadata: &'static Metadata<'static>,
         values: &Values,
         has_error_text: bool,
+        withholds: &dyn Fn(&str) -> bool,
     ) {
         // What came from the crate `log` says in fields where it came from.
         let logged = values.text("log.target").map(|target| (target, values));
@@ -87,11 +95,16 @@ impl SpanringLayer {
         for (name, seen) in values.iter() {
             match (name, seen) {
                 // It is the event's name, which may be too short for it.
-                (MESSAGE, Seen::Text(text)) if text.len() <= EVENT_NAME_LEN_MAX => {}
-                (ERROR, Seen::Text(text)) if has_error_text => event.set(EXCEPTION_MESSAGE, text),
+                (MESSAGE, Seen::Text(text)) if text.len() <= EVENT_NAME_LEN_MAX && !withholds(MESSAGE) => {}
+                (ERROR, Seen::Text(text)) if has_error_text && !withholds(ERROR) => {
+                    event.set(EXCEPTION_MESSAGE, text);
+                }
                 (name, _) if logged.is_some() && name.starts_with("log.") => {}
                 (name, Seen::Error { message, type_name, causes }) => {
                     event.set(name, message);
+                    if withholds(name) {
+                        continue;
+                    }
                     event.set(EXCEPTION_MESSAGE, message);
                     event.set(EXCEPTION_TYPE, type_name);
                     if !causes.is_empty() {
@@ -119,8 +132,11 @@ pub(super) fn write_fields(span: &Span, values: &Values, has_just_started: bool)
         }
         match seen {
             Seen::Error { message, .. } => {
-                span.set(name, message).status_message(message);
-                write_error(span, seen);
+                span.set(name, message);
+                if !span.withholds(name) {
+                    span.status_message(message);
+                    write_error(span, seen);
+                }
             }
             Seen::Bool(value) => _ = span.set(name, value),
             Seen::I64(value) => _ = span.set(name, value),
@@ -152,23 +168,28 @@ fn write_special(span: &Span, name: &str, text: &str, has_just_started: bool) ->
             status.map(|status| span.set_status(*status)).is_some()
         }
         "otel.status_description" | "otel.status_message" => {
-            span.set_status(Status::Error).status_message(text);
+            span.set_status(Status::Error);
+            if !span.withholds(name) {
+                span.status_message(text);
+            }
             true
         }
         _ => false,
     }
 }
 
-/// What an event says that makes its span fail. A span that somebody has said more about than that it failed stays as it is.
-fn fail(span: &Span, values: &Values, message: Option<&str>) {
+/// What an event says that makes its span fail, by an error or else by the text of a field. A span that somebody has said more about than
+/// that it failed stays as it is.
+fn fail(span: &Span, values: &Values, text: Option<(&str, &str)>) {
     if !matches!(span.status(), Status::Unset | Status::Error) {
         return;
     }
     span.set_status(Status::Error);
-    let error = values.iter().map(|(_, seen)| seen).find(|seen| matches!(seen, Seen::Error { .. }));
+    let mut errors = values.iter().filter(|(_, seen)| matches!(seen, Seen::Error { .. }));
+    let error = errors.find(|(name, _)| !span.withholds(name)).map(|(_, seen)| seen);
     let message = match error {
         Some(Seen::Error { message, .. }) => Some(message),
-        _ => message,
+        _ => text.filter(|(name, _)| !span.withholds(name)).map(|(_, text)| text),
     };
     if let Some(message) = message {
         span.status_message(message);
