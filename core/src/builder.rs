@@ -7,6 +7,7 @@ use crate::compiled::{IS_COMPILED_OUT, Recorded};
 use crate::context::Context;
 use crate::control::Counter;
 use crate::failure::Failure;
+use crate::hooks::Asks;
 use crate::misuse::{self, Misuse};
 use crate::pending::Pending;
 use crate::record::{HEAD_IS_PENDING, HEAD_PARENT_IS_REMOTE, HEAD_START_IS_UNIX, INLINE, head_word};
@@ -348,7 +349,7 @@ impl<F> fmt::Debug for SpanBuilder<'_, F> {
 impl<'a> Plan<'a> {
     /// Opens the span. Where it is recorded, it is filled, and announced where `STARTS`.
     #[inline(always)]
-    fn open<const STARTS: bool, F: Fill>(mut self, fill: F) -> Span {
+    fn open<const STARTS: bool, F: Fill>(self, fill: F) -> Span {
         if IS_COMPILED_OUT {
             return Span::new(Context::NONE, State::Off);
         }
@@ -359,26 +360,16 @@ impl<'a> Plan<'a> {
             Parent::None => Context::NONE,
         };
         let generation = recorder::generation();
-        if generation == recorder::OFF {
+        // One way out for both: with more, what follows would be reached through memory.
+        if generation == recorder::OFF || (parent.is_sampled_out_here() && is_counted_as_sampled_out()) {
             return Span::new(parent, State::Off);
         }
-        let mut held = local.lane_of(generation);
-        let mut is_decided = false;
-        if let Some((_, recorder)) = held
-            && (recorder.chooses() || !parent.is_sampled())
-        {
-            if let Some(context) = self.sampled_out(&local, recorder, parent) {
-                return Span::new(context, State::Off);
-            }
-            is_decided = true;
-            // Who was asked may have ended recording, and the lane may be another thread's by now.
-            held = local.lane_of(generation);
-        }
-        // Each way makes its own span: where they meet, it would go through memory.
+        let held = local.lane_of(generation);
+        // Each way makes its own span: where they meet, it would go through memory. So would the plan, were it lent.
         let Some((lane, recorder)) =
-            held.filter(|(_, recorder)| !(recorder.redacts() && self.name.is_made()))
+            held.filter(|(_, recorder)| !self.is_asked_about(recorder.asks(), parent))
         else {
-            let (context, state) = self.open_slowly(&local, parent, is_decided);
+            let (context, state) = self.open_slowly(&local, parent);
             return match state {
                 State::Open(slot) => Span::open::<STARTS, F>(context, slot, parent, fill),
                 state => Span::new(context, state),
@@ -392,17 +383,27 @@ impl<'a> Plan<'a> {
         Span::open::<STARTS, F>(context, slot, parent, fill)
     }
 
-    /// For a thread that holds no lane of the recorder: takes one, or shares the orphan lane. And for a name that is redacted.
+    /// Whether somebody has a say before the span starts: about a trace, about this kind of span, about its name.
+    #[inline(always)]
+    fn is_asked_about(&self, asks: Asks, parent: Context) -> bool {
+        (asks != Asks::NOBODY || parent.is_remote())
+            && (asks.about_spans()
+                || !parent.is_valid()
+                || parent.is_remote()
+                || (asks.about_names() && !matches!(self.name, Name::Static(_))))
+    }
+
+    /// For a thread that holds no lane of the recorder: takes one, or shares the orphan lane. And where somebody is asked.
     ///
     /// Whoever has a say is asked before a lane and a cell are taken. What it does itself may need the shared lane, or give this thread's
     /// back; and a span that it starts must not be counted before this one can be found.
     #[cold]
     #[inline(never)]
-    fn open_slowly(mut self, local: &Local, parent: Context, is_decided: bool) -> (Context, State) {
+    fn open_slowly(mut self, local: &Local, parent: Context) -> (Context, State) {
         let Some((generation, recorder)) = recorder::catch_up() else {
             return (parent, State::Off);
         };
-        if !is_decided && let Some(context) = self.sampled_out(local, recorder, parent) {
+        if let Some(context) = self.sampled_out(local, recorder, parent) {
             return (context, State::Off);
         }
         let (context, head) = self.head(local, parent);
@@ -433,8 +434,6 @@ impl<'a> Plan<'a> {
     }
 
     /// Whether the span is not recorded because of a decision, and the context under which others then start.
-    #[cold]
-    #[inline(never)]
     fn sampled_out(&mut self, local: &Local, recorder: &Recorder, parent: Context) -> Option<Context> {
         let hooks = recorder.hooks();
         let is_within = parent.is_valid() && !parent.is_remote();
@@ -505,12 +504,6 @@ impl<'a> Plan<'a> {
 }
 
 impl<'a> Name<'a> {
-    /// Whether it is made at run time.
-    #[inline]
-    fn is_made(self) -> bool {
-        !matches!(self, Name::Static(_))
-    }
-
     fn parts(self) -> [&'a str; 3] {
         match self {
             Name::Static(name) => [name, "", ""],
@@ -518,6 +511,16 @@ impl<'a> Name<'a> {
             Name::Of(operation, subject) => [operation, " ", subject],
         }
     }
+}
+
+/// Counts a span of a trace that was decided against in this process; `false` where there is no recorder yet that could.
+#[cold]
+#[inline(never)]
+fn is_counted_as_sampled_out() -> bool {
+    recorder::current().is_some_and(|recorder| {
+        recorder.control().count(Counter::SampledOut);
+        true
+    })
 }
 
 #[cold]

@@ -82,6 +82,12 @@ impl Context {
         self.flags & SAMPLED_OUT == 0
     }
 
+    /// Whether the trace was decided against in this process.
+    #[inline]
+    pub(crate) fn is_sampled_out_here(&self) -> bool {
+        self.flags == SAMPLED_OUT
+    }
+
     /// Whether another process has started the span.
     #[inline]
     pub fn is_remote(&self) -> bool {

@@ -29,10 +29,36 @@ pub struct Hooks {
     pub processors: Vec<Arc<dyn Processor>>,
 }
 
+/// Who is asked before a span starts, a bit each.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Asks(pub(crate) u8);
+
+impl Asks {
+    pub(crate) const NOBODY: Asks = Asks(0);
+    const ROOTS: u8 = 1;
+    const SPANS: u8 = 2;
+    const NAMES: u8 = 4;
+
+    /// Whether somebody is asked about every span.
+    #[inline]
+    pub(crate) fn about_spans(self) -> bool {
+        self.0 & Self::SPANS != 0
+    }
+
+    /// Whether somebody is asked about names that are made at run time.
+    #[inline]
+    pub(crate) fn about_names(self) -> bool {
+        self.0 & Self::NAMES != 0
+    }
+}
+
 impl Hooks {
-    /// Whether anybody decides which spans are recorded.
-    pub(crate) fn choose(&self) -> bool {
-        self.sampler.is_some() || self.kinds.is_some()
+    /// Who is asked before a span starts.
+    pub(crate) fn asks(&self) -> Asks {
+        let roots = if self.sampler.is_some() { Asks::ROOTS } else { 0 };
+        let spans = if self.kinds.is_some() { Asks::ROOTS | Asks::SPANS } else { 0 };
+        let names = if self.redaction.is_some() { Asks::NAMES } else { 0 };
+        Asks(roots | spans | names)
     }
 
     /// Whether anybody is told of spans.

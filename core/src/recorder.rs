@@ -19,7 +19,7 @@
 mod consumer;
 
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, Ordering, fence};
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU32, Ordering, fence};
 use std::thread::Thread;
 use std::time::{Duration, Instant};
 
@@ -31,7 +31,7 @@ use crate::compiled::IS_COMPILED_OUT;
 use crate::control::{Control, Counter};
 use crate::dictionary::{DictionaryFile, Entering};
 use crate::fork;
-use crate::hooks::Hooks;
+use crate::hooks::{Asks, Hooks};
 use crate::lane::{CellRef, Lane, SpareTable, cell_number};
 use crate::mapping::Mapping;
 use crate::record::{HEAD_LEN, RECORD_HEADER_LEN};
@@ -232,8 +232,8 @@ pub struct Recorder {
     options: Options,
     /// Leaked: a thread may still be asking those before when they are replaced.
     hooks: AtomicCell<&'static Hooks>,
-    /// Whether somebody among the hooks decides which spans are recorded.
-    chooses: AtomicBool,
+    /// Who among the hooks is asked before a span starts.
+    asks: AtomicU8,
     /// Whether somebody among the hooks is told of spans.
     has_processors: AtomicBool,
     /// Whether the hooks say what of the values is recorded.
@@ -352,7 +352,7 @@ impl Recorder {
             control,
             dictionary: DictionaryFile::format(dictionary),
             options,
-            chooses: AtomicBool::new(hooks.choose()),
+            asks: AtomicU8::new(hooks.asks().0),
             has_processors: AtomicBool::new(hooks.has_processors()),
             redacts: AtomicBool::new(hooks.redaction.is_some()),
             hooks: AtomicCell::new(Box::leak(Box::new(hooks))),
@@ -470,7 +470,7 @@ impl Recorder {
     /// they are. To be called while it is not installed.
     pub fn reopen(&self, hooks: Hooks) {
         // Before anybody can take a lane.
-        self.chooses.store(hooks.choose(), Ordering::Relaxed);
+        self.asks.store(hooks.asks().0, Ordering::Relaxed);
         self.has_processors.store(hooks.has_processors(), Ordering::Relaxed);
         self.redacts.store(hooks.redaction.is_some(), Ordering::Relaxed);
         self.hooks.store(Box::leak(Box::new(hooks)));
@@ -503,10 +503,10 @@ impl Recorder {
         self.hooks.load()
     }
 
-    /// Whether somebody decides which spans are recorded.
+    /// Who is asked before a span starts.
     #[inline]
-    pub(crate) fn chooses(&self) -> bool {
-        self.chooses.load(Ordering::Relaxed)
+    pub(crate) fn asks(&self) -> Asks {
+        Asks(self.asks.load(Ordering::Relaxed))
     }
 
     /// Whether somebody is told of spans.

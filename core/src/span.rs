@@ -128,6 +128,7 @@ impl Span {
         if parent.is_remote() && parent.is_valid() {
             note_remote_parent(slot);
         }
+        let lent = claimed.lend();
         let span = Span { context, state: State::Open(claimed) };
         if F::SETS {
             fill.fill(&span);
@@ -135,28 +136,13 @@ impl Span {
         if STARTS {
             let is_first = !parent.is_valid() || parent.is_remote();
             if slot.recorder().has_processors() {
-                return span.told_of(is_first);
+                tell_of_start(context, lent, is_first);
             }
             if is_first || slot.recorder().options().live {
                 announce(slot);
             }
         }
         span
-    }
-
-    /// Has the processors told that the span has started, and announces it.
-    // By value, so that a span that nobody is told of stays in registers.
-    #[cold]
-    #[inline(never)]
-    fn told_of(self, is_first: bool) -> Self {
-        if let State::Open(slot) = &self.state {
-            let recorder = slot.recorder();
-            recorder.hooks().started(recorder, &self, is_first);
-            if is_first || recorder.options().live {
-                announce(slot);
-            }
-        }
-        self
     }
 
     /// Says that a pending span starts: now, unless a moment is given.
@@ -582,6 +568,16 @@ fn finish(span: &Span, end_unix_ns: Option<u64>) -> Ended {
         State::Unslotted(lost) => end_unslotted(lost.0, lost.1),
         State::Off => Ended::NotRecording,
     }
+}
+
+/// Has the processors told that a span has started.
+// By value, and without giving it back, so that a span that nobody is told of need not be in memory.
+#[cold]
+#[inline(never)]
+fn tell_of_start(context: Context, lent: ManuallyDrop<Claimed>, is_first: bool) {
+    let recorder = lent.recorder();
+    let span = ManuallyDrop::new(Span { context, state: State::Open(ManuallyDrop::into_inner(lent)) });
+    recorder.hooks().started(recorder, &span, is_first);
 }
 
 /// Has the processors told that a span is about to end.
