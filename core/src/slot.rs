@@ -37,6 +37,7 @@ use serde::Serialize;
 
 use crate::caught::caught;
 use crate::compiled::Recorded;
+use crate::context::Context;
 use crate::control::Counter;
 use crate::lane::{CELL_CONTENT_LEN, CellRef, DROPPED, ENDING, FREE, LIVE, Lane};
 use crate::record::{
@@ -47,7 +48,7 @@ use crate::record::{
 };
 use crate::recorder::{DropReason, Recorder};
 use crate::thread::local;
-use crate::{Kind, SpanId, Status};
+use crate::{Kind, SpanId, Status, TraceId};
 
 /// Where in a head the status and the count of values left out lie.
 const STATUS_AT: usize = 43;
@@ -116,6 +117,8 @@ impl Claimed {
     }
 
     /// The same right, for as long as a call that is not to end the span.
+    // Always: else the span whose right it is would be in memory.
+    #[inline(always)]
     pub(crate) fn lend(&self) -> ManuallyDrop<Claimed> {
         ManuallyDrop::new(Claimed(self.0))
     }
@@ -338,6 +341,12 @@ impl Slot {
         let word = unsafe { self.cell.content().add(8 * index) }.cast::<u64>();
         // SAFETY: aligned to 8, and only this thread writes it (S1).
         u64::from_le(unsafe { word.read() })
+    }
+
+    /// The identities of the span.
+    pub(crate) fn context(&self) -> Context {
+        let trace_id = TraceId::from_words([self.head_word(0), self.head_word(1)]);
+        Context::new(trace_id, SpanId::from_words([self.head_word(2)]))
     }
 
     /// What is known of the span from its start on.

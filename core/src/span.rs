@@ -136,7 +136,7 @@ impl Span {
         if STARTS {
             let is_first = !parent.is_valid() || parent.is_remote();
             if slot.recorder().has_processors() {
-                tell_of_start(context, lent, is_first);
+                tell_of_start(lent, is_first);
             }
             if is_first || slot.recorder().options().live {
                 announce(slot);
@@ -558,7 +558,7 @@ fn finish(span: &Span, end_unix_ns: Option<u64>) -> Ended {
                 None => (clock::ticks(), 0),
             };
             if slot.recorder().has_processors() {
-                tell_of_end(span.context, slot.lend());
+                tell_of_end(slot.lend());
             }
             match local().lane_in(slot.recorder()) {
                 Some(lane) => slot.end(lane, flags, end).map_or_else(Ended::Dropped, |()| Ended::Recorded),
@@ -571,21 +571,21 @@ fn finish(span: &Span, end_unix_ns: Option<u64>) -> Ended {
 }
 
 /// Has the processors told that a span has started.
-// By value, and without giving it back, so that a span that nobody is told of need not be in memory.
+// Given no more than the right to the slot, and nothing back, so that a span that nobody is told of need not be in memory.
 #[cold]
 #[inline(never)]
-fn tell_of_start(context: Context, lent: ManuallyDrop<Claimed>, is_first: bool) {
-    let recorder = lent.recorder();
+fn tell_of_start(lent: ManuallyDrop<Claimed>, is_first: bool) {
+    let (recorder, context) = (lent.recorder(), lent.context());
     let span = ManuallyDrop::new(Span { context, state: State::Open(ManuallyDrop::into_inner(lent)) });
     recorder.hooks().started(recorder, &span, is_first);
 }
 
 /// Has the processors told that a span is about to end.
-// By value, so that a span that nobody is told of need not be in memory.
+// As above.
 #[cold]
 #[inline(never)]
-fn tell_of_end(context: Context, lent: ManuallyDrop<Claimed>) {
-    let recorder = lent.recorder();
+fn tell_of_end(lent: ManuallyDrop<Claimed>) {
+    let (recorder, context) = (lent.recorder(), lent.context());
     if !recorder.is_forked() {
         let is_first = lent.head().is_first;
         let span = ManuallyDrop::new(Span { context, state: State::Open(ManuallyDrop::into_inner(lent)) });
