@@ -21,8 +21,77 @@ use crate::thread::local;
     note = "`set_value` takes a reference to anything that implements `serde::Serialize`"
 )]
 pub trait Attribute: sealed::Sealed {
+    /// Sets it on a span: the short way, or where that is not open the long one.
+    #[doc(hidden)]
+    fn set_on(self, to: OpenSpan<'_>);
+
+    /// Appends it where it belongs: the long way.
     #[doc(hidden)]
     fn append(self, to: Destination<'_>);
+}
+
+/// Where a value goes whose key is a literal, and which is the span's own.
+#[doc(hidden)]
+#[derive(Clone, Copy, Debug)]
+pub struct OpenSpan<'a> {
+    pub(crate) slot: &'a Slot,
+    pub(crate) key: &'static str,
+}
+
+impl OpenSpan<'_> {
+    #[inline(always)]
+    fn word(self, tag: u8, word: u64) {
+        if !self.slot.set_word(self.key, tag, word) {
+            word_on_long_way(self.slot, self.key, tag, word);
+        }
+    }
+
+    #[inline(always)]
+    fn boolean(self, value: bool) {
+        if !self.slot.set_flags(self.key, TAG_BOOL, if value { ENTRY_TRUE } else { 0 }) {
+            boolean_on_long_way(self.slot, self.key, value);
+        }
+    }
+
+    #[inline(always)]
+    fn text(self, text: &str) {
+        if !self.slot.set_content(self.key, TAG_STR, text.as_bytes()) {
+            text_on_long_way(self.slot, self.key, text);
+        }
+    }
+
+    #[inline(always)]
+    fn bytes(self, bytes: &[u8]) {
+        if !self.slot.set_content(self.key, TAG_BYTES, bytes) {
+            bytes_on_long_way(self.slot, self.key, bytes);
+        }
+    }
+}
+
+// The long ways are handed what lies in registers: a `Destination` would be written to memory before it is known to be needed.
+
+#[cold]
+#[inline(never)]
+fn word_on_long_way(slot: &Slot, key: &'static str, tag: u8, word: u64) {
+    Destination::span(slot, Key::Static(key)).word(tag, word);
+}
+
+#[cold]
+#[inline(never)]
+fn boolean_on_long_way(slot: &Slot, key: &'static str, value: bool) {
+    Destination::span(slot, Key::Static(key)).boolean(value);
+}
+
+#[cold]
+#[inline(never)]
+fn text_on_long_way(slot: &Slot, key: &'static str, text: &str) {
+    Destination::span(slot, Key::Static(key)).text(text);
+}
+
+#[cold]
+#[inline(never)]
+fn bytes_on_long_way(slot: &Slot, key: &'static str, bytes: &[u8]) {
+    Destination::span(slot, Key::Static(key)).bytes(bytes);
 }
 
 mod sealed {
@@ -66,7 +135,6 @@ impl<'a> Destination<'a> {
 
     /// The key's number, after the key itself was written if it has none. `None` if it found no room, or the span may have no
     /// more attributes: then the value must not follow.
-    #[inline(always)]
     fn number(&self) -> Option<u16> {
         if self.in_item && !self.slot.take_item_attribute() {
             return None;
@@ -88,7 +156,6 @@ impl<'a> Destination<'a> {
         (may_follow && self.slot.append_key(text)).then_some(INLINE)
     }
 
-    #[inline(always)]
     fn word(self, tag: u8, word: u64) {
         if self.slot.is_redacted() {
             return self.judge_word(tag, word);
@@ -96,7 +163,6 @@ impl<'a> Destination<'a> {
         self.put_word(tag, word);
     }
 
-    #[inline(always)]
     fn put_word(self, tag: u8, word: u64) {
         let Some(number) = self.number() else { return };
         if self.in_item {
@@ -106,7 +172,6 @@ impl<'a> Destination<'a> {
         }
     }
 
-    #[inline]
     fn boolean(self, value: bool) {
         if self.slot.is_redacted() {
             return self.judge(Value::Bool(value));
@@ -114,7 +179,6 @@ impl<'a> Destination<'a> {
         _ = self.content(TAG_BOOL, if value { ENTRY_TRUE } else { 0 }, &[]);
     }
 
-    #[inline]
     fn content(self, tag: u8, flags: u8, content: &[u8]) -> bool {
         let Some(key) = self.number() else { return false };
         if self.in_item {
@@ -124,7 +188,6 @@ impl<'a> Destination<'a> {
         }
     }
 
-    #[inline]
     fn text(self, text: &str) {
         if self.slot.is_redacted() {
             return self.judge(Value::Text(text));
@@ -132,7 +195,6 @@ impl<'a> Destination<'a> {
         self.put_text(text);
     }
 
-    #[inline]
     fn put_text(self, text: &str) {
         let max = self.slot.value_max();
         if text.len() > max {
@@ -141,7 +203,6 @@ impl<'a> Destination<'a> {
         _ = self.content(TAG_STR, 0, text.as_bytes());
     }
 
-    #[inline]
     fn bytes(self, bytes: &[u8]) {
         if self.slot.is_redacted() {
             return self.judge(Value::Bytes(bytes));
@@ -149,7 +210,6 @@ impl<'a> Destination<'a> {
         self.put_bytes(bytes);
     }
 
-    #[inline]
     fn put_bytes(self, bytes: &[u8]) {
         let max = self.slot.value_max();
         if bytes.len() > max {
@@ -288,13 +348,18 @@ impl Destination<'_> {
 }
 
 macro_rules! attribute {
-    ($($type:ty),* => |$value:ident, $to:ident| $append:expr) => {$(
+    ($($type:ty),* => |$value:ident, $to:ident| $set:expr) => {$(
         impl sealed::Sealed for $type {}
         impl Attribute for $type {
-            #[inline]
+            #[inline(always)]
+            fn set_on(self, $to: OpenSpan<'_>) {
+                let $value = self;
+                $set
+            }
+
             fn append(self, $to: Destination<'_>) {
                 let $value = self;
-                $append
+                $set
             }
         }
     )*};
@@ -318,7 +383,11 @@ attribute!(&Vec<u8> => |value, to| to.bytes(value));
 
 impl<const N: usize> sealed::Sealed for &[u8; N] {}
 impl<const N: usize> Attribute for &[u8; N] {
-    #[inline]
+    #[inline(always)]
+    fn set_on(self, to: OpenSpan<'_>) {
+        to.bytes(self);
+    }
+
     fn append(self, to: Destination<'_>) {
         to.bytes(self);
     }
@@ -326,7 +395,13 @@ impl<const N: usize> Attribute for &[u8; N] {
 
 impl<T: Attribute> sealed::Sealed for Option<T> {}
 impl<T: Attribute> Attribute for Option<T> {
-    #[inline]
+    #[inline(always)]
+    fn set_on(self, to: OpenSpan<'_>) {
+        if let Some(value) = self {
+            value.set_on(to);
+        }
+    }
+
     fn append(self, to: Destination<'_>) {
         if let Some(value) = self {
             value.append(to);

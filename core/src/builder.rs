@@ -8,12 +8,13 @@ use crate::context::Context;
 use crate::control::Counter;
 use crate::failure::Failure;
 use crate::hooks::Asks;
+use crate::lane::Lane;
 use crate::misuse::{self, Misuse};
 use crate::pending::Pending;
-use crate::record::{HEAD_IS_PENDING, HEAD_PARENT_IS_REMOTE, HEAD_START_IS_UNIX, INLINE, head_word};
+use crate::record::{HEAD_IS_PENDING, HEAD_PARENT_IS_REMOTE, HEAD_START_IS_UNIX, INLINE, head_word, key_in};
 use crate::recorder::{self, DropReason, Recorder};
 use crate::sampling::Root;
-use crate::slot::{HeadWords, Slot};
+use crate::slot::{Claimed, HeadWords, Slot};
 use crate::span::{Span, State};
 use crate::thread::{Local, local};
 use crate::{Kind, SpanId, Status, TraceId, names};
@@ -360,31 +361,60 @@ impl<'a> Plan<'a> {
             Parent::None => Context::NONE,
         };
         let generation = recorder::generation();
-        // One way out for both: with more, what follows would be reached through memory.
-        if generation == recorder::OFF || (parent.is_sampled_out_here() && is_counted_as_sampled_out()) {
+        // Each way makes its own span: where they meet, it would go through memory. So would the plan, were it lent.
+        if self.is_plain()
+            && parent.is_plain()
+            && let Some(place) = local.lane_to_start_in(generation)
+            && let Some((context, claimed)) = self.open_on_short_way(&local, place, parent)
+        {
+            let span = Span::new(context, State::Open(claimed));
+            if F::SETS {
+                fill.fill(&span);
+            }
+            return span;
+        }
+        if generation == recorder::OFF {
             return Span::new(parent, State::Off);
         }
-        let held = local.lane_of(generation);
-        // Each way makes its own span: where they meet, it would go through memory. So would the plan, were it lent.
-        let Some((lane, recorder)) =
-            held.filter(|(_, recorder)| !self.is_asked_about(recorder.asks(), parent))
-        else {
-            let (context, state) = self.open_slowly(&local, parent);
-            return match state {
-                State::Open(slot) => Span::open::<STARTS, F>(context, slot, parent, fill),
-                state => Span::new(context, state),
-            };
-        };
-        let (context, head) = self.head(&local, parent);
-        let Some(slot) = Slot::claim(recorder, lane, &head) else {
-            return Span::new(context, unslotted(recorder, DropReason::NoCell));
-        };
-        slot.start(lane, self.inline_name(&head), self.is_pending);
-        Span::open::<STARTS, F>(context, slot, parent, fill)
+        // Into a place of its own, so that the span itself is not one that is written to from elsewhere.
+        let mut context = parent;
+        match self.open_on_long_way(&local, parent, &mut context) {
+            State::Open(slot) => Span::open::<STARTS, F>(context, slot, parent, fill),
+            state => Span::new(context, state),
+        }
+    }
+
+    /// Whether the span is one that starts now, is named by a literal, and has an identity of ours.
+    #[inline(always)]
+    fn is_plain(&self) -> bool {
+        matches!(self.name, Name::Static(_))
+            && self.trace_id.is_none()
+            && self.span_id.is_none()
+            && self.start_unix_ns.is_none()
+            && !self.is_pending
+    }
+
+    /// Starts a plain span under a plain one, where nobody is asked or told, in a cell that is at hand; `None` where none is.
+    #[inline(always)]
+    fn open_on_short_way(
+        &self,
+        local: &Local,
+        (lane, recorder, room): (&'static Lane, &'static Recorder, u32),
+        parent: Context,
+    ) -> Option<(Context, Claimed)> {
+        let Name::Static(name) = self.name else { return None };
+        let name = key_in(local.key_word(name)?);
+        let (cell, slot) = lane.claim_near()?;
+        let (trace_id, span_id) = (parent.trace_id(), local.new_span_id_of_seeded());
+        let start = clock::ticks();
+        let ([low, high], [span], [parent]) =
+            (trace_id.to_words(), span_id.to_words(), parent.span_id().to_words());
+        let head = [low, high, span, parent, start, head_word(name, self.kind, Status::Unset, 0, 0)];
+        let claimed = slot.begin(recorder, lane, cell, room, head, None, false)?;
+        Some((Context::of_started(trace_id, span_id), claimed))
     }
 
     /// Whether somebody has a say before the span starts: about a trace, about this kind of span, about its name.
-    #[inline(always)]
     fn is_asked_about(&self, asks: Asks, parent: Context) -> bool {
         (asks != Asks::NOBODY || parent.is_remote())
             && (asks.about_spans()
@@ -393,20 +423,27 @@ impl<'a> Plan<'a> {
                 || (asks.about_names() && !matches!(self.name, Name::Static(_))))
     }
 
-    /// For a thread that holds no lane of the recorder: takes one, or shares the orphan lane. And where somebody is asked.
+    /// For whatever is not plain, and a thread that holds no lane of the recorder: takes one, or shares the orphan lane.
     ///
     /// Whoever has a say is asked before a lane and a cell are taken. What it does itself may need the shared lane, or give this thread's
     /// back; and a span that it starts must not be counted before this one can be found.
     #[cold]
     #[inline(never)]
-    fn open_slowly(mut self, local: &Local, parent: Context) -> (Context, State) {
-        let Some((generation, recorder)) = recorder::catch_up() else {
-            return (parent, State::Off);
-        };
-        if let Some(context) = self.sampled_out(local, recorder, parent) {
-            return (context, State::Off);
+    fn open_on_long_way(mut self, local: &Local, parent: Context, context: &mut Context) -> State {
+        if parent.is_sampled_out_here() && is_counted_as_sampled_out() {
+            return State::Off;
         }
-        let (context, head) = self.head(local, parent);
+        let Some((generation, recorder)) = recorder::catch_up() else {
+            return State::Off;
+        };
+        if self.is_asked_about(recorder.asks(), parent)
+            && let Some(decided) = self.sampled_out(local, recorder, parent)
+        {
+            *context = decided;
+            return State::Off;
+        }
+        let head;
+        (*context, head) = self.head(local, parent);
         let shown;
         let mut name = self.inline_name(&head);
         if let Some(parts) = name.filter(|_| recorder.redacts()) {
@@ -414,13 +451,9 @@ impl<'a> Plan<'a> {
             name = Some([&shown, "", ""]);
         }
         if recorder.is_forked() {
-            return (context, State::Off); // by who was asked
+            return State::Off; // by who was asked
         }
-        let claim = |lane| {
-            let slot = Slot::claim(recorder, lane, &head).ok_or(DropReason::NoCell)?;
-            slot.start(lane, name, self.is_pending);
-            Ok(slot)
-        };
+        let claim = |lane| Slot::claim(recorder, lane, head, name, self.is_pending).ok_or(DropReason::NoCell);
         let held = local.lane_of(generation).map(|(lane, _)| lane);
         let state = match held.or_else(|| local.attach(generation, recorder)) {
             Some(lane) => claim(lane),
@@ -429,8 +462,7 @@ impl<'a> Plan<'a> {
                 None => Err(DropReason::NoLane),
             },
         };
-        let state = state.map_or_else(|reason| unslotted(recorder, reason), State::Open);
-        (context, state)
+        state.map_or_else(|reason| unslotted(recorder, reason), State::Open)
     }
 
     /// Whether the span is not recorded because of a decision, and the context under which others then start.
@@ -463,7 +495,6 @@ impl<'a> Plan<'a> {
         Some(context)
     }
 
-    #[inline(always)]
     fn head(&self, local: &Local, parent: Context) -> (Context, HeadWords) {
         let (start, mut flags) = match self.start_unix_ns {
             Some(unix_ns) => (unix_ns, HEAD_START_IS_UNIX),
@@ -525,7 +556,10 @@ fn is_counted_as_sampled_out() -> bool {
 
 #[cold]
 fn unslotted(recorder: &'static Recorder, reason: DropReason) -> State {
-    let Some(lost) = Recorded::new((recorder, reason)) else { return State::Off };
+    let Some(lost) = Recorded::new(recorder) else { return State::Off };
     recorder.control().count(Counter::UnslottedStarted);
-    State::Unslotted(lost)
+    match reason {
+        DropReason::NoLane => State::WithoutLane(lost),
+        DropReason::NoCell | DropReason::RingFull => State::WithoutCell(lost),
+    }
 }

@@ -46,6 +46,12 @@ pub(crate) fn ticks() -> u64 {
         // SAFETY: every x86-64 processor has the instruction.
         return unsafe { std::arch::x86_64::_rdtsc() };
     }
+    system_ticks()
+}
+
+#[cold]
+#[inline(never)]
+fn system_ticks() -> u64 {
     system_ns(libc::CLOCK_MONOTONIC)
 }
 

@@ -10,6 +10,9 @@ use crate::{SpanId, TraceId};
 const SAMPLED_OUT: u64 = 1;
 /// The span was started by another process.
 const REMOTE: u64 = 2;
+/// There is no span: its identities are none. Without this flag and the others the span is one of this process, and recorded as far as
+/// that was decided, which one comparison tells.
+const NO_SPAN: u64 = 4;
 
 /// The identities of a span, to start others under it: on this thread, on another, in another process.
 ///
@@ -20,7 +23,7 @@ const REMOTE: u64 = 2;
 /// let context = run.context();
 /// std::thread::spawn(move || context.in_scope(|| drop(spanring::tool("search").start()))).join().unwrap();
 /// ```
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Context {
     trace_id: TraceId,
     span_id: SpanId,
@@ -31,17 +34,25 @@ const _: () = assert!(size_of::<Context>() <= 32);
 
 impl Context {
     /// The context of no span: what is started under it is a root.
-    pub const NONE: Context = Context { trace_id: TraceId::INVALID, span_id: SpanId::INVALID, flags: 0 };
+    pub const NONE: Context = Context::new(TraceId::INVALID, SpanId::INVALID);
 
     /// The context of a span that was started elsewhere in this process.
     pub const fn new(trace_id: TraceId, span_id: SpanId) -> Self {
+        let flags = if trace_id.is_valid() && span_id.is_valid() { 0 } else { NO_SPAN };
+        Context { trace_id, span_id, flags }
+    }
+
+    /// The context of a span that was just started in this process, whose identities are valid.
+    #[inline(always)]
+    pub(crate) const fn of_started(trace_id: TraceId, span_id: SpanId) -> Self {
         Context { trace_id, span_id, flags: 0 }
     }
 
     /// The context of a span that another process has started. Whether it is sampled says whether that process records it: see
     /// [`sampling`](crate::sampling) for what this one makes of it.
     pub const fn remote(trace_id: TraceId, span_id: SpanId, is_sampled: bool) -> Self {
-        Context { flags: REMOTE, ..Self::new(trace_id, span_id) }.sampled(is_sampled)
+        let new = Self::new(trace_id, span_id);
+        Context { flags: new.flags | REMOTE, ..new }.sampled(is_sampled)
     }
 
     /// The same, of a trace that is recorded, or not.
@@ -73,7 +84,7 @@ impl Context {
     /// Whether there is a span at all.
     #[inline]
     pub fn is_valid(&self) -> bool {
-        self.span_id.is_valid() && self.trace_id.is_valid()
+        self.flags & NO_SPAN == 0
     }
 
     /// Whether the trace is recorded, as far as anybody has decided: `false` only where it was decided against.
@@ -85,7 +96,18 @@ impl Context {
     /// Whether the trace was decided against in this process.
     #[inline]
     pub(crate) fn is_sampled_out_here(&self) -> bool {
-        self.flags == SAMPLED_OUT
+        self.flags & !NO_SPAN == SAMPLED_OUT
+    }
+
+    /// Whether it is of a span of this process that nobody has decided against.
+    #[inline(always)]
+    pub(crate) fn is_plain(&self) -> bool {
+        self.flags == 0
+    }
+
+    /// Whether a span that is started under it is the first of its trace in this process.
+    pub(crate) fn is_root_below(&self) -> bool {
+        !self.is_valid() || self.is_remote()
     }
 
     /// Whether another process has started the span.
@@ -119,6 +141,12 @@ impl Context {
     /// ```
     pub fn wrap<T>(self, f: impl FnOnce() -> T) -> impl FnOnce() -> T {
         move || self.in_scope(f)
+    }
+}
+
+impl Default for Context {
+    fn default() -> Self {
+        Context::NONE
     }
 }
 

@@ -56,8 +56,14 @@ macro_rules! id {
 
             /// Whether any byte differs from zero.
             #[inline]
-            pub fn is_valid(self) -> bool {
-                self != Self::INVALID
+            pub const fn is_valid(self) -> bool {
+                let mut index = 0;
+                let mut any = 0;
+                while index < self.0.len() {
+                    any |= self.0[index];
+                    index += 1;
+                }
+                any != 0
             }
 
             /// Reads the hexadecimal text of either case; `None` unless it is exactly as long as an identity.

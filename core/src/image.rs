@@ -11,7 +11,7 @@ use crate::control::{
 };
 use crate::file_head;
 use crate::lane::{
-    CELL_CONTENT_LEN, CELL_HEADER_LEN, CELL_LEN, CELLS_AT, CONSUMER_AT, DROP_REASONS, DROPPED, ENDING, FREE,
+    CELL_CONTENT_LEN, CELL_HEADER_LEN, CELL_LEN, CELLS_AT, CONSUMER_AT, DROP_REASONS, DROPPED, ENDING,
     LANE_CELLS, LANE_MAGIC, LIVE, PRODUCER_AT, TABLE_CELLS, TABLE_MAGIC, TABLES_MAX, VERSION, cell_number,
 };
 use crate::record::{Malformed, Record};
@@ -137,8 +137,8 @@ impl<'a> Image<'a> {
             let mut started = lane.producer_word(16);
             for (_, cell) in lane.cells() {
                 let (state, detail) = (word(cell, 0).unwrap_or(0), word(cell, 8).unwrap_or(0));
-                if state & 0xff != FREE {
-                    // A free cell may hold the ordinal of a span that was about to start.
+                if state & 0xff == LIVE {
+                    // That of a span that has ended is counted by its lane. The cell may hold the ordinal of one that was about to start.
                     started = started.max(word(cell, 16).unwrap_or(0));
                 }
                 let is_in_flight = match state & 0xff {

@@ -39,7 +39,7 @@ pub trait InSpan<Via = ViaFuture>: Sized {
         Within {
             inner: Some(self),
             context: span.context(),
-            work: span.work(),
+            work: span.work_to_do(),
             begun: None,
             span: PhantomData,
         }

@@ -139,7 +139,7 @@ pub(crate) struct CellHeader {
     pub(crate) detail: AtomicU64,
     pub(crate) ordinal: AtomicU64,
     pub(crate) next: AtomicU64,
-    link: crate::sync::AtomicU64,
+    pub(crate) link: crate::sync::AtomicU64,
 }
 
 const _: () = assert!(size_of::<ProducerLine>() <= CONSUMER_AT - PRODUCER_AT);
@@ -151,8 +151,6 @@ const _: () = assert!(CELL_CONTENT_LEN.is_multiple_of(8));
 #[derive(Default)]
 struct Owner {
     producer: Producer,
-    started: Cell<u64>,
-    ended: Cell<u64>,
     /// The free cells: a number plus one, or [`END`]; the rest by their links.
     free: Cell<u64>,
 }
@@ -255,6 +253,7 @@ impl Lane {
         lane
     }
 
+    #[inline]
     pub(crate) fn number(&self) -> u16 {
         self.number
     }
@@ -268,6 +267,7 @@ impl Lane {
         &self.owner.producer
     }
 
+    #[inline]
     pub(crate) fn producer_line(&self) -> &'static ProducerLine {
         self.producer_line
     }
@@ -276,33 +276,21 @@ impl Lane {
         self.consumer_line
     }
 
-    /// The ordinal of the next span that starts here. Only for the holder.
-    #[inline]
-    pub(crate) fn next_started(&self) -> u64 {
-        let ordinal = self.owner.started.get() + 1;
-        self.owner.started.set(ordinal);
-        ordinal
-    }
-
-    /// How many spans have started here. Only for the holder.
-    #[inline]
-    pub(crate) fn started(&self) -> u64 {
-        self.owner.started.get()
-    }
-
-    /// The ordinal of the next ended span that this ring carries. Only for the holder.
-    #[inline]
-    pub(crate) fn next_ended(&self) -> u64 {
-        let ordinal = self.owner.ended.get() + 1;
-        self.owner.ended.set(ordinal);
-        ordinal
-    }
-
     /// Takes a cell, from the free ones or from those that came home. Only for the holder.
     #[inline]
     pub(crate) fn claim(&self) -> Option<u32> {
         let free = self.owner.free.get();
         if free == END { self.claim_returned() } else { Some(self.unlink(free)) }
+    }
+
+    /// Takes a free cell of the lane's own file, with its slot. `None` where there is none, or it takes longer to find one. Only for the
+    /// holder.
+    #[inline(always)]
+    pub(crate) fn claim_near(&self) -> Option<(u32, &'static Slot)> {
+        let number = cell_number(self.owner.free.get());
+        let slot = self.slots.get(number as usize)?; // nor does the end of the list have one
+        self.owner.free.set(slot.link().load(Ordering::Relaxed));
+        Some((number, slot))
     }
 
     #[inline]
@@ -325,6 +313,13 @@ impl Lane {
     pub(crate) fn free(&self, number: u32) {
         // Relaxed: read by this thread, or by one that it hands the lane to (N1).
         self.cell(number).header().link.store(self.owner.free.get(), Ordering::Relaxed);
+        self.owner.free.set(u64::from(number) + 1);
+    }
+
+    /// The same, where its link is at hand.
+    #[inline(always)]
+    pub(crate) fn free_near(&self, number: u32, link: &crate::sync::AtomicU64) {
+        link.store(self.owner.free.get(), Ordering::Relaxed); // as above
         self.owner.free.set(u64::from(number) + 1);
     }
 

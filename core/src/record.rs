@@ -114,7 +114,22 @@ pub(crate) const fn record_word(len: u32, kind: u8, flags: u8) -> u64 {
 /// The first word of an entry.
 #[inline]
 pub(crate) const fn entry_word(len: u32, tag: u8, flags: u8, key: u16) -> u64 {
-    len as u64 | (tag as u64) << 32 | (flags as u64) << 40 | (key as u64) << 48
+    len as u64 | (tag as u64) << 32 | (flags as u64) << 40 | key_word(key)
+}
+
+/// Where in the first word of an entry the number of its key lies.
+const KEY_SHIFT: u32 = 48;
+
+/// What the number of a key adds to the first word of an entry.
+#[inline]
+pub(crate) const fn key_word(number: u16) -> u64 {
+    (number as u64) << KEY_SHIFT
+}
+
+/// The number of the key in the first word of an entry.
+#[inline]
+pub(crate) const fn key_in(word: u64) -> u16 {
+    (word >> KEY_SHIFT) as u16
 }
 
 /// The word of a head that follows its start time.

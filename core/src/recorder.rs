@@ -617,6 +617,12 @@ impl Recorder {
         self.wake_consumer();
     }
 
+    /// Whether nobody has to be asked or told of a span that starts under another one of this process, or ends: then threads take the
+    /// short way.
+    pub(crate) fn has_short_way(&self) -> bool {
+        !self.asks().about_spans() && !self.has_processors() && !self.options.live
+    }
+
     /// A lane for a thread that needs one. The pool refills behind it.
     pub(crate) fn take_lane(&self) -> Option<&Lane> {
         let Some(lane) = self.free_lanes.pop().and_then(|number| self.lane(number)) else {
@@ -700,17 +706,16 @@ impl Recorder {
     /// Makes room for a record of `len` bytes in the ring of `lane`, which this thread holds.
     #[cold]
     #[inline(never)]
-    pub(crate) fn reserve_more(&self, lane: &Lane, len: usize, may_wait: bool) -> Option<u64> {
-        let attempt = || match lane.ring.refresh(lane.producer(), len) {
+    pub(crate) fn make_room(&self, lane: &Lane, len: u64, may_wait: bool) -> Option<u64> {
+        let attempt = || match lane.ring.make_room(lane.producer(), len) {
+            Room::Ample(position) => Some(position),
+            Room::Short(position) => {
+                self.wake_consumer();
+                Some(position)
+            }
             Room::None => {
                 self.wake_consumer();
                 None
-            }
-            room => {
-                if room == Room::Short {
-                    self.wake_consumer();
-                }
-                lane.ring.reserve(lane.producer(), len)
             }
         };
         if may_wait { self.wait_for(attempt) } else { attempt() }

@@ -25,7 +25,7 @@
 //! | store (Release)     | pairs with load (Acquire) | and makes visible                            |
 //! |---------------------|---------------------------|----------------------------------------------|
 //! | `tail` in `publish` | `tail` in `tail`          | the bytes of the record                      |
-//! | `read` in `release` | `read` in `refresh`       | that the consumer is done with the bytes     |
+//! | `read` in `release` | `read` in `make_room`     | that the consumer is done with the bytes     |
 //!
 //! A kill is no ordering problem of its own: what a processor stored is in the mapping, in program order on x86-64,
 //! and elsewhere in the order of the release stores.
@@ -34,8 +34,12 @@
 use std::cell::Cell;
 use std::ops::Deref;
 
-use crate::record::{KIND_PADDING, record_word};
+use crate::record::{KIND_PADDING, RECORD_HEADER_LEN, record_word};
 use crate::sync::{AtomicU64, Bytes, Ordering};
+
+/// How far ahead of the next record a line of the ring is asked for, in bytes. The consumer has read it one lap ago, so it lies in
+/// that one's cache, and whoever writes to it waits until it has come over.
+const PREFETCH_AHEAD: u64 = 512;
 
 /// The indexes of a ring and its bytes. `I` is how the indexes are reached: in a mapping, or in a model.
 #[derive(Debug)]
@@ -48,19 +52,18 @@ pub(crate) struct Ring<I> {
 /// What the producer knows, kept apart from what it shares.
 #[derive(Debug, Default)]
 pub(crate) struct Producer {
-    /// `tail`, as last stored.
-    position: Cell<u64>,
-    /// Up to where records may reach before `refresh` has to look again: at most half a ring ahead.
+    /// Up to where records may reach before `make_room` has to look again: at most half a ring ahead, and not beyond the end of the
+    /// ring's bytes, so that one comparison tells whether a record has room as it is.
     limit: Cell<u64>,
 }
 
-/// What `refresh` found.
+/// What `make_room` found.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Room {
-    /// Enough, and less than half of the ring is in use.
-    Ample,
-    /// Enough, but the consumer should be woken.
-    Short,
+    /// A place for the record, and less than half of the ring is in use.
+    Ample(u64),
+    /// A place for the record, but the consumer should be woken.
+    Short(u64),
     /// Not enough.
     None,
 }
@@ -91,85 +94,77 @@ impl<I: Deref<Target = AtomicU64>> Ring<I> {
     pub(crate) fn adopt(&self, producer: &Producer) {
         // Relaxed: whoever hands the ring over has synchronised with the producer before.
         let tail = self.tail.load(Ordering::Relaxed);
-        producer.position.set(tail);
         producer.limit.set(tail);
     }
 
-    /// Makes room for a record of `len` bytes, a multiple of 8, and says at which position it will lie. `None`:
-    /// [`refresh`](Self::refresh) must look for room first. Nothing is visible to the consumer before `publish`.
+    /// The position at which a record of `len` bytes, a multiple of 8, will lie. `None`: [`make_room`](Self::make_room) must look
+    /// for room first. Nothing is visible to the consumer before `publish`.
     #[inline]
-    pub(crate) fn reserve(&self, producer: &Producer, len: usize) -> Option<u64> {
-        let position = producer.position.get();
-        let to_end = self.bytes.len() - self.index(position);
-        if len <= to_end {
-            (position + len as u64 <= producer.limit.get()).then_some(position)
-        } else {
-            self.reserve_behind_padding(producer, len, to_end)
-        }
+    pub(crate) fn reserve(&self, producer: &Producer, len: u64) -> Option<u64> {
+        // Relaxed: only this thread stores it.
+        let position = self.tail.load(Ordering::Relaxed);
+        (position + len <= producer.limit.get()).then_some(position)
     }
 
+    /// Looks how far the consumer has come, and whether a record of `len` bytes has room now: behind padding, where it would wrap.
     #[cold]
     #[inline(never)]
-    fn reserve_behind_padding(&self, producer: &Producer, len: usize, to_end: usize) -> Option<u64> {
-        let position = producer.position.get();
-        if position + (to_end + len) as u64 > producer.limit.get() {
-            return None;
-        }
-        let word = record_word(u32::try_from(to_end).ok()?, KIND_PADDING, 0);
-        // SAFETY: `position + to_end` is within `limit`, so by R4 and R2 these bytes are the producer's, and as
-        // records start at multiples of 8 there are at least 8.
-        unsafe { self.bytes.write_word(self.index(position), word) };
-        Some(position + to_end as u64)
-    }
-
-    /// Looks how far the consumer has come, and whether a record of `len` bytes has room now.
-    #[cold]
-    #[inline(never)]
-    pub(crate) fn refresh(&self, producer: &Producer, len: usize) -> Room {
-        let position = producer.position.get();
+    pub(crate) fn make_room(&self, producer: &Producer, len: u64) -> Room {
+        let tail = self.tail.load(Ordering::Relaxed); // only this thread stores it
         let read = self.read.load(Ordering::Acquire); // pairs with `release`
-        let free_until = read + self.capacity();
-        let to_end = self.bytes.len() - self.index(position);
-        let need = if len <= to_end { len } else { to_end + len } as u64;
-        let half = self.capacity() / 2;
-        producer.limit.set(free_until.min(position + need.max(half)));
-        if position + need > free_until {
-            Room::None
-        } else if position + need - read > half {
-            Room::Short
-        } else {
-            Room::Ample
+        let capacity = self.capacity();
+        let free_until = read + capacity;
+        let mut lap_end = tail - (tail & (capacity - 1)) + capacity;
+        let mut position = tail;
+        if tail + len > lap_end {
+            (position, lap_end) = (lap_end, lap_end + capacity);
         }
+        let end = position + len;
+        if end > free_until {
+            return Room::None; // and the limit stays where it is
+        }
+        if position > tail {
+            // The capacity is at most 1 GiB, and what is left of it is less.
+            let word = record_word(u32::try_from(position - tail).unwrap_or(0), KIND_PADDING, 0);
+            // SAFETY: `position` is within `free_until`, so by R4 and R2 these bytes are the producer's, and as records start at
+            // multiples of 8 there are at least 8.
+            unsafe { self.bytes.write_words(self.index(tail), &[word]) };
+        }
+        let half = capacity / 2;
+        producer.limit.set(free_until.min(lap_end).min(end.max(tail + half)));
+        if end - read > half { Room::Short(position) } else { Room::Ample(position) }
     }
 
-    /// Writes a word of the reserved record.
+    /// Writes a record's header and the beginning of its body.
     ///
     /// # Safety
     ///
-    /// `position + 8` lies within a record that `reserve` gave room to, not yet published, and `position` is a
-    /// multiple of 8.
+    /// `position` is where `reserve` or `make_room` has placed a record that is not yet published, and the record is no shorter than both.
     #[inline]
-    pub(crate) unsafe fn write_word(&self, position: u64, word: u64) {
-        // SAFETY: a reserved record lies within the limit, so by R4 and R2 its bytes are the producer's.
-        unsafe { self.bytes.write_word(self.index(position), word) }
+    pub(crate) unsafe fn begin(&self, position: u64, header: &[u64; RECORD_HEADER_LEN / 8], body: &[u64]) {
+        let at = self.index(position);
+        // SAFETY: the record lies within the limit, so by R4 and R2 its bytes are the producer's.
+        unsafe { self.bytes.write_words(at, header) };
+        // SAFETY: as above.
+        unsafe { self.bytes.write_words(at + RECORD_HEADER_LEN, body) };
     }
 
-    /// Writes bytes of the reserved record.
+    /// Writes bytes of the record.
     ///
     /// # Safety
     ///
-    /// As for [`write_word`](Self::write_word), for `position + bytes.len()`.
+    /// `position + bytes.len()` lies within a record that has been placed, and is not yet published.
     #[inline]
     pub(crate) unsafe fn write(&self, position: u64, bytes: &[u8]) {
-        // SAFETY: as in `write_word`.
+        // SAFETY: as in `begin`.
         unsafe { self.bytes.write(self.index(position), bytes) }
     }
 
-    /// Hands everything up to `end`, the end of the reserved record, to the consumer.
+    /// Hands everything up to `end`, the end of the record that has been placed, to the consumer.
     #[inline]
-    pub(crate) fn publish(&self, producer: &Producer, end: u64) {
-        producer.position.set(end);
+    pub(crate) fn publish(&self, end: u64) {
         self.tail.store(end, Ordering::Release); // pairs with `tail`
+        self.bytes.prefetch(self.index(end + PREFETCH_AHEAD));
     }
 
     /// Up to where records are published.
@@ -199,7 +194,7 @@ impl<I: Deref<Target = AtomicU64>> Ring<I> {
     ///
     /// Only for the consumer, and only once what the space held is committed.
     pub(crate) fn release(&self, position: u64) {
-        self.read.store(position, Ordering::Release); // pairs with `refresh`
+        self.read.store(position, Ordering::Release); // pairs with `make_room`
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::attribute::{Attribute, Destination, Key};
+use crate::attribute::{Attribute, Destination, Key, OpenSpan};
 use crate::builder::{Fill, SpanBuilder, span, span_named};
 use crate::clock;
 use crate::compiled::Recorded;
@@ -55,12 +55,14 @@ pub struct Span {
     state: State,
 }
 
+/// No more than a tag and a pointer, so that it is returned in registers.
 #[derive(Debug)]
 pub(crate) enum State {
     /// Nothing is recorded.
     Off,
-    /// It counts, but there was no room for it when it started.
-    Unslotted(Recorded<(&'static Recorder, DropReason)>),
+    /// It counts, but there was no cell for it when it started, or no lane.
+    WithoutCell(Recorded<&'static Recorder>),
+    WithoutLane(Recorded<&'static Recorder>),
     Open(Claimed),
 }
 
@@ -79,6 +81,22 @@ pub enum Ended {
 
 /// The trace is sampled, and the parent is known to be remote.
 const TRACE_FLAGS_OF_REMOTE_PARENT: u32 = 0x301;
+
+/// Has everybody told that a span has started who is to be.
+// Given no more than the right to the slot, and nothing back, so that the span itself need not be in memory.
+#[cold]
+#[inline(never)]
+fn tell_and_announce(lent: ManuallyDrop<Claimed>, is_first: bool) {
+    let slot = lent.slot();
+    let recorder = slot.recorder();
+    if recorder.has_processors() {
+        let (context, state) = (lent.context(), State::Open(ManuallyDrop::into_inner(lent)));
+        recorder.hooks().started(recorder, &ManuallyDrop::new(Span { context, state }), is_first);
+    }
+    if is_first || recorder.options().live {
+        announce(slot);
+    }
+}
 
 #[cold]
 #[inline(never)]
@@ -116,8 +134,8 @@ impl Span {
         Span { context, state: State::Off }
     }
 
-    /// A span in this slot, filled, and announced where it `STARTS` and is a root, or all are announced.
-    #[inline(always)]
+    /// A span in this slot, filled, and announced where it `STARTS` and is a root, or all are announced. The long way of starting one.
+    #[inline]
     pub(crate) fn open<const STARTS: bool, F: Fill>(
         context: Context,
         claimed: Claimed,
@@ -129,20 +147,21 @@ impl Span {
             note_remote_parent(slot);
         }
         let lent = claimed.lend();
-        let span = Span { context, state: State::Open(claimed) };
+        let mut span = ManuallyDrop::new(Span { context, state: State::Open(claimed) });
         if F::SETS {
-            fill.fill(&span);
+            // Only now, as what could be dropped while something panics is in memory.
+            span = ManuallyDrop::new(ManuallyDrop::into_inner(span).filled(fill));
         }
         if STARTS {
-            let is_first = !parent.is_valid() || parent.is_remote();
-            if slot.recorder().has_processors() {
-                tell_of_start(lent, is_first);
-            }
-            if is_first || slot.recorder().options().live {
-                announce(slot);
-            }
+            tell_and_announce(lent, parent.is_root_below());
         }
-        span
+        ManuallyDrop::into_inner(span)
+    }
+
+    #[inline(always)]
+    fn filled(self, fill: impl Fill) -> Self {
+        fill.fill(&self);
+        self
     }
 
     /// Says that a pending span starts: now, unless a moment is given.
@@ -218,7 +237,7 @@ impl Span {
     #[inline]
     pub fn set(&self, key: &'static str, value: impl Attribute) -> &Self {
         if let State::Open(slot) = &self.state {
-            value.append(Destination::span(slot, Key::Static(key)));
+            value.set_on(OpenSpan { slot, key });
         }
         self
     }
@@ -359,7 +378,12 @@ impl Span {
     /// Records that something happened now.
     #[inline]
     pub fn event(&self, name: &'static str) -> &Self {
-        self.event_with(name, |_| ())
+        if let State::Open(slot) = &self.state
+            && !slot.add_event(name)
+        {
+            event_on_long_way(slot, name);
+        }
+        self
     }
 
     /// Records that something happened now, with what `fill` says about it. The event is recorded when `fill` returns: as a
@@ -386,18 +410,11 @@ impl Span {
         flags: u8,
         fill: impl FnOnce(&Event<'_>),
     ) -> &Self {
-        let State::Open(slot) = &self.state else { return self };
-        if !slot.take_event() {
-            return self;
-        }
-        let Some(_item) = slot.begin_item() else { return self };
-        let (number, text) = match name {
-            Key::Static(name) => (local().number_of(name), name),
-            Key::Dynamic(name) => (INLINE, name),
-        };
-        let named = number != INLINE || slot.append_key(text);
-        // What is said about an event that found no room must not end up with the event before it.
-        if named && slot.append_word::<false, false>(TAG_EVENT, flags, number, time()) {
+        if let State::Open(slot) = &self.state
+            && slot.take_event()
+            && let Some(_item) = slot.begin_item()
+            && put_event(slot, name, time(), flags)
+        {
             fill(&Event { slot });
         }
         self
@@ -553,35 +570,63 @@ impl Span {
 fn finish(span: &Span, end_unix_ns: Option<u64>) -> Ended {
     match &span.state {
         State::Open(slot) => {
-            let (end, flags) = match end_unix_ns {
-                Some(unix_ns) => (unix_ns, RECORD_END_IS_UNIX),
-                None => (clock::ticks(), 0),
-            };
-            if slot.recorder().has_processors() {
-                tell_of_end(slot.lend());
+            if let Some(unix_ns) = end_unix_ns {
+                return finish_on_long_way(slot.lend(), RECORD_END_IS_UNIX, unix_ns);
             }
-            match local().lane_in(slot.recorder()) {
-                Some(lane) => slot.end(lane, flags, end).map_or_else(Ended::Dropped, |()| Ended::Recorded),
-                None => end_unattached(slot, flags, end),
+            let end = clock::ticks();
+            match local().lane_on_short_way() {
+                Some(lane) if slot.is_of(lane) => as_ended(slot.end_at_home(lane, end)),
+                _ => finish_on_long_way(slot.lend(), 0, end),
             }
         }
-        State::Unslotted(lost) => end_unslotted(lost.0, lost.1),
+        State::WithoutCell(recorder) => end_unslotted(recorder, DropReason::NoCell),
+        State::WithoutLane(recorder) => end_unslotted(recorder, DropReason::NoLane),
         State::Off => Ended::NotRecording,
     }
 }
 
-/// Has the processors told that a span has started.
-// Given no more than the right to the slot, and nothing back, so that a span that nobody is told of need not be in memory.
+#[inline(always)]
+fn as_ended(recorded: Result<(), DropReason>) -> Ended {
+    recorded.map_or_else(Ended::Dropped, |()| Ended::Recorded)
+}
+
+/// Ends a span that somebody is told of, or into another ring than that of its cell.
 #[cold]
 #[inline(never)]
-fn tell_of_start(lent: ManuallyDrop<Claimed>, is_first: bool) {
-    let (recorder, context) = (lent.recorder(), lent.context());
-    let span = ManuallyDrop::new(Span { context, state: State::Open(ManuallyDrop::into_inner(lent)) });
-    recorder.hooks().started(recorder, &span, is_first);
+fn finish_on_long_way(lent: ManuallyDrop<Claimed>, flags: u8, end: u64) -> Ended {
+    let slot = lent.slot();
+    let recorder = slot.recorder();
+    if recorder.has_processors() {
+        tell_of_end(lent);
+    }
+    match local().lane_in(recorder) {
+        Some(lane) => as_ended(slot.end(lane, flags, end)),
+        None => end_unattached(slot, flags, end),
+    }
+}
+
+/// Adds an event whose name is a literal, where there is more to be minded than room.
+#[cold]
+#[inline(never)]
+fn event_on_long_way(slot: &Slot, name: &'static str) {
+    if slot.take_event()
+        && let Some(_item) = slot.begin_item()
+    {
+        put_event(slot, Key::Static(name), clock::ticks(), 0);
+    }
+}
+
+/// Appends an event. `false`: it found no room, and what is said about it must not end up with the event before it.
+fn put_event(slot: &Slot, name: Key<'_>, time: u64, flags: u8) -> bool {
+    let (number, text) = match name {
+        Key::Static(name) => (local().number_of(name), name),
+        Key::Dynamic(name) => (INLINE, name),
+    };
+    let is_named = number != INLINE || slot.append_key(text);
+    is_named && slot.append_word::<false, false>(TAG_EVENT, flags, number, time)
 }
 
 /// Has the processors told that a span is about to end.
-// As above.
 #[cold]
 #[inline(never)]
 fn tell_of_end(lent: ManuallyDrop<Claimed>) {
@@ -604,10 +649,10 @@ fn end_unattached(slot: &Slot, flags: u8, end: u64) -> Ended {
     // A thread that only ends spans takes a lane for it too.
     let current = recorder::catch_up().filter(|(_, current)| std::ptr::eq(*current, recorder));
     if let Some(lane) = current.and_then(|(generation, _)| local().attach(generation, recorder)) {
-        return slot.end(lane, flags, end).map_or_else(Ended::Dropped, |()| Ended::Recorded);
+        return as_ended(slot.end(lane, flags, end));
     }
     match recorder.wait_for(|| recorder.orphan()) {
-        Some(orphan) => slot.end(orphan.lane, flags, end).map_or_else(Ended::Dropped, |()| Ended::Recorded),
+        Some(orphan) => as_ended(slot.end(orphan.lane, flags, end)),
         None => Ended::Dropped(slot.abandon(DropReason::NoLane)),
     }
 }
@@ -648,6 +693,14 @@ impl Span {
             State::Open(slot) => Some(slot.slot().work()),
             _ => None,
         }
+    }
+
+    /// The same, for a future that does some of it.
+    pub(crate) fn work_to_do(&self) -> Option<&'static AtomicU32> {
+        if let State::Open(slot) = &self.state {
+            slot.has_work();
+        }
+        self.work()
     }
 
     /// What is dropped after its work was has been cancelled, unless something else was said.

@@ -12,13 +12,16 @@ use std::ptr::NonNull;
 use crate::context::Context;
 use crate::control::Counter;
 use crate::lane::Lane;
+use crate::record::{INLINE, key_in, key_word};
 use crate::recorder::{self, Recorder};
 use crate::{SpanId, TraceId, dictionary};
 
+/// No recorder has this generation, and it is not that of none.
+const NO_GENERATION: u32 = u32::MAX - 1;
 /// How many spans can be entered at once.
 const DEPTH_MAX: usize = 64;
-/// How many keys are cached, in pairs of places where either can be found.
-const KEYS_CACHED: usize = 128;
+/// How many keys are cached, a power of two.
+const KEYS_CACHED: usize = 512;
 
 thread_local! {
     /// Without a destructor, so that it is there as long as the thread, and costs no check.
@@ -50,8 +53,12 @@ impl Deref for LocalRef {
 
 /// The state of one thread.
 pub(crate) struct Local {
-    /// The recorder's generation that `lane` belongs to; 0 for none.
+    /// The recorder's generation that `lane` belongs to; [`NO_GENERATION`] for none.
     generation: Cell<u32>,
+    /// How long a body in its first cell may become on the short way.
+    room: Cell<u32>,
+    /// The lane, where spans of this thread may take the short way.
+    short: Cell<Option<(&'static Lane, &'static Recorder)>>,
     lane: Cell<Option<(&'static Lane, &'static Recorder)>>,
     /// Whether the thread has begun to end, so that it must not take a lane again.
     ending: Cell<bool>,
@@ -66,38 +73,45 @@ pub(crate) struct Local {
     serial: Cell<u64>,
     /// The entered contexts with their serials, oldest first and without gaps.
     entered: [(Cell<u64>, Cell<Context>); DEPTH_MAX],
-    /// Numbers of the keys used last, by the address of their text: of each pair the first is the later.
-    keys: [[CachedKey; 2]; KEYS_CACHED / 2],
+    /// Numbers of keys, by the lowest bits of the address of their text: literals lie one behind the other, so few share a place. Of two
+    /// neighbours each can be found in either's place.
+    keys: [CachedKey; KEYS_CACHED],
 }
 
 /// Of cells rather than in one, so that looking at it does not copy it.
+#[repr(align(32))]
 struct CachedKey {
     address: Cell<usize>,
     len: Cell<usize>,
-    number: Cell<u16>,
+    /// The number, where it stands in the first word of an entry.
+    word: Cell<u64>,
 }
+
+const _: () = assert!(KEYS_CACHED.is_power_of_two());
 
 impl CachedKey {
     const fn new() -> Self {
-        CachedKey { address: Cell::new(0), len: Cell::new(0), number: Cell::new(0) }
+        CachedKey { address: Cell::new(0), len: Cell::new(0), word: Cell::new(0) }
     }
 
-    #[inline]
+    #[inline(always)]
     fn is(&self, text: &'static str) -> bool {
         self.address.get() == text.as_ptr() as usize && self.len.get() == text.len()
     }
 
-    fn set(&self, address: usize, len: usize, number: u16) {
+    fn set(&self, address: usize, len: usize, word: u64) {
         self.address.set(address);
         self.len.set(len);
-        self.number.set(number);
+        self.word.set(word);
     }
 }
 
 impl Local {
     const fn new() -> Self {
         Local {
-            generation: Cell::new(0),
+            generation: Cell::new(NO_GENERATION),
+            room: Cell::new(0),
+            short: Cell::new(None),
             lane: Cell::new(None),
             ending: Cell::new(false),
             in_hook: Cell::new(false),
@@ -106,7 +120,7 @@ impl Local {
             depth: Cell::new(0),
             serial: Cell::new(0),
             entered: [const { (Cell::new(0), Cell::new(Context::NONE)) }; DEPTH_MAX],
-            keys: [const { [const { CachedKey::new() }; 2] }; KEYS_CACHED / 2],
+            keys: [const { CachedKey::new() }; KEYS_CACHED],
         }
     }
 
@@ -126,6 +140,25 @@ impl Local {
         if self.generation.get() == generation { self.lane.get() } else { None }
     }
 
+    /// The lane, where spans take the short way.
+    #[inline(always)]
+    pub(crate) fn lane_on_short_way(&self) -> Option<&'static Lane> {
+        self.short.get().map(|(lane, _)| lane)
+    }
+
+    /// The same for recording in the given generation, with the room on the short way.
+    #[inline(always)]
+    pub(crate) fn lane_to_start_in(
+        &self,
+        generation: u32,
+    ) -> Option<(&'static Lane, &'static Recorder, u32)> {
+        if self.generation.get() != generation {
+            return None;
+        }
+        let (lane, recorder) = self.short.get()?;
+        Some((lane, recorder, self.room.get()))
+    }
+
     /// The lane, if it is one of this recorder.
     #[inline]
     pub(crate) fn lane_in(&self, recorder: &'static Recorder) -> Option<&'static Lane> {
@@ -141,14 +174,19 @@ impl Local {
         }
         self.detach();
         let lane = recorder.take_lane()?;
+        if self.random.get() == 0 {
+            self.seed();
+        }
         self.lane.set(Some((lane, recorder)));
+        self.short.set(recorder.has_short_way().then_some((lane, recorder)));
+        self.room.set(recorder.room_on_short_way());
         self.generation.set(generation);
         Some(lane)
     }
 
     /// Gives the lane back.
     pub(crate) fn detach(&self) {
-        self.generation.set(0);
+        self.forget_lane();
         if let Some((lane, recorder)) = self.lane.take() {
             recorder.give_lane_back(lane);
         }
@@ -156,9 +194,14 @@ impl Local {
 
     /// In a forked child: forgets the lane, which is the parent's, and the state of the generator, which both have.
     pub(crate) fn reset_after_fork(&self) {
-        self.generation.set(0);
+        self.forget_lane();
         self.lane.set(None);
         self.random.set(0);
+    }
+
+    fn forget_lane(&self) {
+        self.generation.set(NO_GENERATION);
+        self.short.set(None);
     }
 
     /// A new trace identity.
@@ -175,14 +218,23 @@ impl Local {
     }
 
     /// The next number of a Weyl sequence, mixed by one multiplication; never 0.
-    #[inline]
-    #[expect(clippy::cast_possible_truncation, reason = "the product's halves are folded into one word")]
     fn next_random(&self) -> u64 {
-        let mut state = self.random.get();
-        if state == 0 {
-            state = self.seed();
+        if self.random.get() == 0 {
+            self.seed();
         }
-        state = state.wrapping_add(0xa076_1d64_78bd_642f);
+        self.next_of_seeded()
+    }
+
+    /// A new span identity, on a thread that has had a lane.
+    #[inline(always)]
+    pub(crate) fn new_span_id_of_seeded(&self) -> SpanId {
+        SpanId::from_words([self.next_of_seeded()])
+    }
+
+    #[inline(always)]
+    #[expect(clippy::cast_possible_truncation, reason = "the product's halves are folded into one word")]
+    fn next_of_seeded(&self) -> u64 {
+        let state = self.random.get().wrapping_add(0xa076_1d64_78bd_642f);
         self.random.set(state);
         let product = u128::from(state) * u128::from(state ^ 0xe703_7ed1_a0b4_28db);
         let mixed = (product >> 64) as u64 ^ product as u64;
@@ -191,9 +243,9 @@ impl Local {
 
     #[cold]
     #[inline(never)]
-    fn seed(&self) -> u64 {
+    fn seed(&self) {
         self.salt.set(random_word());
-        random_word() | 1
+        self.random.set(random_word() | 1);
     }
 
     /// The context of the span that was entered last and not left.
@@ -275,28 +327,40 @@ impl Local {
     }
 
     /// The number of a key or name in the dictionary, or `record::INLINE`.
-    #[inline]
     pub(crate) fn number_of(&self, text: &'static str) -> u16 {
-        let address = text.as_ptr() as usize;
-        let [first, second] = &self.keys[(address ^ (address >> 6)) % (KEYS_CACHED / 2)];
-        if first.is(text) {
-            first.number.get()
-        } else if second.is(text) {
-            second.number.get()
-        } else {
-            Self::look_up(first, second, text)
-        }
+        key_in(self.key_word(text).unwrap_or(key_word(INLINE)))
+    }
+
+    /// The number of a key or name in the dictionary, where it stands in the first word of an entry. `None`: it has none.
+    #[inline(always)]
+    pub(crate) fn key_word(&self, text: &'static str) -> Option<u64> {
+        let first = &self.keys[text.as_ptr() as usize % KEYS_CACHED];
+        // What has no number is never in the first place.
+        if first.is(text) { Some(first.word.get()) } else { self.look_up(text) }
     }
 
     #[cold]
     #[inline(never)]
-    fn look_up(first: &CachedKey, second: &CachedKey, text: &'static str) -> u16 {
-        let (number, is_final) = dictionary::number(text);
-        if is_final {
-            second.set(first.address.get(), first.len.get(), first.number.get());
-            first.set(text.as_ptr() as usize, text.len(), number);
+    fn look_up(&self, text: &'static str) -> Option<u64> {
+        let place = text.as_ptr() as usize % KEYS_CACHED;
+        let (first, second) = (&self.keys[place], &self.keys[place ^ 1]);
+        let (word, is_final) = if second.is(text) {
+            (second.word.get(), true)
+        } else {
+            let (number, is_final) = dictionary::number(text);
+            (key_word(number), is_final)
+        };
+        let has_number = word != key_word(INLINE);
+        if is_final && !has_number {
+            second.set(text.as_ptr() as usize, text.len(), word);
+        } else if is_final {
+            // One without a number would be in its own first place there.
+            if first.word.get() != key_word(INLINE) {
+                second.set(first.address.get(), first.len.get(), first.word.get());
+            }
+            first.set(text.as_ptr() as usize, text.len(), word);
         }
-        number
+        has_number.then_some(word)
     }
 }
 

@@ -19,15 +19,17 @@ fn ring(capacity: usize) -> Ring<Box<AtomicU64>> {
 
 /// A padding record is the smallest thing that parses, so the model's records are paddings told apart by length.
 fn push(ring: &Ring<Box<AtomicU64>>, producer: &Producer, len: usize) -> bool {
-    let mut position = ring.reserve(producer, len);
-    if position.is_none() && ring.refresh(producer, len) != Room::None {
-        position = ring.reserve(producer, len);
-    }
-    let Some(position) = position else { return false };
+    let position = match ring.reserve(producer, len as u64) {
+        Some(position) => position,
+        None => match ring.make_room(producer, len as u64) {
+            Room::Ample(position) | Room::Short(position) => position,
+            Room::None => return false,
+        },
+    };
     let word = record_word(u32::try_from(len).unwrap(), 9, 0);
-    // SAFETY: the record was reserved just now.
-    unsafe { ring.write_word(position, word) };
-    ring.publish(producer, position + len as u64);
+    // SAFETY: the record was placed just now, and is no shorter.
+    unsafe { ring.begin(position, &[word, 0, 0], &[]) };
+    ring.publish(position + len as u64);
     true
 }
 
@@ -96,12 +98,12 @@ fn a_full_ring_refuses_and_overwrites_nothing() {
 #[test]
 fn the_consumer_is_asked_for_only_when_half_the_ring_is_used() {
     let (ring, producer) = (ring(4096), Producer::default());
-    assert_eq!(ring.refresh(&producer, 64), Room::Ample);
+    assert_eq!(ring.make_room(&producer, 64), Room::Ample(0));
     while let Some(position) = ring.reserve(&producer, 64) {
-        ring.publish(&producer, position + 64);
+        ring.publish(position + 64);
     }
     assert_eq!(ring.tail(), 2048, "the cached limit is half a ring");
-    assert_eq!(ring.refresh(&producer, 64), Room::Short);
+    assert_eq!(ring.make_room(&producer, 64), Room::Short(2048));
 }
 
 #[test]

@@ -9,8 +9,8 @@ use std::io;
 use std::ptr::NonNull;
 use std::sync::atomic::Ordering;
 
-use super::{Slot, floor_char_boundary, length};
-use crate::lane::{CELL_CONTENT_LEN, CellRef};
+use super::{LEN_SHIFT, Slot, floor_char_boundary, length};
+use crate::lane::{CELL_CONTENT_LEN, CellRef, LIVE};
 use crate::record::{ENTRY_HEADER_LEN, padded};
 use crate::thread::local;
 
@@ -44,9 +44,9 @@ impl<'a> Chain<'a> {
     pub(super) fn begin(slot: &'a Slot) -> Self {
         Chain {
             slot,
-            write: slot.write.get(),
-            room: slot.room(),
-            len: slot.len.get() as usize,
+            write: slot.write(),
+            room: u32::try_from(slot.room()).unwrap_or(0),
+            len: slot.len(),
             last: slot.last.get(),
             value_max: slot.value_max(),
             value_len: 0,
@@ -208,10 +208,11 @@ impl<'a> Chain<'a> {
     /// Makes the slot go on where the chain stands, with no more room than the span may still take.
     pub(super) fn settle(self) {
         let left = self.body_max.saturating_sub(self.len);
-        self.slot.write.set(self.write);
-        self.slot.set_room(self.room.min(u32::try_from(left).unwrap_or(u32::MAX)));
+        let end = self.len + left.min(self.room as usize);
+        self.slot.base.set(self.write.as_ptr().wrapping_sub(self.len));
         // A body is shorter than a ring, which is at most 1 GiB.
-        self.slot.len.set(u32::try_from(self.len).unwrap_or(self.slot.len.get()));
+        self.slot.cell_end.set(u32::try_from(end).unwrap_or(0));
+        self.slot.fill.set((self.len as u64) << LEN_SHIFT | LIVE);
         self.slot.last.set(self.last);
     }
 }

@@ -3,14 +3,14 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::{ONE_ATTRIBUTE, Slot};
+use super::Slot;
 use crate::control::Counter;
 use crate::names;
 use crate::record::{INLINE, TAG_U64};
 use crate::thread::local;
 
 /// How many attributes say what an error was: its type, and what caused it.
-const BEYOND_LIMIT: u64 = 17;
+const BEYOND_LIMIT: u32 = 17;
 /// An event or link that is being filled.
 pub(crate) struct Item<'a>(&'a Slot);
 
@@ -18,6 +18,7 @@ impl Drop for Item<'_> {
     fn drop(&mut self) {
         self.0.in_item.set(false);
         self.0.commit();
+        self.0.go_on();
     }
 }
 
@@ -32,7 +33,8 @@ enum Limited {
 impl Slot {
     /// Whether the span may have one more attribute, of which this takes none; if not, that is counted.
     pub(crate) fn has_attribute_left(&self) -> bool {
-        let has = self.budget.get() >= ONE_ATTRIBUTE;
+        self.settle();
+        let has = self.attributes_left.get() > 0;
         if !has {
             self.count_dropped(Limited::Attribute);
         }
@@ -43,30 +45,30 @@ impl Slot {
     pub(crate) fn take_attribute(&self) -> bool {
         let has = self.has_attribute_left();
         if has {
-            self.budget.set(self.budget.get() - ONE_ATTRIBUTE);
+            self.attributes_left.set(self.attributes_left.get() - 1);
         }
         has
     }
 
     /// Gives back what [`take_attribute`](Self::take_attribute) took.
     pub(crate) fn give_attribute_back(&self) {
-        self.budget.set(self.budget.get().saturating_add(ONE_ATTRIBUTE));
+        self.attributes_left.set(self.attributes_left.get().saturating_add(1));
     }
 
     /// Lets `set` set a few attributes that no limit keeps out: what is said about an error comes last, and counts most.
     pub(crate) fn beyond_limit(&self, set: impl FnOnce()) {
-        let before = self.budget.get() >> 32;
-        self.set_attributes_left(before.saturating_add(BEYOND_LIMIT));
+        self.stop();
+        let before = self.attributes_left.get();
+        self.attributes_left.set(before.saturating_add(BEYOND_LIMIT));
         set();
-        self.set_attributes_left(before.min(self.budget.get() >> 32));
-    }
-
-    fn set_attributes_left(&self, left: u64) {
-        self.budget.set(left.min(u32::MAX.into()) << 32 | u64::from(self.room()));
+        self.stop();
+        self.attributes_left.set(before.min(self.attributes_left.get()));
+        self.go_on();
     }
 
     /// Whether the span may have one more event; if not, that is counted.
     pub(crate) fn take_event(&self) -> bool {
+        self.settle();
         let [events, links] = self.items_left.get();
         match events.checked_sub(1) {
             Some(fewer) => self.items_left.set([fewer, links]),
@@ -77,6 +79,7 @@ impl Slot {
 
     /// Whether the span may have one more link; if not, that is counted.
     pub(crate) fn take_link(&self) -> bool {
+        self.settle();
         let [events, links] = self.items_left.get();
         match links.checked_sub(1) {
             Some(fewer) => self.items_left.set([events, fewer]),
@@ -93,6 +96,7 @@ impl Slot {
             self.leave_out();
             return None;
         }
+        self.stop();
         self.item_left.set(self.recorder().options().limits.attributes);
         Some(Item(self))
     }
@@ -137,7 +141,7 @@ impl Slot {
         } else if self.append_word::<true, false>(TAG_U64, 0, key, 1) {
             self.leave_out();
             // SAFETY: the word that was just written ends where the next entry goes, in the same cell.
-            at.set(unsafe { self.write.get().sub(8) });
+            at.set(unsafe { self.write().sub(8) });
             self.has_dropped.set(self.has_dropped.get() | bit);
         }
     }
@@ -145,7 +149,7 @@ impl Slot {
     /// How many bytes a value may have.
     #[inline]
     pub(crate) fn value_max(&self) -> usize {
-        self.value_max.get()
+        self.recorder().options().limits.value_bytes
     }
 
     /// Counts a value that is cut.

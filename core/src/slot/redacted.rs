@@ -3,7 +3,8 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use super::{KEY_LEN_MAX, Slot};
+use super::Slot;
+use super::append::KEY_LEN_MAX;
 use crate::names;
 use crate::record::{INLINE, TAG_STATUS_MESSAGE};
 use crate::recorder::Recorder;
@@ -30,7 +31,7 @@ impl Slot {
     /// Whether values are to be looked at before they are written.
     #[inline]
     pub(crate) fn is_redacted(&self) -> bool {
-        self.is_redacted.get()
+        self.recorder().redacts()
     }
 
     /// What looks at values: nothing at those of a span that a forked child has inherited, of which nothing is recorded.
