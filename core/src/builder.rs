@@ -361,6 +361,10 @@ impl<'a> Plan<'a> {
             Parent::None => Context::NONE,
         };
         let generation = recorder::generation();
+        // First, so that nothing else is even looked at.
+        if generation == recorder::OFF {
+            return Span::new(parent, State::Off);
+        }
         // Each way makes its own span: where they meet, it would go through memory. So would the plan, were it lent.
         if self.is_plain()
             && parent.is_plain()
@@ -372,9 +376,6 @@ impl<'a> Plan<'a> {
                 fill.fill(&span);
             }
             return span;
-        }
-        if generation == recorder::OFF {
-            return Span::new(parent, State::Off);
         }
         // Into a place of its own, so that the span itself is not one that is written to from elsewhere.
         let mut context = parent;
