@@ -13,7 +13,7 @@ const TIMEOUT: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub struct Bed {
     spool: Spool,
-    settled: Ledger,
+    last: Ledger,
     dir: SpoolDir,
     place: Place,
 }
@@ -29,7 +29,7 @@ impl Bed {
         let spool = spool.start().expect("the spool starts");
         assert!(spool.health().is_crash_safe, "the rings are in files");
         let dir = SpoolDir::open(place.path().join("spool")).expect("the spool is there");
-        Bed { settled: spool.ledger(), spool, dir, place }
+        Bed { last: spool.ledger(), spool, dir, place }
     }
 
     /// Waits until all that was recorded is in a segment.
@@ -40,12 +40,24 @@ impl Bed {
     /// Waits likewise, and checks that since the last time as many spans were spooled as are said to have been recorded,
     /// and none was dropped.
     pub fn settle(&mut self, spans: u64) {
+        assert_eq!(self.settled(), spans, "spans in are spans out");
+    }
+
+    /// Waits likewise, checks that every span that ended is in a segment and none was dropped, and returns how many there
+    /// were since the last time.
+    pub fn settled(&mut self) -> u64 {
         self.drain();
         let ledger = self.spool.ledger();
-        assert_eq!(ledger.ended - self.settled.ended, spans, "every span ended");
-        assert_eq!(ledger.spooled - self.settled.spooled, spans, "every span is in a segment");
+        let spans = ledger.spooled - self.last.spooled;
+        assert_eq!(ledger.ended - self.last.ended, spans, "every span is in a segment");
         assert_eq!(ledger.dropped.total(), 0, "none was dropped:\n{ledger}");
-        self.settled = ledger;
+        self.last = ledger;
+        spans
+    }
+
+    /// The spool, as other processes see it.
+    pub fn dir(&self) -> &SpoolDir {
+        &self.dir
     }
 
     /// A reader of all that was and will be recorded here.

@@ -23,6 +23,32 @@ impl Calls {
         Calls { identities, replies }
     }
 
+    /// What a tool call carries.
+    #[inline]
+    pub fn tool_values(&self, number: usize) -> ToolValues<'_> {
+        ToolValues {
+            attempt: (number & 3) as i64,
+            score: number as f64 * 0.25,
+            call_id: &self.identities[number % VALUES],
+            is_cached: number & 1 == 0,
+        }
+    }
+
+    /// What a call of a language model carries.
+    #[inline]
+    pub fn model_values(&self, number: usize) -> ModelValues<'_> {
+        ModelValues {
+            model: "mistral-small-latest",
+            temperature: 0.7,
+            max_tokens: 4096,
+            is_stream: true,
+            response_id: &self.identities[number % VALUES],
+            reply: &self.replies[number % VALUES],
+            input_tokens: (number & 0xfff) as i64,
+            output_tokens: (number & 0xff) as i64,
+        }
+    }
+
     /// A step of a run: a span with nothing on it.
     #[inline]
     pub fn step(&self, run: &Span) -> Ended {
@@ -32,11 +58,12 @@ impl Calls {
     /// A tool call: four attributes, an integer, a floating-point number, a text of 16 bytes, and a boolean.
     #[inline]
     pub fn tool(&self, run: &Span, number: usize) -> Ended {
+        let tool = self.tool_values(number);
         let span = run.child("execute_tool").kind(Kind::Tool).start();
-        span.set("tool.attempt", (number & 3) as i64);
-        span.set("tool.score", number as f64 * 0.25);
-        span.set("tool.call_id", &self.identities[number % VALUES]);
-        span.set("tool.cached", number & 1 == 0);
+        span.set("tool.attempt", tool.attempt);
+        span.set("tool.score", tool.score);
+        span.set("tool.call_id", tool.call_id);
+        span.set("tool.cached", tool.is_cached);
         span.end()
     }
 
@@ -56,18 +83,53 @@ impl Calls {
     /// A call of a language model: eight attributes, one of them a text of 200 bytes, and an event.
     #[inline]
     pub fn model(&self, run: &Span, number: usize) -> Ended {
+        let model = self.model_values(number);
         let span = run.child("chat").kind(Kind::Llm).start();
-        span.set("gen_ai.request.model", "mistral-small-latest");
-        span.set("gen_ai.request.temperature", 0.7);
-        span.set("gen_ai.request.max_tokens", 4096);
-        span.set("gen_ai.request.stream", true);
+        span.set("gen_ai.request.model", model.model);
+        span.set("gen_ai.request.temperature", model.temperature);
+        span.set("gen_ai.request.max_tokens", model.max_tokens);
+        span.set("gen_ai.request.stream", model.is_stream);
         span.event("first token");
-        span.set("gen_ai.response.id", &self.identities[number % VALUES]);
-        span.set("gen_ai.output.messages", &self.replies[number % VALUES]);
-        span.set("gen_ai.usage.input_tokens", (number & 0xfff) as u64);
-        span.set("gen_ai.usage.output_tokens", (number & 0xff) as u64);
+        span.set("gen_ai.response.id", model.response_id);
+        span.set("gen_ai.output.messages", model.reply);
+        span.set("gen_ai.usage.input_tokens", model.input_tokens);
+        span.set("gen_ai.usage.output_tokens", model.output_tokens);
         span.end()
     }
+}
+
+/// The values of a tool call's attributes.
+#[derive(Clone, Copy, Debug)]
+pub struct ToolValues<'a> {
+    /// Which attempt it is.
+    pub attempt: i64,
+    /// How good it was.
+    pub score: f64,
+    /// 16 bytes, another for each call.
+    pub call_id: &'a str,
+    /// Whether its answer was known already.
+    pub is_cached: bool,
+}
+
+/// The values of a model call's attributes.
+#[derive(Clone, Copy, Debug)]
+pub struct ModelValues<'a> {
+    /// A literal of the program's.
+    pub model: &'static str,
+    /// How daring it was to be.
+    pub temperature: f64,
+    /// How long its answer might have been.
+    pub max_tokens: i64,
+    /// Whether it answered in pieces.
+    pub is_stream: bool,
+    /// 16 bytes, another for each call.
+    pub response_id: &'a str,
+    /// 200 bytes, another for each call.
+    pub reply: &'a str,
+    /// What it read.
+    pub input_tokens: i64,
+    /// What it wrote.
+    pub output_tokens: i64,
 }
 
 /// A generator for workloads: splitmix64.

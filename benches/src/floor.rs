@@ -23,7 +23,7 @@ const RING_LEN: usize = 1 << 20;
 #[derive(Debug)]
 pub struct Floor {
     mapping: MmapRaw,
-    at: usize,
+    written: usize,
     random: u64,
     _place: Place,
 }
@@ -42,28 +42,37 @@ impl Floor {
         file.set_len(len as u64).expect("the file can have its length");
         let mapping = MmapOptions::new().len(len).map_raw(&file).expect("the file can be mapped");
         mapping.advise(Advice::PopulateWrite).expect("the mapping can be populated");
-        Floor { mapping, at: 0, random: 0x5eed, _place: place }
+        Floor { mapping, written: 0, random: 0x5eed, _place: place }
     }
 
     /// Writes a span of `WORDS` words.
     #[inline]
     pub fn span<const WORDS: usize>(&mut self) {
-        const { assert!(WORDS >= 4 && RING_LEN.is_multiple_of(8 * WORDS), "a span never wraps") };
+        const { assert!(WORDS >= 4 && WORDS.is_power_of_two(), "a span never wraps") };
         let mut words = [0x0101_0101_0101_0101_u64; WORDS];
         words[0] = ticks();
         words[1] = self.identity();
-        words[2] = self.at as u64;
+        words[2] = self.written as u64;
         words[3] = ticks();
-        let base = self.mapping.as_mut_ptr();
+        let at = self.written & (RING_LEN - 1) & !(8 * WORDS - 1);
         // SAFETY: `at` is below `RING_LEN`, so the pointer stays in the mapping (F1).
-        let place = unsafe { base.add(HEADER_LEN + self.at) };
+        let place = unsafe { self.mapping.as_mut_ptr().add(HEADER_LEN + at) };
         // SAFETY: `at` is a multiple of the span's length, which divides the ring's, so the span lies in the mapping (F1), at a
         // multiple of 8; by F2 no one else uses these bytes.
         unsafe { place.cast::<[u64; WORDS]>().write(words) };
-        self.at = (self.at + 8 * WORDS) & (RING_LEN - 1);
+        self.written += 8 * WORDS;
+        self.tail().store(self.written as u64, Ordering::Release);
+    }
+
+    /// How many bytes of spans were written, as the file says.
+    pub fn written(&self) -> u64 {
+        self.tail().load(Ordering::Acquire)
+    }
+
+    #[inline]
+    fn tail(&self) -> &AtomicU64 {
         // SAFETY: the first word of the mapping (F1), which starts at a page; any bits are an AtomicU64.
-        let tail = unsafe { &*base.cast::<AtomicU64>() };
-        tail.store(self.at as u64, Ordering::Release);
+        unsafe { &*self.mapping.as_mut_ptr().cast::<AtomicU64>() }
     }
 
     #[inline]

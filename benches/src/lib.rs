@@ -14,7 +14,7 @@ mod place;
 
 pub use agent_runs::AgentRun;
 pub use bed::Bed;
-pub use calls::Calls;
+pub use calls::{Calls, ModelValues, ToolValues};
 pub use floor::Floor;
 pub use place::Place;
 
