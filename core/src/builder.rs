@@ -15,7 +15,7 @@ use crate::record::{HEAD_IS_PENDING, HEAD_PARENT_IS_REMOTE, HEAD_START_IS_UNIX, 
 use crate::recorder::{self, DropReason, Recorder};
 use crate::sampling::Root;
 use crate::slot::{Claimed, HeadWords, Slot};
-use crate::span::{Span, State};
+use crate::span::{Span, State, note_remote_parent};
 use crate::thread::{Local, local};
 use crate::{Kind, SpanId, Status, TraceId, names};
 
@@ -380,7 +380,7 @@ impl<'a> Plan<'a> {
         // Into a place of its own, so that the span itself is not one that is written to from elsewhere.
         let mut context = parent;
         match self.open_on_long_way(&local, parent, &mut context) {
-            State::Open(slot) => Span::open::<STARTS, F>(context, slot, parent, fill),
+            State::Open(slot) => Span::open::<STARTS, F>(context, slot, parent.is_root_below(), fill),
             state => Span::new(context, state),
         }
     }
@@ -463,7 +463,15 @@ impl<'a> Plan<'a> {
                 None => Err(DropReason::NoLane),
             },
         };
-        state.map_or_else(|reason| unslotted(recorder, reason), State::Open)
+        match state {
+            Ok(slot) => {
+                if parent.is_remote() && parent.is_valid() {
+                    note_remote_parent(&slot);
+                }
+                State::Open(slot)
+            }
+            Err(reason) => unslotted(recorder, reason),
+        }
     }
 
     /// Whether the span is not recorded because of a decision, and the context under which others then start.

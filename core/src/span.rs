@@ -114,7 +114,7 @@ fn announce(slot: &Slot) {
 /// Records that another process has started the parent, as OTLP's flags tell it.
 #[cold]
 #[inline(never)]
-fn note_remote_parent(slot: &Slot) {
+pub(crate) fn note_remote_parent(slot: &Slot) {
     TRACE_FLAGS_OF_REMOTE_PARENT.append(Destination::span(slot, Key::Static(names::TRACE_FLAGS)));
 }
 
@@ -135,17 +135,14 @@ impl Span {
     }
 
     /// A span in this slot, filled, and announced where it `STARTS` and is a root, or all are announced. The long way of starting one.
-    #[inline]
+    // Always: else it would be in memory for those that take the short way too.
+    #[inline(always)]
     pub(crate) fn open<const STARTS: bool, F: Fill>(
         context: Context,
         claimed: Claimed,
-        parent: Context,
+        is_first: bool,
         fill: F,
     ) -> Self {
-        let slot = claimed.slot();
-        if parent.is_remote() && parent.is_valid() {
-            note_remote_parent(slot);
-        }
         let lent = claimed.lend();
         let mut span = ManuallyDrop::new(Span { context, state: State::Open(claimed) });
         if F::SETS {
@@ -153,7 +150,7 @@ impl Span {
             span = ManuallyDrop::new(ManuallyDrop::into_inner(span).filled(fill));
         }
         if STARTS {
-            tell_and_announce(lent, parent.is_root_below());
+            tell_and_announce(lent, is_first);
         }
         ManuallyDrop::into_inner(span)
     }
