@@ -156,6 +156,8 @@ struct Owner {
 }
 
 /// A lane of a recorder. See the file's head.
+// On lines of memory of its own: its holder writes to it with every span, and lanes lie one behind the other.
+#[repr(align(128))]
 pub(crate) struct Lane {
     number: u16,
     producer_line: &'static ProducerLine,
