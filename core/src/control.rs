@@ -17,6 +17,15 @@
 //! ```
 //!
 //! An anchor is replaced in the older place: its number becomes 0, then its fields are stored, then its number.
+//!
+//! # Ordering
+//!
+//! | store                                          | pairs with                                              | so that                              |
+//! |------------------------------------------------|---------------------------------------------------------|--------------------------------------|
+//! | `number` (Release) in `store_anchor`           | its first load (Acquire) in `timeline`                  | the fields are those of that number  |
+//! | `number` 0, fence (Release) in `store_anchor`  | fence (Acquire) in `timeline`, then `number` again      | who read a field that is newer sees that the number has changed |
+//!
+//! The counters and `alive` order nothing.
 #![expect(unsafe_code, reason = "the page is reached through a pointer into a leaked mapping")]
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};

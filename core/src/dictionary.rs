@@ -21,10 +21,19 @@
 //! ```
 //!
 //! Entries are numbered from 0 in order. An entry is in the file before its number is in any ring or table.
+//!
+//! # Ordering
+//!
+//! | store (Release)          | pairs with load (Acquire)      | and makes visible                              |
+//! |--------------------------|--------------------------------|------------------------------------------------|
+//! | `INDEX` in `enter`       | `INDEX` in `find`              | the text, and its entries in the files         |
+//! | `ENTERING`, in `busy.rs` | the same                       | `COUNT`, and how far each file is filled       |
+//! | an entry's `len`         | a reader of the file           | the entry's text                               |
 
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU16, AtomicU32, Ordering};
 
+use crate::busy::{Busy, Held};
 use crate::file_head;
 use crate::mapping::Mapping;
 use crate::record::{INLINE, Malformed, padded};
@@ -47,7 +56,7 @@ static TEXTS: [OnceLock<&'static str>; ENTRIES_MAX] = [const { OnceLock::new() }
 static INDEX: [AtomicU16; BUCKETS] = [const { AtomicU16::new(0) }; BUCKETS];
 static COUNT: AtomicU32 = AtomicU32::new(0);
 /// Guards entering, never looking up.
-static ENTERING: AtomicBool = AtomicBool::new(false);
+static ENTERING: Busy = Busy::new();
 
 /// The number of `text`, entered now if it is new; [`INLINE`] if it cannot be. Second: whether the answer is final.
 #[cold]
@@ -104,14 +113,13 @@ fn enter(text: &'static str) -> Option<u16> {
 }
 
 /// The right to enter texts, and to decide which recorder's file they go to.
-pub(crate) struct Entering(());
+pub(crate) struct Entering {
+    _held: Held<'static>,
+}
 
 impl Entering {
     fn try_begin() -> Option<Self> {
-        ENTERING
-            .compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed)
-            .ok()
-            .map(|_| Entering(()))
+        ENTERING.try_take().map(|held| Entering { _held: held })
     }
 
     /// Waits for the right. Not for the recording path.
@@ -135,15 +143,9 @@ impl Entering {
     /// In a forked child: whoever held the right in the parent does not exist here. The number that it was giving out
     /// stays unused, since its text may be half entered for ever.
     pub(crate) fn reset_after_fork() {
-        if ENTERING.swap(false, Ordering::AcqRel) {
+        if ENTERING.reset_after_fork() {
             COUNT.fetch_add(1, Ordering::Relaxed);
         }
-    }
-}
-
-impl Drop for Entering {
-    fn drop(&mut self) {
-        ENTERING.store(false, Ordering::Release);
     }
 }
 
@@ -212,7 +214,7 @@ pub fn parse(bytes: &[u8]) -> Result<Vec<String>, Malformed> {
     Ok(texts)
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(test)]
 mod tests {
     use super::*;
 

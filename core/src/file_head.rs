@@ -57,7 +57,7 @@ pub fn is_of_later_version(bytes: &[u8]) -> bool {
     bytes.starts_with(b"SPRNG") && versions(bytes).is_some_and(|versions| versions != (0, 0))
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(test)]
 mod tests {
     use super::*;
 

@@ -48,36 +48,34 @@
 //!
 //! * **N1** A thread that holds a lane, by taking it from its recorder's pool or under the orphan lane's lock, is the only
 //!   one that uses the lane's `Owner`, claims its cells and produces into its ring. It holds at most one at a time
-//!   by pool and gives it back through the same queue, which synchronises.
+//!   by pool and gives it back through the same queue, which synchronises (G1 in `registry.rs`).
 //! * **N2** A cell that is not free belongs to the one `Span` (or chain) that claimed it; `Span` is not `Sync`.
 //! * **N3** `state` is stored last, by Release, so whatever a stage and a length promise is in the mapping.
 //! * **N4** A recorder's mappings are leaked: they stay mapped until the process ends.
 //!
 //! # Ordering
 //!
-//! Beside those of the ring and of the return list, which carry all that threads tell each other about a lane:
+//! Beside those of the ring, the table, the tally and the return list, which carry all that threads tell each other about a lane:
 //!
-//! | store (Release)               | pairs with                         | and makes visible        |
-//! |-------------------------------|------------------------------------|--------------------------|
-//! | `state`                       | a reader of the file after a kill  | the content up to length |
-//! | `tables[n]` in `take_table`   | load (Acquire) in `table`          | the table                |
-//!
-//! `started`, `ended` and `dropped` are statistics while the process lives. They are stored by Release, after what they
-//! count, so at the moment of a kill they are at most one behind it and never ahead; recovery makes them exact from the
-//! ordinals.
+//! | store (Release)                     | pairs with                        | and makes visible          |
+//! |-------------------------------------|-----------------------------------|----------------------------|
+//! | `state`                             | a reader of the file after a kill | the content up to length   |
+//! | `lane + 1` in `take_table`          | the same                          | the number of its first cell |
 #![expect(unsafe_code, reason = "cells are exclusive by N1 and N2, which the compiler cannot see")]
 
-use std::cell::Cell;
 use std::fmt;
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
 
 use crate::file_head;
 use crate::mapping::{Leaked, Mapping};
-use crate::return_list::{END, ReturnList};
 use crate::ring::{Producer, Ring};
 use crate::slot::Slot;
-use crate::sync::Bytes;
+use crate::sync::{AtomicU32, AtomicU64, Bytes, Ordering};
+use crate::table::{Cells, FURTHER_MAX, Table};
+use crate::tally::ProducerLine;
+
+pub(crate) use crate::table::cell_number;
+pub(crate) use crate::tally::DROP_REASONS;
 
 pub(crate) const LANE_MAGIC: [u8; 8] = *b"SPRNGLAN";
 pub(crate) const TABLE_MAGIC: [u8; 8] = *b"SPRNGTAB";
@@ -95,11 +93,10 @@ pub(crate) const LANE_CELLS: u32 = 256;
 /// Cells in a further table.
 pub(crate) const TABLE_CELLS: u32 = 1024;
 /// Further tables that one lane can take: 65,792 cells in all.
-pub(crate) const TABLES_MAX: usize = 64;
+pub(crate) const TABLES_MAX: usize = FURTHER_MAX;
 
 pub(crate) const PRODUCER_AT: usize = 128;
 pub(crate) const CONSUMER_AT: usize = 256;
-pub(crate) const DROP_REASONS: usize = 8;
 
 pub(crate) const FREE: u64 = 0;
 pub(crate) const LIVE: u64 = 1;
@@ -116,15 +113,6 @@ pub fn table_file_len() -> usize {
     CELLS_AT + TABLE_CELLS as usize * CELL_LEN
 }
 
-/// The part of a lane file that the producer stores.
-#[repr(C, align(128))]
-pub(crate) struct ProducerLine {
-    pub(crate) tail: AtomicU64,
-    pub(crate) ended: AtomicU64,
-    pub(crate) started: AtomicU64,
-    pub(crate) dropped: [AtomicU64; DROP_REASONS],
-}
-
 /// The part of a lane file that the consumer stores.
 #[repr(C, align(128))]
 pub(crate) struct ConsumerLine {
@@ -139,20 +127,18 @@ pub(crate) struct CellHeader {
     pub(crate) detail: AtomicU64,
     pub(crate) ordinal: AtomicU64,
     pub(crate) next: AtomicU64,
-    pub(crate) link: crate::sync::AtomicU64,
+    link: AtomicU64,
 }
 
 const _: () = assert!(size_of::<ProducerLine>() <= CONSUMER_AT - PRODUCER_AT);
 const _: () = assert!(CONSUMER_AT + size_of::<ConsumerLine>() <= CELLS_AT);
-const _: () = assert!(cfg!(loom) || size_of::<CellHeader>() <= CELL_HEADER_LEN);
+const _: () = assert!(size_of::<CellHeader>() <= CELL_HEADER_LEN);
 const _: () = assert!(CELL_CONTENT_LEN.is_multiple_of(8));
 
 /// What only the thread that holds the lane touches (N1).
 #[derive(Default)]
 struct Owner {
     producer: Producer,
-    /// The free cells: a number plus one, or [`END`]; the rest by their links.
-    free: Cell<u64>,
 }
 
 /// A lane of a recorder. See the file's head.
@@ -162,18 +148,45 @@ pub(crate) struct Lane {
     number: u16,
     producer_line: &'static ProducerLine,
     consumer_line: &'static ConsumerLine,
-    pub(crate) ring: Ring<&'static crate::sync::AtomicU64>,
+    pub(crate) ring: Ring<&'static AtomicU64>,
     memory: Leaked,
-    cells: NonNull<u8>,
-    slots: &'static [Slot],
-    tables: [AtomicPtr<SpareTable>; TABLES_MAX],
-    table_count: AtomicU32,
-    returned: ReturnList<Box<crate::sync::AtomicU64>>,
+    table: Table<LaneCells>,
     owner: Owner,
 }
 
-// SAFETY: everything shared is atomic or proved by the ring; `owner` is one thread's at a time (N1), and the pointer
-// is an address in a leaked mapping (N4).
+/// The cells of a lane's own file.
+struct LaneCells {
+    cells: NonNull<u8>,
+    slots: &'static [Slot],
+}
+
+impl Cells for LaneCells {
+    type Further = SpareTable;
+    const OWN: u32 = LANE_CELLS;
+    const FURTHER: u32 = TABLE_CELLS;
+
+    #[inline]
+    fn own_link(&self, number: u32) -> &AtomicU64 {
+        &self.cell(number).header().link
+    }
+
+    fn link_within(further: &SpareTable, within: u32) -> &AtomicU64 {
+        &further.cell(within).header().link
+    }
+}
+
+impl LaneCells {
+    /// The cell with this number, which is below `LANE_CELLS`.
+    #[inline]
+    fn cell(&self, number: u32) -> CellRef {
+        debug_assert!(number < LANE_CELLS);
+        // SAFETY: the lane file holds that many cells.
+        CellRef(unsafe { self.cells.add(number as usize * CELL_LEN) })
+    }
+}
+
+// SAFETY: everything shared is atomic or proved by the ring; `owner`, and what the table keeps for its holder, is one thread's
+// at a time (N1, T1), and the pointers are addresses in a leaked mapping (N4).
 unsafe impl Send for Lane {}
 // SAFETY: as for Send.
 unsafe impl Sync for Lane {}
@@ -209,6 +222,25 @@ impl SpareTable {
     pub(crate) fn memory(&self) -> Leaked {
         self.memory
     }
+
+    /// The cell with this number within the table, which is below `TABLE_CELLS`.
+    fn cell(&self, within: u32) -> CellRef {
+        debug_assert!(within < TABLE_CELLS);
+        // SAFETY: a table holds that many cells.
+        CellRef(unsafe { cells_of(self.memory).add(within as usize * CELL_LEN) })
+    }
+
+    /// Notes which lane it belongs to, and what number its first cell has there.
+    fn label(&self, lane: u16, first: u32) {
+        // SAFETY: offset 24 lies within a table file.
+        let first_cell = unsafe { self.memory.base.add(24) }.cast::<AtomicU32>();
+        // SAFETY: mapped for ever (N4), aligned, and any bits are an AtomicU32.
+        unsafe { first_cell.as_ref() }.store(first.to_le(), Ordering::Relaxed);
+        // SAFETY: offset 16 lies within a table file.
+        let owner = unsafe { self.memory.base.add(16) }.cast::<AtomicU32>();
+        // SAFETY: as for the first cell.
+        unsafe { owner.as_ref() }.store((u32::from(lane) + 1).to_le(), Ordering::Release);
+    }
 }
 
 impl Lane {
@@ -238,21 +270,15 @@ impl Lane {
         let ring_base = unsafe { cells.add(LANE_CELLS as usize * CELL_LEN) };
         // SAFETY: the ring ends with the mapping, which stays (N4); its start is a multiple of a cell's length.
         let bytes = unsafe { Bytes::new(ring_base, ring_bytes) };
-        let lane = Lane {
+        Lane {
             number,
             producer_line,
             consumer_line,
             ring: Ring::new(&producer_line.tail, &consumer_line.read, bytes),
             memory,
-            cells,
-            slots: slots(cells, LANE_CELLS),
-            tables: [const { AtomicPtr::new(std::ptr::null_mut()) }; TABLES_MAX],
-            table_count: AtomicU32::new(0),
-            returned: ReturnList::new(Box::new(AtomicU64::new(END))),
+            table: Table::new(LaneCells { cells, slots: slots(cells, LANE_CELLS) }),
             owner: Owner::default(),
-        };
-        lane.add_free(0, LANE_CELLS);
-        lane
+        }
     }
 
     #[inline]
@@ -278,111 +304,59 @@ impl Lane {
         self.consumer_line
     }
 
-    /// Takes a cell, from the free ones or from those that came home. Only for the holder.
+    /// Takes a cell. Only for the holder.
     #[inline]
     pub(crate) fn claim(&self) -> Option<u32> {
-        let free = self.owner.free.get();
-        if free == END { self.claim_returned() } else { Some(self.unlink(free)) }
+        self.table.claim()
     }
 
     /// Takes a free cell of the lane's own file, with its slot. `None` where there is none, or it takes longer to find one. Only for the
     /// holder.
     #[inline(always)]
     pub(crate) fn claim_near(&self) -> Option<(u32, &'static Slot)> {
-        let number = cell_number(self.owner.free.get());
-        let slot = self.slots.get(number as usize)?; // nor does the end of the list have one
-        self.owner.free.set(slot.link().load(Ordering::Relaxed));
+        let number = self.table.first_free();
+        let slot = self.table.cells().slots.get(number as usize)?; // nor does the end of the list have one
+        self.table.take_own(number);
         Some((number, slot))
-    }
-
-    #[inline]
-    fn unlink(&self, free: u64) -> u32 {
-        let number = cell_number(free);
-        // Relaxed: the link was stored by this thread, or by one that `take_all` has synchronised with.
-        self.owner.free.set(self.cell(number).header().link.load(Ordering::Relaxed));
-        number
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn claim_returned(&self) -> Option<u32> {
-        let head = self.returned.take_all();
-        (head != END).then(|| self.unlink(head))
     }
 
     /// Gives a cell of this lane back. Only for the holder.
     #[inline]
     pub(crate) fn free(&self, number: u32) {
-        // Relaxed: read by this thread, or by one that it hands the lane to (N1).
-        self.cell(number).header().link.store(self.owner.free.get(), Ordering::Relaxed);
-        self.owner.free.set(u64::from(number) + 1);
-    }
-
-    /// The same, where its link is at hand.
-    #[inline(always)]
-    pub(crate) fn free_near(&self, number: u32, link: &crate::sync::AtomicU64) {
-        link.store(self.owner.free.get(), Ordering::Relaxed); // as above
-        self.owner.free.set(u64::from(number) + 1);
+        self.table.free(number);
     }
 
     /// Gives a cell of this lane back, from any thread.
     pub(crate) fn return_cell(&self, number: u32) {
-        self.returned.push(number, &self.cell(number).header().link);
+        self.table.return_cell(number);
     }
 
     /// Whether the lane can take a further table. Only for the holder.
     pub(crate) fn can_take_table(&self) -> bool {
-        (self.table_count.load(Ordering::Relaxed) as usize) < TABLES_MAX
+        self.table.can_take()
     }
 
     /// Takes a further table. Only for the holder; `false` where the lane has as many as it can.
     pub(crate) fn take_table(&self, table: &'static SpareTable) -> bool {
-        // Relaxed: only the holder stores it.
-        let count = self.table_count.load(Ordering::Relaxed);
-        let Some(place) = self.tables.get(count as usize) else { return false };
-        let first = LANE_CELLS + count * TABLE_CELLS;
-        // SAFETY: offset 24 lies within a table file.
-        let first_cell = unsafe { table.memory.base.add(24) }.cast::<AtomicU32>();
-        // SAFETY: mapped for ever (N4), aligned, and any bits are an AtomicU32.
-        unsafe { first_cell.as_ref() }.store(first.to_le(), Ordering::Relaxed);
-        // SAFETY: offset 16 lies within a table file.
-        let lane = unsafe { table.memory.base.add(16) }.cast::<AtomicU32>();
-        // SAFETY: as for the first cell.
-        unsafe { lane.as_ref() }.store((u32::from(self.number) + 1).to_le(), Ordering::Release);
-        place.store(std::ptr::from_ref(table).cast_mut(), Ordering::Release); // pairs with `table`
-        self.table_count.store(count + 1, Ordering::Relaxed);
-        self.add_free(first, TABLE_CELLS);
-        true
-    }
-
-    fn add_free(&self, first: u32, count: u32) {
-        for number in (first..first + count).rev() {
-            self.free(number);
-        }
+        self.table.take(table, |first| table.label(self.number, first))
     }
 
     /// The cell with this number.
     #[inline]
     pub(crate) fn cell(&self, number: u32) -> CellRef {
-        if number < LANE_CELLS {
-            // SAFETY: the lane file holds that many cells.
-            CellRef(unsafe { self.cells.add(number as usize * CELL_LEN) })
-        } else {
-            self.cell_of_table(number)
-        }
+        if number < LANE_CELLS { self.table.cells().cell(number) } else { self.cell_of_table(number) }
     }
 
     #[cold]
     fn cell_of_table(&self, number: u32) -> CellRef {
-        let (table, within) = self.table(number);
-        // SAFETY: a table holds TABLE_CELLS cells, and the number within it is below that.
-        CellRef(unsafe { cells_of(table.memory).add(within * CELL_LEN) })
+        let (table, within) = self.table.further(number);
+        table.cell(within)
     }
 
     /// The slot of the cell with this number: this thread's, as long as the cell is.
     #[inline]
     pub(crate) fn slot(&self, number: u32) -> &'static Slot {
-        match self.slots.get(number as usize) {
+        match self.table.cells().slots.get(number as usize) {
             Some(slot) => slot,
             None => self.slot_of_table(number),
         }
@@ -390,17 +364,8 @@ impl Lane {
 
     #[cold]
     fn slot_of_table(&self, number: u32) -> &'static Slot {
-        let (table, within) = self.table(number);
-        &table.slots[within]
-    }
-
-    /// The table that holds the cell with this number, and the cell's number within it.
-    fn table(&self, number: u32) -> (&'static SpareTable, usize) {
-        let beyond = number - LANE_CELLS;
-        let table = self.tables[(beyond / TABLE_CELLS) as usize].load(Ordering::Acquire); // pairs with `take_table`
-        let table = NonNull::new(table).expect("a cell's number is only known once its table was taken");
-        // SAFETY: `take_table` has stored a reference that lives as long as the process.
-        (unsafe { table.as_ref() }, (beyond % TABLE_CELLS) as usize)
+        let (table, within) = self.table.further(number);
+        &table.slots[within as usize]
     }
 }
 
@@ -417,13 +382,6 @@ fn slots(cells: NonNull<u8>, count: u32) -> &'static [Slot] {
         Slot::of(CellRef(unsafe { cells.add(number as usize * CELL_LEN) }))
     };
     Box::leak((0..count).map(slot).collect())
-}
-
-/// The number that a link or a `next` means, which is one above it.
-#[inline]
-#[expect(clippy::cast_possible_truncation, reason = "the low half of the word is the number plus one")]
-pub(crate) fn cell_number(link: u64) -> u32 {
-    (link as u32).wrapping_sub(1)
 }
 
 /// A cell in a mapping that stays (N4).

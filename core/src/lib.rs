@@ -77,137 +77,145 @@
 //! raw `clone` or `vfork`, is not supported. [`record`], [`image`], [`dictionary`], [`control`], [`mapping`] and [`recorder`] are for
 //! spools; applications need none of them.
 #![cfg_attr(
-    loom,
+    all(test, any(loom, shuttle)),
     allow(
         dead_code,
         unused_imports,
-        reason = "loom's build holds only the algorithms that it models: the ring and the return list"
+        reason = "the tests of the models hold only the algorithms that are modelled: see `sync.rs`"
     )
 )]
 
-#[cfg(not(loom))]
+#[cfg(not(all(test, any(loom, shuttle))))]
 pub mod clock;
-#[cfg(not(loom))]
+#[cfg(not(all(test, any(loom, shuttle))))]
 pub mod control;
-#[cfg(not(loom))]
+#[cfg(not(all(test, any(loom, shuttle))))]
 pub mod dictionary;
-#[cfg(not(loom))]
+#[cfg(not(all(test, any(loom, shuttle))))]
 pub mod image;
-#[cfg(not(loom))]
+#[cfg(not(all(test, any(loom, shuttle))))]
 pub mod mapping;
 pub mod names;
 pub mod record;
-#[cfg(not(loom))]
+#[cfg(not(all(test, any(loom, shuttle))))]
 pub mod recorder;
 
-#[cfg(not(loom))]
+#[cfg(not(all(test, any(loom, shuttle))))]
 mod attribute;
-#[cfg(all(not(loom), any(feature = "opentelemetry", feature = "tracing")))]
+#[cfg(all(not(all(test, any(loom, shuttle))), any(feature = "opentelemetry", feature = "tracing")))]
 pub mod bridge;
-#[cfg(not(loom))]
+#[cfg(not(all(test, any(loom, shuttle))))]
 mod builder;
-#[cfg(not(loom))]
+mod busy;
+#[cfg(not(all(test, any(loom, shuttle))))]
 pub mod callsite;
-#[cfg(not(loom))]
+#[cfg(not(all(test, any(loom, shuttle))))]
 mod cancel;
-#[cfg(not(loom))]
+#[cfg(not(all(test, any(loom, shuttle))))]
 mod caught;
-#[cfg(not(loom))]
+#[cfg(not(all(test, any(loom, shuttle))))]
 mod compiled;
-#[cfg(not(loom))]
+#[cfg(not(all(test, any(loom, shuttle))))]
 mod context;
-#[cfg(not(loom))]
+#[cfg(not(all(test, any(loom, shuttle))))]
 #[doc(hidden)]
 pub mod expansion;
-#[cfg(not(loom))]
+#[cfg(not(all(test, any(loom, shuttle))))]
 mod failure;
-#[cfg(not(loom))]
+#[cfg(not(all(test, any(loom, shuttle))))]
 mod fields;
-#[cfg(not(loom))]
+#[cfg(not(all(test, any(loom, shuttle))))]
 mod file_head;
-#[cfg(not(loom))]
+#[cfg(not(all(test, any(loom, shuttle))))]
 mod fork;
-#[cfg(not(loom))]
+#[cfg(not(all(test, any(loom, shuttle))))]
 mod hooks;
 mod id;
-#[cfg(not(loom))]
+#[cfg(not(all(test, any(loom, shuttle))))]
 mod in_span;
-#[cfg(not(loom))]
+mod installation;
+#[cfg(not(all(test, any(loom, shuttle))))]
 mod item;
 mod kind;
-#[cfg(not(loom))]
+#[cfg(not(all(test, any(loom, shuttle))))]
 mod lane;
-#[cfg(not(loom))]
+#[cfg(not(all(test, any(loom, shuttle))))]
 mod macros;
-#[cfg(not(loom))]
+#[cfg(not(all(test, any(loom, shuttle))))]
 mod misuse;
-#[cfg(not(loom))]
+#[cfg(not(all(test, any(loom, shuttle))))]
 mod pending;
-#[cfg(not(loom))]
+mod pool;
+#[cfg(not(all(test, any(loom, shuttle))))]
 pub mod prelude;
-#[cfg(not(loom))]
+#[cfg(not(all(test, any(loom, shuttle))))]
 pub mod processor;
-#[cfg(not(loom))]
+#[cfg(not(all(test, any(loom, shuttle))))]
 pub mod propagation;
-#[cfg(not(loom))]
+#[cfg(not(all(test, any(loom, shuttle))))]
 pub mod redaction;
+mod registry;
 mod return_list;
 mod ring;
-#[cfg(not(loom))]
+#[cfg(not(all(test, any(loom, shuttle))))]
 pub mod sampling;
-#[cfg(not(loom))]
+#[cfg(not(all(test, any(loom, shuttle))))]
 mod shared;
-#[cfg(not(loom))]
+#[cfg(all(test, shuttle))]
+mod shuttle_tests;
+#[cfg(not(all(test, any(loom, shuttle))))]
 mod slot;
-#[cfg(not(loom))]
+#[cfg(not(all(test, any(loom, shuttle))))]
 mod span;
 mod step;
 mod sync;
 mod system;
-#[cfg(not(loom))]
+mod table;
+mod tally;
+#[cfg(not(all(test, any(loom, shuttle))))]
 mod thread;
 mod usage;
 
-#[cfg(not(loom))]
+#[cfg(not(all(test, any(loom, shuttle))))]
 pub use attribute::Attribute;
-#[cfg(not(loom))]
+#[cfg(not(all(test, any(loom, shuttle))))]
 pub use builder::{
     Fill, SpanBuilder, agent, chain, decision, embedding, guardrail, handoff, llm, mcp_tools, reasoning,
     response, retrieval, span, span_named, speech, speech_group, task, tool, trace, transcription, turn,
 };
-#[cfg(not(loom))]
+#[cfg(not(all(test, any(loom, shuttle))))]
 pub use callsite::Callsite;
-#[cfg(not(loom))]
+#[cfg(not(all(test, any(loom, shuttle))))]
 pub use cancel::CancelOnDrop;
-#[cfg(not(loom))]
+#[cfg(not(all(test, any(loom, shuttle))))]
 pub use compiled::IS_COMPILED_OUT;
-#[cfg(not(loom))]
+#[cfg(not(all(test, any(loom, shuttle))))]
 pub use context::{Context, Entered};
-#[cfg(not(loom))]
+#[cfg(not(all(test, any(loom, shuttle))))]
 pub use failure::Failure;
-#[cfg(not(loom))]
+#[cfg(not(all(test, any(loom, shuttle))))]
 pub use fields::SpanKind;
-#[cfg(not(loom))]
+#[cfg(not(all(test, any(loom, shuttle))))]
 pub use file_head::is_of_later_version;
-#[cfg(not(loom))]
+#[cfg(not(all(test, any(loom, shuttle))))]
 pub use fork::{close_in_children, forget_lock};
-#[cfg(not(loom))]
+#[cfg(not(all(test, any(loom, shuttle))))]
 pub use hooks::Hooks;
 pub use id::{SpanId, TraceId};
-#[cfg(not(loom))]
+#[cfg(not(all(test, any(loom, shuttle))))]
 pub use in_span::{InSpan, Within};
-#[cfg(not(loom))]
+#[cfg(not(all(test, any(loom, shuttle))))]
 pub use item::{Event, Link};
 pub use kind::{Kind, Lifecycle, Status};
-#[cfg(not(loom))]
+#[cfg(not(all(test, any(loom, shuttle))))]
 pub use lane::{lane_file_len, table_file_len};
-#[cfg(not(loom))]
+#[cfg(not(all(test, any(loom, shuttle))))]
 pub use pending::Pending;
-#[cfg(not(loom))]
+#[cfg(not(all(test, any(loom, shuttle))))]
 pub use recorder::{DropReason, Overflow};
-#[cfg(not(loom))]
+#[cfg(not(all(test, any(loom, shuttle))))]
 pub use shared::SharedSpan;
-#[cfg(not(loom))]
+#[cfg(not(all(test, any(loom, shuttle))))]
 pub use span::{Ended, Span};
 pub use step::{DecisionPoint, ReasoningStep, ReplaySlot, ToolCall};
 pub use system::System;

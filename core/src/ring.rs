@@ -31,11 +31,10 @@
 //! and elsewhere in the order of the release stores.
 #![expect(unsafe_code, reason = "bytes of the ring are exclusive by R2, which the compiler cannot see")]
 
-use std::cell::Cell;
 use std::ops::Deref;
 
 use crate::record::{KIND_PADDING, RECORD_HEADER_LEN, record_word};
-use crate::sync::{AtomicU64, Bytes, Ordering};
+use crate::sync::{AtomicU64, Bytes, Cell, Ordering};
 
 /// How far ahead of the next record a line of the ring is asked for, in bytes. The consumer has read it one lap ago, so it lies in
 /// that one's cache, and whoever writes to it waits until it has come over.
@@ -198,7 +197,18 @@ impl<I: Deref<Target = AtomicU64>> Ring<I> {
     }
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(test)]
+impl<I: Deref<Target = AtomicU64>> Ring<I> {
+    /// A place for a record of `len` bytes, as recording finds one.
+    pub(crate) fn place(&self, producer: &Producer, len: usize) -> Option<u64> {
+        self.reserve(producer, len as u64).or_else(|| match self.make_room(producer, len as u64) {
+            Room::Ample(position) | Room::Short(position) => Some(position),
+            Room::None => None,
+        })
+    }
+}
+
+#[cfg(all(test, not(any(loom, shuttle))))]
 mod tests;
 
 #[cfg(all(test, loom))]

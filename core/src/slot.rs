@@ -249,8 +249,7 @@ impl Slot {
         if is_pending {
             self.await_start();
         }
-        // Release: never ahead of the span itself, whatever the moment of a kill.
-        started.store(ordinal, Ordering::Release);
+        lane.producer_line().count_started(ordinal);
         Recorded::new(self).map(Claimed)
     }
 
@@ -329,12 +328,6 @@ impl Slot {
     /// Says that futures do work of the span.
     pub(crate) fn has_work(&self) {
         self.is_touched.set(true);
-    }
-
-    /// The link of the lists of free cells.
-    #[inline(always)]
-    pub(crate) fn link(&self) -> &'static crate::sync::AtomicU64 {
-        &self.cell.header().link
     }
 
     /// What is published.

@@ -1,18 +1,47 @@
-//! The switch between the standard library and loom, and the bytes of a ring in both worlds.
+//! The switch between the standard library, loom and shuttle, and the bytes of a ring in each of these worlds.
 //!
-//! Under `--cfg loom` the same algorithms run on loom's atomics, and every access to ring bytes is checked for races.
+//! What decides who owns a cell, a lane, a ring's bytes or the recorder is written over the types of this file, and over
+//! nothing else that synchronises. In the crate's own tests under `--cfg loom` these are loom's: it runs every interleaving of a
+//! small model, lets each load see whatever its ordering allows, and fails where bytes or plain cells are reached by two threads
+//! that nothing has ordered. Under `--cfg shuttle` they are shuttle's, which runs random schedules of larger models. Everybody else, programs built with
+//! those flags included, gets the standard library's.
 
-#[cfg(loom)]
-pub(crate) use loom::sync::atomic::{AtomicU64, Ordering};
-#[cfg(not(loom))]
-pub(crate) use std::sync::atomic::{AtomicU64, Ordering};
+#[cfg(not(all(test, any(loom, shuttle))))]
+mod switch {
+    pub(crate) use std::cell::Cell;
+    pub(crate) use std::hint::spin_loop;
+    pub(crate) use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering, fence};
+}
 
-#[cfg(not(loom))]
+#[cfg(all(test, loom))]
+mod switch {
+    pub(crate) use loom::cell::{Cell, UnsafeCell};
+    pub(crate) use loom::hint::spin_loop;
+    pub(crate) use loom::sync::Arc;
+    pub(crate) use loom::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering, fence};
+    pub(crate) use loom::thread;
+}
+
+#[cfg(all(test, shuttle))]
+mod switch {
+    pub(crate) use std::cell::Cell;
+
+    pub(crate) use shuttle::hint::spin_loop;
+    pub(crate) use shuttle::sync::Arc;
+    pub(crate) use shuttle::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering, fence};
+    pub(crate) use shuttle::thread;
+
+    pub(crate) use super::watched::UnsafeCell;
+}
+
+pub(crate) use switch::*;
+
+#[cfg(not(all(test, any(loom, shuttle))))]
 pub(crate) use mapped::Bytes;
-#[cfg(loom)]
+#[cfg(all(test, any(loom, shuttle)))]
 pub(crate) use modelled::Bytes;
 
-#[cfg(not(loom))]
+#[cfg(not(all(test, any(loom, shuttle))))]
 mod mapped {
     #![expect(
         unsafe_code,
@@ -108,19 +137,19 @@ mod mapped {
     }
 }
 
-#[cfg(loom)]
+#[cfg(all(test, any(loom, shuttle)))]
 mod modelled {
-    #![expect(unsafe_code, reason = "loom's cells are reached through raw pointers")]
+    #![expect(unsafe_code, reason = "watched cells are reached through raw pointers")]
 
-    use loom::cell::UnsafeCell;
+    use super::UnsafeCell;
 
-    /// The same range as words that loom watches: an access that races with another fails the model.
+    /// The same range as words that are watched: an access that races with another fails the model.
     #[derive(Debug)]
     pub(crate) struct Bytes {
         words: Box<[UnsafeCell<u64>]>,
     }
 
-    // SAFETY: every access goes through loom's cells, which check what the callers promise.
+    // SAFETY: every access goes through watched cells, which check what the callers promise.
     unsafe impl Send for Bytes {}
     // SAFETY: as for Send.
     unsafe impl Sync for Bytes {}
@@ -136,10 +165,10 @@ mod modelled {
 
         /// # Safety
         ///
-        /// As for the mapped bytes; loom checks it.
+        /// As for the mapped bytes; the cells check it.
         pub(crate) unsafe fn write_words(&self, at: usize, words: &[u64]) {
             for (cell, word) in self.words[at / 8..].iter().zip(words) {
-                // SAFETY: loom checks that no one else reaches the cell meanwhile.
+                // SAFETY: the cell checks that no one else reaches it meanwhile.
                 cell.with_mut(|cell| unsafe { *cell = word.to_le() });
             }
         }
@@ -149,7 +178,7 @@ mod modelled {
 
         /// # Safety
         ///
-        /// As for the mapped bytes; loom checks it.
+        /// As for the mapped bytes; the cells check it.
         pub(crate) unsafe fn write(&self, at: usize, bytes: &[u8]) {
             for (index, chunk) in bytes.chunks(8).enumerate() {
                 let mut word = [0; 8];
@@ -161,14 +190,53 @@ mod modelled {
 
         /// # Safety
         ///
-        /// As for the mapped bytes; loom checks it.
+        /// As for the mapped bytes; the cells check it.
         pub(crate) unsafe fn read<R>(&self, at: usize, len: usize, look: impl FnOnce(&[u8]) -> R) -> R {
             let mut bytes = Vec::with_capacity(len);
             for cell in &self.words[at / 8..(at + len).div_ceil(8)] {
-                // SAFETY: loom checks that no one writes the cell meanwhile.
+                // SAFETY: the cell checks that no one writes it meanwhile.
                 bytes.extend_from_slice(&cell.with(|cell| unsafe { *cell }).to_le_bytes());
             }
             look(&bytes[..len])
+        }
+    }
+}
+
+#[cfg(all(test, shuttle))]
+mod watched {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    /// As loom's, for shuttle, which watches nothing by itself: other threads run while the cell is in use, and if one of them comes by, the
+    /// model fails.
+    #[derive(Debug, Default)]
+    pub(crate) struct UnsafeCell<T> {
+        readers: AtomicU32,
+        writers: AtomicU32,
+        value: std::cell::UnsafeCell<T>,
+    }
+
+    impl<T> UnsafeCell<T> {
+        pub(crate) fn new(value: T) -> Self {
+            UnsafeCell { readers: AtomicU32::new(0), writers: AtomicU32::new(0), value: value.into() }
+        }
+
+        pub(crate) fn with<R>(&self, look: impl FnOnce(*const T) -> R) -> R {
+            self.readers.fetch_add(1, Ordering::Relaxed);
+            shuttle::thread::yield_now();
+            assert_eq!(self.writers.load(Ordering::Relaxed), 0, "read while it is written");
+            let looked = look(self.value.get());
+            self.readers.fetch_sub(1, Ordering::Relaxed);
+            looked
+        }
+
+        pub(crate) fn with_mut<R>(&self, change: impl FnOnce(*mut T) -> R) -> R {
+            self.writers.fetch_add(1, Ordering::Relaxed);
+            shuttle::thread::yield_now();
+            assert_eq!(self.writers.load(Ordering::Relaxed), 1, "written by two at once");
+            assert_eq!(self.readers.load(Ordering::Relaxed), 0, "written while it is read");
+            let changed = change(self.value.get());
+            self.writers.fetch_sub(1, Ordering::Relaxed);
+            changed
         }
     }
 }

@@ -19,13 +19,7 @@ fn ring(capacity: usize) -> Ring<Box<AtomicU64>> {
 
 /// A padding record is the smallest thing that parses, so the model's records are paddings told apart by length.
 fn push(ring: &Ring<Box<AtomicU64>>, producer: &Producer, len: usize) -> bool {
-    let position = match ring.reserve(producer, len as u64) {
-        Some(position) => position,
-        None => match ring.make_room(producer, len as u64) {
-            Room::Ample(position) | Room::Short(position) => position,
-            Room::None => return false,
-        },
-    };
+    let Some(position) = ring.place(producer, len) else { return false };
     let word = record_word(u32::try_from(len).unwrap(), 9, 0);
     // SAFETY: the record was placed just now, and is no shorter.
     unsafe { ring.begin(position, &[word, 0, 0], &[]) };

@@ -66,7 +66,7 @@ impl Slot {
         unsafe { lane.ring.begin(position, &header(len, KIND_ENDED, 0, ordinal, end), body) };
         finish_ending(lane, position, len, ordinal);
         // The cell says that the span has ended: it is below the tail of a ring in the same file.
-        lane.free_near(self.number.get(), self.link());
+        lane.free(self.number.get());
         Ok(())
     }
 
@@ -105,12 +105,12 @@ impl Slot {
     #[inline(never)]
     fn drop_full(&self, lane: &'static Lane) -> DropReason {
         let reason = DropReason::RingFull;
-        let counter = &lane.producer_line().dropped[reason as usize];
-        let ordinal = counter.load(Ordering::Relaxed) + 1;
+        let line = lane.producer_line();
+        let ordinal = line.dropped[reason as usize].load(Ordering::Relaxed) + 1;
         let header = self.cell.header();
         header.detail.store(ordinal, Ordering::Relaxed);
         header.state.store(stage(self.current(), DROPPED, reason as u8, lane), Ordering::Release);
-        counter.store(ordinal, Ordering::Release);
+        line.count_dropped(reason as usize, ordinal);
         self.free(lane);
         reason
     }
@@ -174,7 +174,7 @@ fn header(len: usize, kind: u8, flags: u8, ordinal: u64, end: u64) -> Header {
 #[inline(always)]
 fn finish_ending(lane: &Lane, position: u64, len: usize, ordinal: u64) {
     lane.ring.publish(position + (RECORD_HEADER_LEN + len) as u64);
-    lane.producer_line().ended.store(ordinal, Ordering::Release); // never ahead of the record
+    lane.producer_line().count_ended(ordinal);
 }
 
 /// What a cell's `state` is in this stage.
