@@ -1,17 +1,21 @@
-//! How many spans can be carried from the rings into segments, and how long are they there?
+//! How many spans can be carried from the rings into segments, and how large are they there?
 
+use std::io::Write;
 use std::time::{Duration, Instant};
 
 use criterion::{Bencher, Criterion, SamplingMode, Throughput};
+use flate2::write::GzEncoder;
+use prost::Message;
 use spanring_benches::{AgentRun, Bed, Calls, Place};
-use spanring_spool::Reader;
+use spanring_exporter::otlp;
+use spanring_spool::{Reader, SpanData, SpoolDir};
 
 fn main() {
     let mut criterion = Criterion::default().configure_from_args();
-    let size = size_of_agent_runs();
+    let sizes = [made_spans().size(), agent_runs().size(), agent_runs().size_as_otlp()];
     eprintln!("segments are on {}", place().file_system());
     spool(&mut criterion);
-    eprintln!("{size}");
+    sizes.iter().for_each(|size| eprintln!("{size}"));
     criterion.final_summary();
 }
 
@@ -21,16 +25,24 @@ const RING_LEN: usize = 64 << 20;
 const TOOL_BURST: usize = 150_000;
 /// How often a burst repeats the agent runs: about 20 MiB.
 const RUNS_BURST: u64 = 24;
+/// How many made agent spans a burst has: about 20 MiB.
+const SPANS_BURST: u64 = 32_000;
 
 /// How many spans a second does one drain core carry from ring to committed segment, at the default compression? Decides how
 /// blocks are built and compressed. Timed from the first span of a burst until all of it is committed.
 fn spool(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("spool");
     group.sample_size(10).sampling_mode(SamplingMode::Flat);
-    group.warm_up_time(Duration::from_secs(2)).measurement_time(Duration::from_secs(10));
+    group.warm_up_time(Duration::from_secs(2)).measurement_time(Duration::from_secs(8));
 
-    let runs = AgentRun::all();
-    let spans: u64 = runs.iter().map(AgentRun::len).sum::<u64>() * RUNS_BURST;
+    let Runs { runs, spans, .. } = made_spans();
+    group.throughput(Throughput::Elements(spans));
+    group.bench_function("agent_spans", |bencher| {
+        bursts(bencher, spans, || runs.iter().for_each(AgentRun::record));
+    });
+
+    let Runs { runs, spans, .. } = agent_runs();
+    let spans = spans * RUNS_BURST;
     group.throughput(Throughput::Elements(spans));
     group.bench_function("agent_runs", |bencher| {
         bursts(bencher, spans, || {
@@ -71,34 +83,90 @@ fn bursts(bencher: &mut Bencher<'_>, spans: u64, record: impl Fn()) {
     bed.stop();
 }
 
-/// How much of the disk the agent runs take, each recorded once.
-fn size_of_agent_runs() -> String {
-    /// Where the blocks of a segment start.
-    const SEGMENT_HEADER_LEN: u64 = 8192;
+/// Agent runs whose size is told.
+struct Runs {
+    name: &'static str,
+    runs: Vec<AgentRun>,
+    spans: u64,
+}
 
-    let runs = AgentRun::all();
-    let bed = Bed::new(place(), |spool| spool.linger(Duration::from_secs(1)));
-    runs.iter().for_each(AgentRun::record);
-    bed.drain();
-    let (place, dir) = bed.stop();
-    let spans = Reader::open(place.path().join("spool")).expect("the spool is there").count();
-    assert_eq!(spans as u64, runs.iter().map(AgentRun::len).sum::<u64>(), "spans in are spans out");
+/// Made ones: see the head of `src/agent_runs/synthetic.rs`.
+fn made_spans() -> Runs {
+    Runs::new("agent spans", AgentRun::synthetic(5, SPANS_BURST))
+}
 
-    let (mut segments, mut bytes) = (0, 0);
-    for recorder in dir.recorders().expect("the spool can be listed") {
-        for entry in dir.recorder_path(&recorder).read_dir().expect("the recorder can be listed").flatten() {
-            if entry.file_name().to_string_lossy().ends_with(".segment") {
-                segments += 1;
-                bytes += entry.metadata().map_or(0, |metadata| metadata.len());
+/// Real ones.
+fn agent_runs() -> Runs {
+    Runs::new("agent runs", AgentRun::all())
+}
+
+impl Runs {
+    fn new(name: &'static str, runs: Vec<AgentRun>) -> Self {
+        Runs { name, spans: runs.iter().map(AgentRun::len).sum(), runs }
+    }
+
+    /// Records all of them once, and returns where their spool is.
+    fn spooled(&self) -> (Place, SpoolDir) {
+        let bed = Bed::new(place(), |spool| spool.ring_bytes(RING_LEN).linger(Duration::from_secs(1)));
+        self.runs.iter().for_each(AgentRun::record);
+        bed.drain();
+        bed.stop()
+    }
+
+    /// How much of the disk they take at the default compression.
+    fn size(&self) -> String {
+        /// Where the blocks of a segment start.
+        const SEGMENT_HEADER_LEN: u64 = 8192;
+
+        let (place, dir) = self.spooled();
+        let spans = Reader::open(place.path().join("spool")).expect("the spool is there").count() as u64;
+        assert_eq!(spans, self.spans, "spans in are spans out");
+
+        let (mut segments, mut bytes) = (0, 0);
+        for recorder in dir.recorders().expect("the spool can be listed") {
+            let files = dir.recorder_path(&recorder).read_dir().expect("the recorder can be listed");
+            for entry in files.flatten() {
+                if entry.file_name().to_string_lossy().ends_with(".segment") {
+                    segments += 1;
+                    bytes += entry.metadata().map_or(0, |metadata| metadata.len());
+                }
             }
         }
+        let logical_len = self.runs.iter().map(AgentRun::logical_len).sum::<u64>();
+        format!(
+            "{}: {spans} spans of {:.0} logical bytes in {bytes} bytes of segments, {:.1} bytes a span; without the \
+             segments' headers {:.1}",
+            self.name,
+            logical_len as f64 / spans as f64,
+            bytes as f64 / spans as f64,
+            (bytes - segments * SEGMENT_HEADER_LEN) as f64 / spans as f64,
+        )
     }
-    let blocks = bytes - segments * SEGMENT_HEADER_LEN;
-    format!(
-        "agent runs: {spans} spans in {bytes} bytes of segments, {:.0} bytes a span; without the segments' headers {:.0}",
-        bytes as f64 / spans as f64,
-        blocks as f64 / spans as f64,
-    )
+
+    /// How much an exporter posts: OTLP in requests of 512 spans, each compressed as a client of HTTP would.
+    fn size_as_otlp(&self) -> String {
+        const REQUEST_LEN: usize = 512;
+
+        let (place, _) = self.spooled();
+        let spans: Vec<SpanData> = Reader::open(place.path().join("spool"))
+            .expect("the spool is there")
+            .collect::<Result<_, _>>()
+            .expect("the spool can be read");
+        let (mut plain, mut gzipped) = (0, 0);
+        for spans in spans.chunks(REQUEST_LEN) {
+            let request = otlp::request(&[], spans).encode_to_vec();
+            let mut gzip = GzEncoder::new(Vec::new(), flate2::Compression::new(6));
+            gzip.write_all(&request).expect("memory can be written to");
+            plain += request.len();
+            gzipped += gzip.finish().expect("memory can be written to").len();
+        }
+        format!(
+            "{} as OTLP in requests of {REQUEST_LEN} spans: {:.1} bytes a span, {:.1} under gzip -6",
+            self.name,
+            plain as f64 / spans.len() as f64,
+            gzipped as f64 / spans.len() as f64,
+        )
+    }
 }
 
 fn place() -> Place {

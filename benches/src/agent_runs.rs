@@ -1,4 +1,6 @@
-//! Real agent runs, to be recorded as live spans.
+//! Agent runs, to be recorded as live spans: real ones here, made ones in [`synthetic`].
+
+mod synthetic;
 
 use std::collections::BTreeMap;
 
@@ -79,6 +81,26 @@ impl AgentRun {
         AgentRun { spans: spans.collect() }
     }
 
+    /// As many runs as have at least `spans` spans of about 411 logical bytes each: see the head of `agent_runs/synthetic.rs`.
+    pub fn synthetic(seed: u64, spans: u64) -> Vec<AgentRun> {
+        synthetic::runs(seed, spans)
+    }
+
+    /// How many bytes of information it is: for each span its trace id, span id and parent's id (32 bytes), start and
+    /// end (16), kind and status (2), and its name; for each attribute its key and its value, a number 8, a truth value
+    /// 1, a text its length; for each event its name, its time (8), and its attributes likewise.
+    pub fn logical_len(&self) -> u64 {
+        let attributes = |list: &[(&str, Attribute)]| {
+            list.iter().map(|(key, value)| key.len() + value.logical_len()).sum::<usize>()
+        };
+        let len = |span: &Recorded| {
+            let events =
+                span.events.iter().map(|(name, list)| name.len() + 8 + attributes(list)).sum::<usize>();
+            32 + 16 + 2 + span.name.len() + attributes(&span.attributes) + events
+        };
+        self.spans.iter().map(|span| len(span) as u64).sum()
+    }
+
     /// How many spans it has.
     pub fn len(&self) -> u64 {
         self.spans.len() as u64
@@ -89,11 +111,17 @@ impl AgentRun {
         self.spans.is_empty()
     }
 
-    /// Records the run: each span is started under its parent, and they end in the opposite order.
+    /// Records the run: each span is started under its parent, and ends before the next one that is not below it starts.
     pub fn record(&self) {
-        let mut open: Vec<spanring::Span> = Vec::with_capacity(self.spans.len());
-        for recorded in &self.spans {
-            let parent = recorded.parent.map_or(Context::NONE, |parent| open[parent].context());
+        let mut contexts: Vec<Context> = Vec::with_capacity(self.spans.len());
+        let mut open: Vec<(usize, spanring::Span)> = Vec::new();
+        for (at, recorded) in self.spans.iter().enumerate() {
+            if recorded.parent.is_none_or(|parent| open.iter().any(|&(at, _)| at == parent)) {
+                while open.last().is_some_and(|&(at, _)| Some(at) != recorded.parent) {
+                    open.pop();
+                }
+            }
+            let parent = recorded.parent.map_or(Context::NONE, |parent| contexts[parent]);
             let span = spanring::span(recorded.name).kind(recorded.kind).parent(parent).start();
             for (key, value) in &recorded.attributes {
                 _ = match value {
@@ -116,9 +144,20 @@ impl AgentRun {
                 });
             }
             span.set_status(if recorded.failed { Status::Error } else { Status::Ok });
-            open.push(span);
+            contexts.push(span.context());
+            open.push((at, span));
         }
         while open.pop().is_some() {}
+    }
+}
+
+impl Attribute {
+    fn logical_len(&self) -> usize {
+        match self {
+            Attribute::Bool(_) => 1,
+            Attribute::I64(_) | Attribute::F64(_) => 8,
+            Attribute::Str(text) => text.len(),
+        }
     }
 }
 

@@ -15,6 +15,10 @@ pub struct Calls {
 }
 
 impl Calls {
+    /// How many logical bytes a tool call is, counted as for [`AgentRun`](crate::AgentRun::logical_len): what all spans have, the
+    /// name, four keys, and their values.
+    pub const TOOL_LOGICAL_LEN: u64 = 50 + 12 + (12 + 10 + 12 + 11) + (8 + 8 + 16 + 1);
+
     /// The same calls for the same seed.
     pub fn seeded(seed: u64) -> Self {
         let mut random = Random(seed);
@@ -133,10 +137,10 @@ pub struct ModelValues<'a> {
 }
 
 /// A generator for workloads: splitmix64.
-struct Random(u64);
+pub(crate) struct Random(pub(crate) u64);
 
 impl Random {
-    fn next(&mut self) -> u64 {
+    pub(crate) fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);

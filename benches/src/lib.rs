@@ -1,7 +1,7 @@
 //! Workloads for benchmarks of spanring, and what they are measured against.
 //!
 //! Each file in `benches/` asks one question; the groups' documentation says which decision the answer informs. What they share
-//! is here: the spans of an agent ([`Calls`], and real ones in [`AgentRun`]), the least that recording a span could cost
+//! is here: the spans of an agent ([`Calls`], and whole runs, real and made, in [`AgentRun`]), the least that recording a span could cost
 //! ([`Floor`]), and a spool whose ledger is checked ([`Bed`]). A sample counts only when nothing was dropped: spans are recorded in
 //! bursts that fit the ring, which is drained in between without being timed, and every burst asserts that as many
 //! spans came out as went in.
@@ -9,12 +9,14 @@
 mod agent_runs;
 mod bed;
 mod calls;
+mod captured;
 mod floor;
 mod place;
 
 pub use agent_runs::AgentRun;
 pub use bed::Bed;
 pub use calls::{Calls, ModelValues, ToolValues};
+pub use captured::Captured;
 pub use floor::Floor;
 pub use place::Place;
 

@@ -152,6 +152,7 @@ impl Timeline {
     }
 
     /// The moment in nanoseconds since the Unix epoch.
+    #[inline]
     pub fn unix_ns(&self, ticks: u64) -> u64 {
         if ticks >= self.base_ticks {
             self.base_unix_ns.saturating_add(self.elapsed_ns(self.base_ticks, ticks))
@@ -161,12 +162,14 @@ impl Timeline {
     }
 
     /// How many nanoseconds lie between two moments; 0 where the second is the earlier.
+    #[inline]
     #[expect(
         clippy::cast_possible_truncation,
         reason = "a conversion from floating point saturates, as is wanted"
     )]
     pub fn elapsed_ns(&self, from_ticks: u64, to_ticks: u64) -> u64 {
-        (to_ticks.saturating_sub(from_ticks) as f64 * (1e9 / self.ticks_per_second)).round() as u64
+        // Half a nanosecond more and cut off: rounding would be a call on processors without an instruction for it.
+        (to_ticks.saturating_sub(from_ticks) as f64 * (1e9 / self.ticks_per_second) + 0.5) as u64
     }
 }
 

@@ -273,6 +273,7 @@ pub struct Body<'a> {
 
 impl<'a> Body<'a> {
     /// Reads a body that takes all of `bytes`.
+    #[inline]
     pub fn parse(bytes: &'a [u8]) -> Result<Self, Malformed> {
         if bytes.len() < HEAD_LEN {
             return Err(Malformed { offset: bytes.len(), reason: "a span ends within its head" });
@@ -310,6 +311,7 @@ impl<'a> Body<'a> {
     }
 
     /// When the span started; `None` for a pending one that has not.
+    #[inline]
     pub fn started(&self) -> Option<Time> {
         if !self.head.is_pending {
             return Some(self.head.start);
@@ -321,6 +323,7 @@ impl<'a> Body<'a> {
     }
 
     /// The entries, in the order in which they were recorded, up to the first that is malformed.
+    #[inline]
     pub fn entries(&self) -> Entries<'a> {
         Entries { rest: self.entries }
     }
@@ -335,6 +338,7 @@ pub struct Entries<'a> {
 impl<'a> Iterator for Entries<'a> {
     type Item = Result<Entry<'a>, Malformed>;
 
+    #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         if self.rest.is_empty() {
             return None;
@@ -355,6 +359,7 @@ impl<'a> Iterator for Entries<'a> {
 impl<'a> Entry<'a> {
     /// The first entry and the bytes behind it; no entry where one says nothing: a key whose value found no room, at the end,
     /// or the start of a span that has not started.
+    #[inline]
     fn split(bytes: &'a [u8]) -> Result<(Option<Self>, &'a [u8]), Malformed> {
         let (mut raw, mut rest) = RawEntry::split(bytes, 0)?;
         let mut inline = None;
@@ -430,6 +435,7 @@ struct RawEntry<'a> {
 }
 
 impl<'a> RawEntry<'a> {
+    #[inline]
     fn split(bytes: &'a [u8], at: usize) -> Result<(Self, &'a [u8]), Malformed> {
         if bytes.len() < ENTRY_HEADER_LEN {
             return Err(Malformed { offset: at, reason: "an entry ends within its header" });
@@ -468,6 +474,7 @@ pub enum Record<'a> {
 
 impl<'a> Record<'a> {
     /// Reads the record at the start of `bytes`, and how long it is.
+    #[inline]
     pub fn parse(bytes: &'a [u8]) -> Result<(Self, usize), Malformed> {
         if bytes.len() < 8 {
             return Err(Malformed { offset: 0, reason: "a record ends within its header" });

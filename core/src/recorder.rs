@@ -38,7 +38,7 @@ use crate::ring::Room;
 use crate::tally;
 use crate::thread::LOCAL;
 
-pub use consumer::{Consumed, Consumer};
+pub use consumer::{Backlog, Consumed, Consumer};
 pub use counters::{Counters, DropReason};
 pub use error::RecorderError;
 pub use options::{Limits, Options, Overflow};

@@ -24,7 +24,7 @@ use crate::segment::{BlockHeader, RingPosition};
 use crate::segment_writer::{NotAppended, SegmentWriter};
 
 /// A block is closed when it is about as long before compression, in bytes.
-const BLOCK_RAW_LEN: usize = 1 << 20;
+pub(crate) const BLOCK_RAW_LEN: usize = 1 << 20;
 /// How long the drain sleeps at first when there is nothing to do, and at most.
 const PAUSE_MIN: Duration = Duration::from_micros(200);
 const PAUSE_MAX: Duration = Duration::from_millis(10);
@@ -34,7 +34,9 @@ const RETRY: Duration = Duration::from_millis(5);
 const ANCHOR_INTERVAL: Duration = Duration::from_secs(1);
 /// How long the rate of the clock is measured before a new measurement begins.
 const RATE_INTERVAL_NS: u64 = 600_000_000_000;
-/// Above this part of a ring, in percent, compression is fast, and above the next there is none.
+/// Above this part of a ring, in percent, what it holds is worth a block; above the next, compression is fast; and above
+/// the last there is none.
+const WORTH_ABOVE: u64 = 25;
 const FAST_ABOVE: u64 = 50;
 const STORE_ABOVE: u64 = 80;
 const FAST: Compression = Compression::Zstd(-5);
@@ -42,6 +44,16 @@ const WRITE: &str = "write a block";
 const MAKE: &str = "make a block";
 const RING: &str = "prepare a ring";
 const TABLE: &str = "prepare a table";
+
+/// What to spend on a block while the fullest ring is so many percent full: a block that is larger is better than a record
+/// that is dropped.
+fn compression_at(full: u64) -> Compression {
+    match full {
+        full if full > STORE_ABOVE => Compression::None,
+        full if full > FAST_ABOVE => FAST,
+        _ => Compression::default(),
+    }
+}
 
 pub(crate) struct Drain {
     pub(crate) consumer: Consumer,
@@ -184,7 +196,7 @@ impl Drain {
                 }
             };
             if let Stop::Draining(deadline) = stop {
-                let is_empty = round.pending.is_none() && self.backlog() == 0;
+                let is_empty = round.pending.is_none() && self.consumer.backlog().bytes == 0;
                 if is_empty || Instant::now() >= deadline {
                     self.finish();
                     return;
@@ -199,18 +211,16 @@ impl Drain {
         self.consumer.recorder()
     }
 
-    /// Bytes that lie in rings.
-    fn backlog(&self) -> u64 {
-        let recorder = self.recorder();
-        recorder.tails().iter().zip(recorder.released()).map(|(tail, released)| tail - released).sum()
-    }
-
     /// Spools what is there, if that is worth a block by now. Says whether anything moved.
     fn spool(&mut self, round: &mut Round, at_once: bool) -> bool {
         let mut moved = false;
         loop {
-            if round.pending.is_none() && self.is_worth_a_block(round, at_once) {
-                round.pending = self.make(round);
+            if round.pending.is_none() {
+                let backlog = self.consumer.backlog();
+                let full = backlog.fullest * 100 / self.recorder().options().ring_bytes as u64;
+                if self.is_worth_a_block(round, backlog.bytes, full, at_once) {
+                    round.pending = self.make(round, compression_at(full));
+                }
             }
             let Some(made) = round.pending.take() else { return moved };
             match self.writer.append(&made.header, &made.payload.bytes) {
@@ -228,32 +238,19 @@ impl Drain {
         }
     }
 
-    fn is_worth_a_block(&mut self, round: &mut Round, at_once: bool) -> bool {
-        let backlog = self.backlog();
+    /// Whether to make a block of `backlog` bytes, where the fullest ring is `full` percent full.
+    fn is_worth_a_block(&mut self, round: &mut Round, backlog: u64, full: u64, at_once: bool) -> bool {
         if backlog == 0 {
             round.waiting_since = None;
             return false;
         }
         let since = *round.waiting_since.get_or_insert_with(Instant::now);
         let is_wanted = at_once || self.progress.lock().flushes > 0;
-        is_wanted || backlog >= self.linger_bytes || since.elapsed() >= self.linger || self.fullest() > 25
-    }
-
-    /// How full the fullest ring is, in percent.
-    fn fullest(&self) -> u64 {
-        let recorder = self.recorder();
-        let used =
-            recorder.tails().iter().zip(recorder.released()).map(|(tail, released)| tail - released).max();
-        used.unwrap_or(0) * 100 / recorder.options().ring_bytes as u64
+        is_wanted || backlog >= self.linger_bytes || since.elapsed() >= self.linger || full > WORTH_ABOVE
     }
 
     /// Makes a block of what the rings hold, or of as much as a block should hold.
-    fn make(&mut self, round: &mut Round) -> Option<Made> {
-        let compression = match self.fullest() {
-            full if full > STORE_ABOVE => Compression::None,
-            full if full > FAST_ABOVE => FAST,
-            _ => Compression::default(),
-        };
+    fn make(&mut self, round: &mut Round, compression: Compression) -> Option<Made> {
         let lanes = u16::try_from(self.recorder().lane_count()).unwrap_or(u16::MAX);
         let timeline = self.clock.timeline;
         let (mut spans, mut damaged) = (0, 0);
@@ -343,7 +340,9 @@ impl Drain {
             && (first.end() <= durable || round.kept_bytes > self.kept_bytes_max)
         {
             round.kept_bytes -= first.payload.bytes.len() as u64;
-            round.kept.pop_front();
+            if let Some(first) = round.kept.pop_front() {
+                round.builder.take_back(first.payload);
+            }
         }
     }
 
@@ -434,5 +433,22 @@ impl Drain {
         self.progress.lock().stop = Stop::Syncing;
         self.progress.notify_moved();
         self.progress.notify_work();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_fuller_a_ring_the_less_is_spent_on_a_block() {
+        let strength = |full| match compression_at(full) {
+            Compression::None => i32::MIN,
+            Compression::Zstd(level) => level,
+        };
+        assert!((0..=100).map(strength).is_sorted_by(|less_full, fuller| less_full >= fuller));
+        assert_eq!((compression_at(0), compression_at(50)), (Compression::Zstd(1), Compression::Zstd(1)));
+        assert_eq!((compression_at(51), compression_at(80)), (FAST, FAST));
+        assert_eq!((compression_at(81), compression_at(100)), (Compression::None, Compression::None));
     }
 }

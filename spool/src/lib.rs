@@ -74,6 +74,9 @@ mod layout;
 mod ledger;
 mod life;
 mod lock;
+#[cfg(feature = "measured")]
+#[doc(hidden)]
+pub mod measured;
 #[cfg(feature = "trace")]
 pub mod memory;
 mod packed;

@@ -18,6 +18,15 @@ pub struct Consumed {
     pub ended: u64,
 }
 
+/// What lies in the rings of a recorder and was not given back, in bytes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Backlog {
+    /// In all rings together.
+    pub bytes: u64,
+    /// In the one that holds most.
+    pub fullest: u64,
+}
+
 /// Drains the rings of a recorder.
 #[derive(Debug)]
 pub struct Consumer {
@@ -94,6 +103,18 @@ impl Consumer {
                 return;
             }
         }
+    }
+
+    /// What lies in the rings. It is one look at each ring's tail, which the ring's thread pays for with its next record: so once
+    /// a round, and never in a loop that waits.
+    pub fn backlog(&self) -> Backlog {
+        let mut backlog = Backlog::default();
+        for lane in self.recorder.registry.lanes() {
+            let filled = lane.ring.tail().saturating_sub(lane.ring.read());
+            backlog.bytes += filled;
+            backlog.fullest = backlog.fullest.max(filled);
+        }
+        backlog
     }
 
     /// How far a lane was consumed.

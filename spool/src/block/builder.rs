@@ -2,15 +2,18 @@
 //!
 //! All buffers are kept from block to block, so that a row costs no allocation once they have grown.
 
+use std::io;
+
 use serde::Serialize;
 use spanring::clock::Timeline;
-use spanring::names::{DEADLINE, DEFAULT_INPUT, ERROR_TYPE, INPUT};
+use spanring::names::{DEADLINE, ERROR_TYPE, INPUT};
 use spanring::record::{Body, Entry, Malformed, Scalar, Text, Time};
 use spanring::{SpanId, Status, TraceId};
+use zstd::zstd_safe::{self, CParameter};
 
 use super::columns::{Column, Columns, put_bytes, put_number, put_signed};
 use super::life::{Report, Start, whole_number};
-use super::tables::{Texts, Traces};
+use super::tables::{Role, Texts, Traces};
 use super::{
     Codec, Compression, ENTRIES_MAX, NAMES_LEN_MAX, Names, Payload, RAW_LEN_MAX, ROWS_MAX, STATE_PENDING,
     TAG_BYTES, TAG_CUT, TAG_EVENT, TAG_F64, TAG_FALSE, TAG_I64, TAG_IN_EVENT, TAG_LINK, TAG_NULL, TAG_PACKED,
@@ -26,13 +29,30 @@ pub(crate) struct BlockBuilder {
     traces: Traces,
     texts: Texts,
     raw: Vec<u8>,
+    compressed: Vec<u8>,
     compressor: Option<Compressor>,
+    /// Payloads that nobody needs any more, whose memory is used again.
+    spent: Vec<Vec<u8>>,
 }
 
 struct Compressor {
     level: i32,
     zstd: zstd::bulk::Compressor<'static>,
 }
+
+impl Compressor {
+    fn new(level: i32) -> io::Result<Self> {
+        let mut zstd = zstd::bulk::Compressor::new(level)?;
+        zstd.set_parameter(CParameter::WindowLog(WINDOW_LOG))?;
+        Ok(Compressor { level, zstd })
+    }
+}
+
+/// The binary logarithm of how far back in a block compression looks for repetitions: all of it. Agents send the same texts to
+/// a model again and again, and fast levels would look back half as far. It costs neither time nor memory.
+const WINDOW_LOG: u32 = 20;
+/// How many spent payloads are kept: what is committed and not durable yet is many small blocks or few large ones.
+const SPENT_MAX: usize = 8;
 
 impl BlockBuilder {
     /// A builder of empty blocks.
@@ -44,7 +64,9 @@ impl BlockBuilder {
             traces: Traces::default(),
             texts: Texts::default(),
             raw: Vec::new(),
+            compressed: Vec::new(),
             compressor: None,
+            spent: Vec::new(),
         }
     }
 
@@ -132,22 +154,35 @@ impl BlockBuilder {
         if spread_len > NAMES_LEN_MAX {
             return Err(too_large("a block's names and keys", spread_len, NAMES_LEN_MAX));
         }
-        if let Compression::Zstd(level) = compression
-            && let Some(bytes) = self.compress(level)
-        {
-            return Ok(Payload { bytes, raw_len, codec: Codec::Zstd });
-        }
-        Ok(Payload { bytes: self.raw.clone(), raw_len, codec: Codec::Stored })
+        let is_smaller = match compression {
+            Compression::Zstd(level) => self.compress(level),
+            Compression::None => false,
+        };
+        let (made, codec) =
+            if is_smaller { (&self.compressed, Codec::Zstd) } else { (&self.raw, Codec::Stored) };
+        let mut bytes = self.spent.pop().unwrap_or_default();
+        bytes.clear();
+        bytes.extend_from_slice(made);
+        Ok(Payload { bytes, raw_len, codec })
     }
 
-    /// `None` where that gains nothing, or memory for it is short.
-    fn compress(&mut self, level: i32) -> Option<Vec<u8>> {
-        if self.compressor.as_ref().is_none_or(|compressor| compressor.level != level) {
-            let zstd = zstd::bulk::Compressor::new(level).ok();
-            self.compressor = zstd.map(|zstd| Compressor { level, zstd });
+    /// Takes a payload's memory back, for the payloads to come.
+    pub(crate) fn take_back(&mut self, payload: Payload) {
+        if self.spent.len() < SPENT_MAX {
+            self.spent.push(payload.bytes);
         }
-        let bytes = self.compressor.as_mut()?.zstd.compress(&self.raw).ok()?;
-        (bytes.len() < self.raw.len()).then_some(bytes)
+    }
+
+    /// Compresses the map, and says whether that gained anything; where memory for it is short, it does not.
+    fn compress(&mut self, level: i32) -> bool {
+        if self.compressor.as_ref().is_none_or(|compressor| compressor.level != level) {
+            self.compressor = Compressor::new(level).ok();
+        }
+        let Some(Compressor { zstd, .. }) = &mut self.compressor else { return false };
+        // The buffer grows to the largest that was needed, and its memory is the builder's from then on.
+        self.compressed.clear();
+        self.compressed.reserve(zstd_safe::compress_bound(self.raw.len()));
+        zstd.compress_to_buffer(&self.raw, &mut self.compressed).is_ok_and(|len| len < self.raw.len())
     }
 
     /// Adds a row; one that would end before it starts ends when it starts.
@@ -174,13 +209,12 @@ impl BlockBuilder {
         for entry in body.entries() {
             match entry {
                 Ok(Entry::Attribute { key, value, cut, in_event }) => {
-                    if !in_event {
-                        match row.bytes_of(key, names) {
-                            // It has been dealt with, or nobody needs it.
-                            text if text == DEFAULT_INPUT.as_bytes() => continue,
-                            text if text == DEADLINE.as_bytes() => deadline_ns = whole_number(value),
-                            _ => {}
-                        }
+                    match row.role(key, names) {
+                        Role::None => {}
+                        _ if in_event => {}
+                        // It has been dealt with, or nobody needs it.
+                        Role::DefaultInput => continue,
+                        Role::Deadline => deadline_ns = whole_number(value),
                     }
                     let key = row.text(key, names);
                     row.attribute(key, value, cut, in_event);
@@ -265,9 +299,14 @@ impl Row<'_> {
             Text::Known(number) => number,
             Text::Inline(text) => return self.inline(text),
         };
-        if let Some(index) = self.texts.known(number) {
-            return index;
+        match self.texts.known(number) {
+            Some(known) => self.texts.used(known),
+            None => self.learn(number, names),
         }
+    }
+
+    #[cold]
+    fn learn(&mut self, number: u16, names: &impl Names) -> u64 {
         match names.text(number) {
             Some(text) => self.texts.learn(number, text, self.columns),
             None => {
@@ -287,15 +326,15 @@ impl Row<'_> {
         }
     }
 
-    /// A name or key as it was recorded; empty if it is not in the dictionary.
+    /// What a key means; it need not be among the names and keys of the block yet.
     #[inline]
-    fn bytes_of<'a>(&'a self, text: Text<'a>, names: &'a impl Names) -> &'a [u8] {
-        match text {
-            Text::Known(number) => match self.texts.known_range(number) {
-                Some((start, end)) => &self.columns.texts[start..end],
-                None => names.text(number).unwrap_or_default().as_bytes(),
+    fn role(&self, key: Text<'_>, names: &impl Names) -> Role {
+        match key {
+            Text::Known(number) => match self.texts.known(number) {
+                Some(known) => known.role,
+                None => Role::of(names.text(number).unwrap_or_default().as_bytes()),
             },
-            Text::Inline(text) => text,
+            Text::Inline(text) => Role::of(text),
         }
     }
 
@@ -303,7 +342,7 @@ impl Row<'_> {
     fn default_input(&mut self, body: &Body<'_>, names: &impl Names) {
         for entry in body.entries() {
             if let Ok(Entry::Attribute { key, value, cut, in_event: false }) = entry
-                && self.bytes_of(key, names) == DEFAULT_INPUT.as_bytes()
+                && self.role(key, names) == Role::DefaultInput
             {
                 let key = self.texts.inline(INPUT, self.columns);
                 self.attribute(key, value, cut, false);

@@ -53,12 +53,29 @@ pub(super) type Column = serde_bytes::ByteBuf;
 
 /// Appends a LEB128 number.
 #[inline]
-pub(super) fn put_number(column: &mut Column, mut number: u64) {
-    while number >= 0x80 {
-        column.push(number.to_le_bytes()[0] | 0x80);
-        number >>= 7;
+pub(super) fn put_number(column: &mut Column, number: u64) {
+    // Most are short, and one look at the column's room is enough for all bytes of a number.
+    match number {
+        0..0x80 => column.push(number.to_le_bytes()[0]),
+        0x80..0x4000 => {
+            column.extend_from_slice(&[number.to_le_bytes()[0] | 0x80, (number >> 7).to_le_bytes()[0]]);
+        }
+        _ => put_long(column, number),
     }
-    column.push(number.to_le_bytes()[0]);
+}
+
+fn put_long(column: &mut Column, mut number: u64) {
+    let (mut bytes, mut len) = ([0; 10], 0);
+    loop {
+        bytes[len] = number.to_le_bytes()[0] | 0x80;
+        len += 1;
+        number >>= 7;
+        if number == 0 {
+            break;
+        }
+    }
+    bytes[len - 1] &= 0x7f;
+    column.extend_from_slice(&bytes[..len]);
 }
 
 /// Appends a signed number, folded.

@@ -5,6 +5,7 @@ use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
 
 use spanring::TraceId;
+use spanring::names::{DEADLINE, DEFAULT_INPUT};
 
 use super::columns::{Column, Columns, put_bytes};
 
@@ -38,11 +39,39 @@ impl Traces {
     }
 }
 
+/// What a key means to the row that an attribute of it stands in.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Role {
+    None,
+    Deadline,
+    DefaultInput,
+}
+
+impl Role {
+    pub(super) fn of(key: &[u8]) -> Self {
+        if key == DEADLINE.as_bytes() {
+            Role::Deadline
+        } else if key == DEFAULT_INPUT.as_bytes() {
+            Role::DefaultInput
+        } else {
+            Role::None
+        }
+    }
+}
+
+/// A name or key of the dictionary that the block has.
+#[derive(Clone, Copy)]
+pub(super) struct Known {
+    pub(super) index: u32,
+    pub(super) role: Role,
+    len: u32,
+}
+
 /// The names and keys of the block.
 #[derive(Default)]
 pub(super) struct Texts {
     /// By their number in the dictionary.
-    known: Vec<Option<u32>>,
+    known: Vec<Option<Known>>,
     /// By the hash of the text, for those that are in no dictionary.
     inline: HashMap<u64, u32>,
     hasher: RandomState,
@@ -54,18 +83,15 @@ pub(super) struct Texts {
 
 impl Texts {
     #[inline]
-    pub(super) fn known(&mut self, number: u16) -> Option<u64> {
-        let index = (*self.known.get(usize::from(number))?)?;
-        let (start, end) = self.ranges[index as usize];
-        self.spread_len += end - start;
-        Some(index.into())
+    pub(super) fn known(&self, number: u16) -> Option<Known> {
+        *self.known.get(usize::from(number))?
     }
 
-    /// Where the text with this number lies in the column, if it is there.
+    /// The index of a name or key that is used once more.
     #[inline]
-    pub(super) fn known_range(&self, number: u16) -> Option<(usize, usize)> {
-        let index = (*self.known.get(usize::from(number))?)?;
-        Some(self.ranges[index as usize])
+    pub(super) fn used(&mut self, known: Known) -> u64 {
+        self.spread_len += known.len as usize;
+        known.index.into()
     }
 
     pub(super) fn learn(&mut self, number: u16, text: &str, columns: &mut Columns<Column>) -> u64 {
@@ -74,7 +100,8 @@ impl Texts {
         if number >= self.known.len() {
             self.known.resize(number + 1, None);
         }
-        self.known[number] = Some(index);
+        let len = u32::try_from(text.len()).expect("a text of the dictionary is no 4 GiB long");
+        self.known[number] = Some(Known { index, len, role: Role::of(text.as_bytes()) });
         index.into()
     }
 
