@@ -84,15 +84,28 @@ impl Floor {
     }
 }
 
+/// The time-stamp counter; where there is none, nanoseconds.
 #[cfg(target_arch = "x86_64")]
 #[inline]
-fn ticks() -> u64 {
+pub fn ticks() -> u64 {
     // SAFETY: every x86-64 processor has the instruction.
     unsafe { std::arch::x86_64::_rdtsc() }
 }
 
+/// The time-stamp counter; where there is none, nanoseconds.
 #[cfg(not(target_arch = "x86_64"))]
 #[inline]
-fn ticks() -> u64 {
+pub fn ticks() -> u64 {
     spanring::clock::unix_ns()
+}
+
+/// As [`ticks`], but once everything before it is done.
+#[inline]
+pub fn ticks_after() -> u64 {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: every x86-64 processor has the instruction.
+    unsafe {
+        std::arch::x86_64::_mm_lfence();
+    }
+    ticks()
 }

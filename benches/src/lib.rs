@@ -17,7 +17,7 @@ pub use agent_runs::AgentRun;
 pub use bed::Bed;
 pub use calls::{Calls, ModelValues, ToolValues};
 pub use captured::Captured;
-pub use floor::Floor;
+pub use floor::{Floor, ticks, ticks_after};
 pub use place::Place;
 
 /// The examples of the project's README are compiled with the tests of this crate, which is not published and so may

@@ -134,6 +134,9 @@ mod id;
 #[cfg(not(all(test, any(loom, shuttle))))]
 mod in_span;
 mod installation;
+#[cfg(all(feature = "internals", not(all(test, any(loom, shuttle)))))]
+#[doc(hidden)]
+pub mod internals;
 #[cfg(not(all(test, any(loom, shuttle))))]
 mod item;
 mod kind;

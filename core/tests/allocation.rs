@@ -5,7 +5,9 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::error::Error;
 use std::fmt;
+use std::ops::ControlFlow;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread;
 use std::time::Duration;
 
 use serde::{Serialize, Serializer};
@@ -249,6 +251,70 @@ fn nothing_is_allocated_by_a_result_that_is_handed_on() {
     };
     finish();
     assert_eq!(allocations(|| (0..10).for_each(|_| finish())), 0);
+}
+
+#[test]
+fn nothing_is_allocated_by_a_span_that_ends_on_another_thread() {
+    const SPANS: usize = 100;
+    let installed = Installed::new();
+    let another = Mapping::anonymous(spanring::lane_file_len(1 << 20)).unwrap();
+    installed.recorder.add_lane(another).unwrap();
+    let long = "x".repeat(1_500);
+    let start = |spans: &mut Vec<Span>| {
+        (0..SPANS).for_each(|number| spans.push(span("moved").set("number", number as u64).start()));
+    };
+    let end = |spans: &mut Vec<Span>| {
+        for span in spans.drain(..) {
+            // Beyond its cell, so that a cell of this thread is chained to one of the other.
+            span.set("there", &long).event("moved");
+            assert_eq!(span.end(), Ended::Recorded);
+        }
+    };
+    let (mut here, mut there) = (Vec::with_capacity(SPANS), Vec::with_capacity(SPANS));
+    start(&mut there);
+    end(&mut there);
+    for round in 0..3 {
+        // Those after the first take cells that have come home.
+        let started = allocations(|| start(&mut here));
+        let other = || {
+            // Takes a lane of its own.
+            start(&mut there);
+            end(&mut there);
+            allocations(|| end(&mut here))
+        };
+        let ended = thread::scope(|scope| scope.spawn(other).join().unwrap());
+        assert_eq!((started, ended), (0, 0), "in round {round}");
+    }
+    assert_eq!(installed.recorder.counters().dropped(), 0);
+}
+
+#[test]
+fn nothing_is_allocated_while_a_ring_is_filled_and_drained_many_times() {
+    const LAPS: u64 = 20;
+    let installed = Installed::new();
+    let recorder = installed.recorder;
+    let mut consumer = recorder.consumer().expect("nobody else has it");
+    let message = Message { role: "user", parts: &["hello", "world"], tokens: Some(812) };
+    drop(record_typed(&message));
+    let tail = || recorder.tails().into_iter().max().unwrap_or(0);
+    let (mut ended, mut drained) = (2, 0);
+    while tail() < LAPS << 20 {
+        let touched = allocations(|| {
+            for _ in 0..100 {
+                drop(record_typed(&message));
+            }
+        });
+        assert_eq!(touched, 0, "at {}", tail());
+        ended += 200;
+        for lane in 0..3 {
+            consumer.consume(lane, |record| {
+                drained += u64::from(matches!(record, Ok(spanring::record::Record::Ended { .. })));
+                ControlFlow::Continue(())
+            });
+        }
+        consumer.release();
+    }
+    assert_eq!((drained, recorder.counters().dropped()), (ended, 0));
 }
 
 #[test]

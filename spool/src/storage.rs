@@ -47,7 +47,7 @@ pub trait Storage: Send + Sync + fmt::Debug {
     fn create_dir(&self, path: &Path) -> io::Result<()>;
 
     /// Creates a file of `len` zeros for one writer, that only its owner may use (0600, whatever the umask), and secures
-    /// its space. It is mapped and populated where a mapping cannot run out of space, else it is written by calls.
+    /// its space. It is written by calls.
     ///
     /// # Errors
     ///

@@ -40,15 +40,8 @@ impl Storage for DiskStorage {
     fn create(&self, path: &Path, len: u64) -> io::Result<Box<dyn StorageFile>> {
         let file = create_file(path)?;
         or_unlink(path, || {
-            let space = allocate(&file, len)?;
-            let mapping = match usize::try_from(len) {
-                Ok(len) if len > 0 && space == Space::Allocated && FileSystem::of(&file)?.maps_safely() => {
-                    // Where memory is short, the file can still be written by calls.
-                    Mapping::of_file(&file, len).ok()
-                }
-                _ => None,
-            };
-            Ok(Box::new(DiskFile { file: Arc::new(file), mapping, len }) as Box<dyn StorageFile>)
+            allocate(&file, len)?;
+            Ok(Box::new(DiskFile { file: Arc::new(file), len }) as Box<dyn StorageFile>)
         })
     }
 
@@ -74,7 +67,7 @@ impl Storage for DiskStorage {
         if has < len {
             allocate_behind(&file, has, len)?;
         }
-        Ok(Box::new(DiskFile { file: Arc::new(file), mapping: None, len: len.max(has) }))
+        Ok(Box::new(DiskFile { file: Arc::new(file), len: len.max(has) }))
     }
 
     fn sync_dir(&self, path: &Path) -> io::Result<()> {
@@ -190,10 +183,10 @@ fn rename_checked(from: &Path, to: &Path) -> io::Result<()> {
     fs::remove_file(from)
 }
 
-/// A file that is mapped as long as it has its full length, and otherwise written by calls.
+/// A file that is written by calls, and not through a mapping: to sync a mapping, the kernel takes the right to write from every page
+/// that was written, and each time interrupts all processors on which threads of the process record.
 struct DiskFile {
     file: Arc<File>,
-    mapping: Option<Mapping>,
     len: u64,
 }
 
@@ -209,13 +202,7 @@ impl DiskFile {
 impl StorageFile for DiskFile {
     fn write(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()> {
         self.check(offset, bytes.len())?;
-        match (&mut self.mapping, usize::try_from(offset)) {
-            (Some(mapping), Ok(offset)) => {
-                mapping.write(offset, bytes);
-                Ok(())
-            }
-            _ => self.file.write_all_at(bytes, offset),
-        }
+        self.file.write_all_at(bytes, offset)
     }
 
     fn commit(&mut self, offset: u64, word: u32) -> io::Result<()> {
@@ -223,14 +210,8 @@ impl StorageFile for DiskFile {
         if !offset.is_multiple_of(4) {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "a word at no multiple of its size"));
         }
-        match (&mut self.mapping, usize::try_from(offset)) {
-            (Some(mapping), Ok(offset)) => {
-                mapping.store_release(offset, word);
-                Ok(())
-            }
-            // A call writes after the calls before it, for every reader.
-            _ => self.file.write_all_at(&word.to_le_bytes(), offset),
-        }
+        // A call writes after the calls before it, for every reader.
+        self.file.write_all_at(&word.to_le_bytes(), offset)
     }
 
     fn syncer(&self) -> Arc<dyn StorageSync> {
@@ -239,8 +220,6 @@ impl StorageFile for DiskFile {
 
     fn truncate(&mut self, len: u64) -> io::Result<()> {
         self.check(len, 0)?;
-        // Mapped pages behind the end of a file are a signal to whoever touches them, so the mapping goes first.
-        self.mapping = None;
         self.file.set_len(len)?;
         self.len = len;
         Ok(())
