@@ -11,6 +11,8 @@ mod bed;
 mod calls;
 mod captured;
 mod floor;
+mod full_disk;
+mod logical;
 mod place;
 
 pub use agent_runs::AgentRun;
@@ -18,6 +20,8 @@ pub use bed::Bed;
 pub use calls::{Calls, ModelValues, ToolValues};
 pub use captured::Captured;
 pub use floor::{Floor, ticks, ticks_after};
+pub use full_disk::FullDisk;
+pub use logical::logical_len;
 pub use place::Place;
 
 /// The examples of the project's README are compiled with the tests of this crate, which is not published and so may

@@ -53,14 +53,19 @@
 
 mod builder;
 mod columns;
+mod copy;
 mod decode;
 mod life;
 mod tables;
+mod taken;
 #[cfg(test)]
 mod tests;
+mod view;
 
 pub(crate) use builder::BlockBuilder;
-pub(crate) use decode::BlockDecoder;
+pub(crate) use decode::{BlockDecoder, Rows};
+pub(crate) use view::RowsRef;
+pub use view::{Attributes, EventRef, LinkRef, SpanRef};
 
 use std::fmt;
 

@@ -101,7 +101,9 @@ mod sync_thread;
 #[cfg(feature = "trace")]
 mod trace;
 mod value;
+mod value_ref;
 
+pub use block::{Attributes, EventRef, LinkRef, SpanRef};
 pub use cursor::{CURSOR_LEN, Cursor, CursorState};
 pub use error::{Error, NotASpool, Refusal};
 pub use ledger::{Dropped, Ledger};
@@ -109,7 +111,7 @@ pub use life::{Doubt, Life};
 pub use lock::FileId;
 pub use position::Position;
 pub use progress::Trouble;
-pub use reader::{Block, Reader, RecorderReader};
+pub use reader::{Block, BlockRef, Reader, RecorderReader};
 pub use recorder_id::RecorderId;
 pub use recovery::RecoveryReport;
 #[cfg(feature = "patterns")]
@@ -128,3 +130,4 @@ pub use trace::{
     Summary, Trace, TraceError, Tree,
 };
 pub use value::Value;
+pub use value_ref::{PackedRef, ValueRef};

@@ -68,6 +68,70 @@ pub(crate) fn unpack(bytes: &[u8], items: &mut usize) -> Unpacked {
     Unpacked { value: last.unwrap_or(Value::Null), whole: false }
 }
 
+/// Whether these bytes are one value, no less and no more, within the limits: what [`unpack`] finds of them, using up as many
+/// items, without making anything of them.
+pub(crate) fn is_whole(bytes: &[u8], items: &mut usize) -> bool {
+    let mut rest = bytes;
+    // For each open list or map, how many values are still to come; a pair is two.
+    let mut open = [0_u64; DEPTH_MAX];
+    let mut depth = 0;
+    while *items > 0 {
+        *items -= 1;
+        let Some(within) = skip_item(&mut rest) else { return false };
+        if within > 0 {
+            let Some(innermost) = open.get_mut(depth) else { return false };
+            *innermost = within;
+            depth += 1;
+            continue;
+        }
+        loop {
+            let Some(innermost) = open[..depth].last_mut() else { return rest.is_empty() };
+            *innermost -= 1;
+            if *innermost > 0 {
+                break;
+            }
+            depth -= 1;
+        }
+    }
+    false
+}
+
+/// Goes past one marker and the content of a scalar; returns how many values follow within it. `None` where the bytes end before,
+/// or are none.
+fn skip_item(rest: &mut &[u8]) -> Option<u64> {
+    let (&first, after) = rest.split_first()?;
+    *rest = after;
+    let (len, within) = match Marker::from_u8(first) {
+        Marker::Null | Marker::False | Marker::True | Marker::FixPos(_) | Marker::FixNeg(_) => (0, 0),
+        Marker::U8 | Marker::I8 => (1, 0),
+        Marker::U16 | Marker::I16 => (2, 0),
+        Marker::U32 | Marker::I32 | Marker::F32 => (4, 0),
+        Marker::U64 | Marker::I64 | Marker::F64 => (8, 0),
+        Marker::FixStr(len) => (len.into(), 0),
+        Marker::Str8 | Marker::Bin8 => (big_endian(rest, 1)?, 0),
+        Marker::Str16 | Marker::Bin16 => (big_endian(rest, 2)?, 0),
+        Marker::Str32 | Marker::Bin32 => (big_endian(rest, 4)?, 0),
+        // Before the content of an extension stands a byte for its type.
+        Marker::FixExt1 => (2, 0),
+        Marker::FixExt2 => (3, 0),
+        Marker::FixExt4 => (5, 0),
+        Marker::FixExt8 => (9, 0),
+        Marker::FixExt16 => (17, 0),
+        Marker::Ext8 => (1 + big_endian(rest, 1)?, 0),
+        Marker::Ext16 => (1 + big_endian(rest, 2)?, 0),
+        Marker::Ext32 => (1 + big_endian(rest, 4)?, 0),
+        Marker::FixArray(len) => (0, len.into()),
+        Marker::Array16 => (0, big_endian(rest, 2)?),
+        Marker::Array32 => (0, big_endian(rest, 4)?),
+        Marker::FixMap(len) => (0, 2 * u64::from(len)),
+        Marker::Map16 => (0, 2 * big_endian(rest, 2)?),
+        Marker::Map32 => (0, 2 * big_endian(rest, 4)?),
+        Marker::Reserved => return None,
+    };
+    *rest = rest.get(usize::try_from(len).ok()?..)?;
+    Some(within)
+}
+
 /// A list or map that is not complete yet.
 struct Open {
     content: Content,
@@ -303,12 +367,14 @@ mod tests {
 
     fn whole(bytes: &[u8]) -> Value {
         let unpacked = unpack(bytes, &mut 1000);
+        assert!(is_whole(bytes, &mut 1000));
         assert!(unpacked.whole, "{bytes:02x?} is {unpacked:?}");
         unpacked.value
     }
 
     fn part(bytes: &[u8]) -> Value {
         let unpacked = unpack(bytes, &mut 1_000_000);
+        assert!(!is_whole(bytes, &mut 1_000_000));
         assert!(!unpacked.whole, "{unpacked:?}");
         unpacked.value
     }
@@ -439,6 +505,22 @@ mod tests {
     }
 
     proptest::proptest! {
+        #[test]
+        fn what_is_whole_is_known_without_unpacking_it(
+            // Markers of every sort, and lengths that may fit.
+            bytes in proptest::collection::vec(
+                proptest::prop_oneof![0..6_u8, 0x80..0x84_u8, 0x90..0x94_u8, 0xa0..0xa4_u8, 0xc0..0xe1_u8], 0..40,
+            ),
+            limit in 0..40_usize,
+        ) {
+            for cut in 0..=bytes.len() {
+                let (mut left, mut left_of_unpacked) = (limit, limit);
+                let whole = is_whole(&bytes[..cut], &mut left);
+                proptest::prop_assert_eq!(whole, unpack(&bytes[..cut], &mut left_of_unpacked).whole);
+                proptest::prop_assert_eq!(left, left_of_unpacked);
+            }
+        }
+
         #[test]
         fn random_bytes_give_a_value_and_no_panic(bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..200)) {
             let mut items = 1000;

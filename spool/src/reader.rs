@@ -6,5 +6,5 @@ mod recorder;
 pub(crate) mod tests;
 
 pub use follow::Reader;
-pub use recorder::{Block, RecorderReader};
+pub use recorder::{Block, BlockRef, RecorderReader};
 pub(crate) use recorder::{LastPositions, last_positions};

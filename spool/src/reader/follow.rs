@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::io;
 use std::path::Path;
 
-use super::recorder::RecorderReader;
+use super::recorder::{BlockRef, RecorderReader};
 use crate::{Error, Life, RecorderId, Skipped, SpanData, SpoolDir};
 
 /// Yields the spans of a whole spool: recorder by recorder, and those of each in the order of their sequence.
@@ -81,8 +81,47 @@ impl Reader {
         skipped
     }
 
-    /// The spans of the next block; false where there is none in any recorder.
-    fn next_block(&mut self) -> Result<bool, Error> {
+    /// The next block of any recorder, without a copy of its spans; `None` as for the iterator. Of a block of which the
+    /// iterator has given out a span, it gives out the others too.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # fn main() -> Result<(), spanring_spool::Error> {
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let path = dir.path().join("spool");
+    /// # let spool = spanring_spool::Spool::open(&path).start()?;
+    /// # for tokens in [200, 700] { drop(spanring::span!("chat", tokens = tokens)); }
+    /// # spool.stop(Duration::from_secs(5));
+    /// use spanring_spool::{Reader, ValueRef};
+    ///
+    /// let mut reader = Reader::open(&path)?;
+    /// let mut tokens = 0;
+    /// while let Some(block) = reader.next_block_ref()? {
+    ///     for span in block.spans().filter(|span| span.name() == "chat") {
+    ///         if let Some(ValueRef::I64(number)) = span.get("tokens") {
+    ///             tokens += number;
+    ///         }
+    ///     }
+    /// }
+    /// assert_eq!(tokens, 900);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] and what else reading a recorder meets. An error concerns one recorder, and the next call goes on with
+    /// another.
+    pub fn next_block_ref(&mut self) -> Result<Option<BlockRef<'_>>, Error> {
+        Ok(if self.find_block()? { self.decode_block() } else { None })
+    }
+
+    fn decode_block(&mut self) -> Option<BlockRef<'_>> {
+        self.recorders.get_mut(self.at).and_then(|(_, reader)| reader.decode_block())
+    }
+
+    /// Goes on to the next block; false where there is none in any recorder.
+    fn find_block(&mut self) -> Result<bool, Error> {
         loop {
             let Some((id, reader)) = self.recorders.get_mut(self.at) else {
                 if self.find_recorders()? {
@@ -94,12 +133,9 @@ impl Reader {
                 }
                 return Ok(false);
             };
-            match next_of(&self.spool, id, reader) {
-                Ok(Some(spans)) => {
-                    self.spans = spans.into_iter();
-                    return Ok(true);
-                }
-                Ok(None) => self.at += 1,
+            match find_block_of(&self.spool, id, reader) {
+                Ok(true) => return Ok(true),
+                Ok(false) => self.at += 1,
                 Err(error) if is_gone(&error) => {
                     let (_, reader) = self.recorders.remove(self.at);
                     self.skipped.add(reader.skipped());
@@ -145,19 +181,15 @@ fn is_gone(error: &Error) -> bool {
     }
 }
 
-fn next_of(
-    spool: &SpoolDir,
-    id: &RecorderId,
-    reader: &mut RecorderReader,
-) -> Result<Option<Vec<SpanData>>, Error> {
-    if let Some(block) = reader.next_block()? {
-        return Ok(Some(block.spans));
+fn find_block_of(spool: &SpoolDir, id: &RecorderId, reader: &mut RecorderReader) -> Result<bool, Error> {
+    if reader.find_block()? {
+        return Ok(true);
     }
     if !reader.is_live() || is_live(&spool.life(id)?) {
-        return Ok(None);
+        return Ok(false);
     }
     reader.set_dead();
-    Ok(reader.next_block()?.map(|block| block.spans))
+    reader.find_block()
 }
 
 impl Iterator for Reader {
@@ -168,9 +200,11 @@ impl Iterator for Reader {
             if let Some(span) = self.spans.next() {
                 return Some(Ok(span));
             }
-            match self.next_block() {
-                Ok(true) => {}
-                Ok(false) => return None,
+            match self.next_block_ref() {
+                Ok(Some(block)) => {
+                    self.spans = block.to_block().map(|block| block.spans).unwrap_or_default().into_iter();
+                }
+                Ok(None) => return None,
                 Err(error) => return Some(Err(error)),
             }
         }

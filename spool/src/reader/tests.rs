@@ -15,7 +15,7 @@ use crate::body_writer::{BodyWriter, Dictionary, STR};
 use crate::segment::{
     BlockHeader, LEDGER_LEN, RingPosition, SEGMENT_HEADER_LEN, Seal, SegmentHeader, encode_block, encode_seal,
 };
-use crate::{DiskStorage, Position, Reader, RecorderId, SpoolDir, Storage, layout};
+use crate::{DiskStorage, Position, Reader, RecorderId, SpanRef, SpoolDir, Storage, ValueRef, layout};
 
 const TIMELINE: Timeline = Timeline { base_ticks: 0, base_unix_ns: 0, ticks_per_second: 1e9 };
 const NAMES: Dictionary = Dictionary(&["work", "number"]);
@@ -109,6 +109,24 @@ fn read(reader: &mut RecorderReader) -> (Vec<u64>, Vec<Position>) {
 fn read_dead(dir: &TempDir) -> (Vec<u64>, RecorderReader) {
     let mut reader = RecorderReader::open(dir.path(), false).unwrap();
     let (numbers, _) = read(&mut reader);
+    let (borrowed, borrowing) = read_borrowed(dir);
+    assert_eq!(borrowed.concat(), numbers);
+    assert_eq!(borrowing.skipped(), reader.skipped());
+    (numbers, reader)
+}
+
+/// The numbers of the spans of each block, which are looked at where they lie.
+fn read_borrowed(dir: &TempDir) -> (Vec<Vec<u64>>, RecorderReader) {
+    let mut reader = RecorderReader::open(dir.path(), false).unwrap();
+    let mut numbers = Vec::new();
+    while let Some(block) = reader.next_block_ref().unwrap() {
+        assert_eq!(block.starts().count(), 0);
+        let number = |span: SpanRef<'_>| {
+            assert_eq!(span.get("number"), Some(ValueRef::Str(&span.start_unix_ns().to_string())));
+            span.start_unix_ns()
+        };
+        numbers.push(block.spans().map(number).collect());
+    }
     (numbers, reader)
 }
 
@@ -228,6 +246,8 @@ fn a_block_whose_payload_makes_no_sense_is_counted() {
     let (read, reader) = read_dead(&dir);
     assert_eq!(read, [0, 1, 2, 8]);
     assert_eq!((reader.skipped().holes, reader.skipped().missing_rows), (1, 5));
+    let (blocks, _) = read_borrowed(&dir);
+    assert_eq!(blocks, [vec![0, 1, 2], vec![], vec![8]], "it is a block of no spans");
 }
 
 #[test]
@@ -376,6 +396,12 @@ fn a_spool_is_read_recorder_by_recorder_and_new_ones_are_found() {
     let mut reader = Reader::open(dir.path()).unwrap();
     assert_eq!(spans_of(&mut reader), [0, 1, 0, 1, 2]);
     assert_eq!(spans_of(&mut reader), [0_u64; 0]);
+    let mut borrowing = Reader::open(dir.path()).unwrap();
+    for expected in [2, 3] {
+        let block = borrowing.next_block_ref().unwrap().unwrap();
+        assert_eq!(block.spans().count(), expected);
+    }
+    assert!(borrowing.next_block_ref().unwrap().is_none());
     add_recorder(dir.path(), &RecorderId::from_parts(3, 7), &Writer::new(1).block(0..1));
     Writer::new(2).block(2..5).write(&dir.path().join(ids[1].as_str()));
     assert_eq!(spans_of(&mut reader), [2, 3, 4, 0]);

@@ -12,7 +12,7 @@ use crate::block::{BlockBuilder, BlockDecoder, Codec, Compression, Payload};
 use crate::body_writer::{
     BOOL, BYTES, BodyWriter, CUT, EVENT, F64, I64, IN_EVENT, PACKED, STATUS_MESSAGE, STR, TRUE, U64, Word,
 };
-use crate::{EventData, LinkData, SpanData, Value};
+use crate::{Attributes, EventData, EventRef, LinkData, LinkRef, SpanData, SpanRef, Value};
 
 #[derive(Clone, Debug)]
 enum Given {
@@ -277,6 +277,41 @@ fn expected(given: &GivenSpan) -> SpanData {
     span
 }
 
+/// The span as a reader sees it who borrows each part.
+fn seen(span: &SpanRef<'_>) -> SpanData {
+    let attributes = |list: Attributes<'_>| -> Vec<(String, Value)> {
+        list.map(|(key, value)| (key.to_owned(), value.to_value())).collect()
+    };
+    let event = |event: EventRef<'_>| EventData {
+        name: event.name().to_owned(),
+        time_unix_ns: event.time_unix_ns(),
+        attributes: attributes(event.attributes()),
+    };
+    let link = |link: LinkRef<'_>| LinkData {
+        trace_id: link.trace_id(),
+        span_id: link.span_id(),
+        attributes: attributes(link.attributes()),
+    };
+    SpanData {
+        trace_id: span.trace_id(),
+        span_id: span.span_id(),
+        parent_id: span.parent_id(),
+        name: span.name().to_owned(),
+        kind: span.kind(),
+        status: span.status(),
+        status_message: span.status_message().to_owned(),
+        start_unix_ns: span.start_unix_ns(),
+        end_unix_ns: span.start_unix_ns() + span.duration_ns(),
+        attributes: combined(&attributes(span.attributes())),
+        events: span.events().map(event).collect(),
+        links: span.links().map(link).collect(),
+        is_pending: span.is_pending(),
+        is_open: span.is_open(),
+        interrupted: span.is_interrupted(),
+        cut: span.cut(),
+    }
+}
+
 /// The attributes of a span, each combined key once.
 fn combined(attributes: &[(String, Value)]) -> Vec<(String, Value)> {
     let mut combined: Vec<(String, Value)> = Vec::new();
@@ -328,6 +363,11 @@ proptest! {
             }
             let rows = builder.rows();
             let Payload { bytes, raw_len, codec } = builder.finish(compression).unwrap();
+            let seen: Vec<_> = {
+                let view = decoder.view(&bytes, codec, raw_len, rows, 0).unwrap();
+                view.iter().map(|span| seen(&span)).collect()
+            };
+            prop_assert_eq!(format!("{seen:?}"), format!("{:?}", spans.iter().map(expected).collect::<Vec<_>>()));
             let decoded = decoder.decode(&bytes, codec, raw_len, rows, 0).unwrap();
             let (starts, spans): (Vec<_>, Vec<_>) = spans.iter().map(expected).partition(|span| span.is_open);
             // As text, in which NaN equals NaN.
