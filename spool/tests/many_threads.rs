@@ -76,13 +76,17 @@ fn one_to_sixty_four_threads_at_once_lose_nothing() {
         let counted = Counted::start();
         let barrier = Barrier::new(threads);
         thread::scope(|scope| {
-            for number in 0..threads {
-                let barrier = &barrier;
-                scope.spawn(move || {
-                    barrier.wait();
-                    record(number as u64, SPANS);
-                });
-            }
+            let barrier = &barrier;
+            let handles: Vec<_> = (0..threads as u64)
+                .map(|number| {
+                    scope.spawn(move || {
+                        barrier.wait();
+                        record(number, SPANS);
+                    })
+                })
+                .collect();
+            // One by one: a scope ends when its threads have done their work, and not when they have given their rings back.
+            handles.into_iter().for_each(|handle| handle.join().unwrap());
         });
         let rings = counted.rings();
         assert!(rings <= threads + READY + 1, "{rings} rings for {threads} threads");

@@ -1,4 +1,4 @@
-//! Agent runs made from a seed: as many as are asked for, no two alike, 411 logical bytes a span.
+//! Agent runs made from a seed: as many as are asked for, no two alike, about 411 logical bytes a span.
 //!
 //! A run is an agent with four to ten steps. A step is a chain that calls a model and then no, one or two tools, of which
 //! one in sixteen fails. Names, models, tools, limits and reasons are of the few that a program has. What says how much
@@ -63,7 +63,7 @@ impl Maker {
         let mut random = Random(seed);
         // The more frequent a word, the shorter.
         let word = |at: usize, random: &mut Random| {
-            let syllables = 1 + (at + 24).ilog2() as usize / 3;
+            let syllables = 1 + (at + 4).ilog2() as usize / 4;
             (0..syllables).map(|_| SYLLABLES[below(random, 32)]).collect::<String>()
         };
         let words = (0..WORDS).map(|at| word(at, &mut random)).collect();
@@ -112,7 +112,7 @@ impl Maker {
             ("gen_ai.request.max_tokens", Attribute::I64(4096)),
             ("gen_ai.request.stream", Attribute::Bool(true)),
             ("gen_ai.input.messages", text(input)),
-            ("gen_ai.output.messages", Attribute::Str(self.said(110))),
+            ("gen_ai.output.messages", Attribute::Str(self.said(85))),
             ("gen_ai.response.id", Attribute::Str(self.identity("resp_"))),
             ("gen_ai.response.finish_reason", text(FINISHES[below(&mut self.random, 3)])),
             ("gen_ai.usage.input_tokens", Attribute::I64(below(&mut self.random, 8000) as i64)),
@@ -176,23 +176,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_span_has_411_logical_bytes() {
+    fn a_span_has_about_411_logical_bytes() {
         for seed in 0..4 {
             let runs = runs(seed, 20_000);
             let spans = runs.iter().map(AgentRun::len).sum::<u64>();
             let bytes = runs.iter().map(AgentRun::logical_len).sum::<u64>();
-            assert_eq!((bytes + spans / 2) / spans, 411);
+            assert!((408 * spans..=414 * spans).contains(&bytes), "{}", bytes as f64 / spans as f64);
         }
     }
 
     #[test]
-    fn a_byte_of_what_is_said_carries_more_than_a_bit() {
+    fn a_byte_of_what_is_said_carries_a_bit_and_a_half() {
         let mut maker = Maker::seeded(1);
         let total = maker.up_to[WORDS - 1] as f64;
         let shares = (1..=WORDS as u64).map(|rank| ((1_u64 << 32) / rank) as f64 / total);
         let bits_a_word = shares.map(|share| -share * share.log2()).sum::<f64>();
         let said = maker.said(100_000);
         let bits = bits_a_word * said.split(' ').count() as f64 / said.len() as f64;
-        assert!((1.3..2.0).contains(&bits), "{bits}");
+        assert!((1.5..1.8).contains(&bits), "{bits}");
     }
 }

@@ -1,4 +1,5 @@
-use super::modelled::{ModelCells, ModelLane};
+use super::modelled::{ModelCells, ModelLane, ModelTable};
+use crate::pool::Pool;
 use crate::registry::Registry;
 use crate::sync::{Arc, thread};
 
@@ -103,5 +104,26 @@ fn cells_of_a_further_table_come_home_too() {
         claimed.extend(drained(lane));
         claimed.sort_unstable();
         assert_eq!(claimed, [0, 1]);
+    });
+}
+
+/// A further table goes from the thread that made it to a holder through nothing but the pool.
+#[test]
+fn a_further_table_is_whole_when_it_comes_out_of_the_pool() {
+    loom::model(|| {
+        let spare = Arc::new(Pool::<&'static ModelTable>::new(1));
+        let waiting = spare.clone();
+        let taker = thread::spawn(move || {
+            let lane = ModelLane::<1>::new(1, 64);
+            let own = lane.start(1);
+            let Some(table) = waiting.pop() else { return };
+            assert!(lane.table.take(table, |_| ()));
+            assert_eq!(lane.table.claim(), Some(1));
+            assert_eq!((own, lane.read(1)), (Some(0), 5));
+        });
+        let table: &'static ModelTable = Box::leak(Box::new(ModelCells::new()));
+        table.write(0, 5);
+        assert!(spare.push(table).is_ok());
+        taker.join().unwrap();
     });
 }
