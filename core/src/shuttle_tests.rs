@@ -146,11 +146,14 @@ impl World {
     fn consume(&self, read: &mut [(u64, u64)], seen: &mut Vec<u64>) {
         for (number, (at, ordinals)) in (0..).zip(read) {
             let lane = self.registry.lane(number).unwrap();
-            *at = lane.consume(*at, |ordinal, word| {
-                assert_eq!(ordinal, *ordinals + 1, "a ring carries what ended in order and without gaps");
-                *ordinals = ordinal;
-                seen.push(word);
-            });
+            // Twice, as what is shown at once ends with the ring's bytes.
+            for _ in 0..2 {
+                *at = lane.consume(*at, |ordinal, word| {
+                    assert_eq!(ordinal, *ordinals + 1, "a ring carries what ended in order and without gaps");
+                    *ordinals = ordinal;
+                    seen.push(word);
+                });
+            }
         }
     }
 
