@@ -28,7 +28,8 @@
 //!           ┌───────┬────────┬─────────┬──────┬──────┬─────┬───────────────────┐
 //!           │ state │ detail │ ordinal │ next │ link │     │ content           │
 //!           └───────┴────────┴─────────┴──────┴──────┴─────┴───────────────────┘
-//!           state    bits 0–7 the stage, 8–15 a drop's reason, 16–31 a lane, 32–63 the length of the body
+//!           state    bits 0–7 the stage, 8–15 a drop's reason, 16–31 a lane, 32–63 the length of the body;
+//!                    8–31 mean nothing in stage LIVE
 //!           ordinal  of the last span that started here, among those that started in this lane
 //!           next     where the body goes on: lane << 32 | cell + 1, or 0
 //!           link     of the free and return lists; means nothing to other processes
@@ -43,6 +44,9 @@
 //! | 1     | LIVE    |                              | in flight                                                  |
 //! | 2     | ENDING  | a position of the lane's ring | ended if that ring's tail is above the position, else in flight |
 //! | 3     | DROPPED | how many the lane dropped for the reason, this one included | ended and dropped           |
+//!
+//! A cell whose span ended into the ring of the cell's own file is free as soon as that ring's tail says so, and stays ENDING until another
+//! span has it. So `ordinal` counts only in stage LIVE: elsewhere it may be that of a span which was about to start.
 //!
 //! # Invariants
 //!
