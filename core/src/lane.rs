@@ -357,6 +357,12 @@ impl Lane {
         table.cell(within)
     }
 
+    /// In a forked child, for a lane of its parent: see [`Slot::close`].
+    pub(crate) fn close_slots(&self) {
+        let further = self.table.all_further().flat_map(|table| table.slots);
+        self.table.cells().slots.iter().chain(further).for_each(Slot::close);
+    }
+
     /// The slot of the cell with this number: this thread's, as long as the cell is.
     #[inline]
     pub(crate) fn slot(&self, number: u32) -> &'static Slot {

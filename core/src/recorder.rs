@@ -125,6 +125,9 @@ pub(crate) fn catch_up() -> Option<(u32, &'static Recorder)> {
 }
 
 pub(crate) fn reset_after_fork() {
+    for recorder in installed() {
+        recorder.registry.lanes().for_each(Lane::close_slots);
+    }
     FORKS.fetch_add(1, Ordering::Relaxed);
     INSTALLATION.reset_after_fork(START_IN_CHILD.get().is_some());
 }

@@ -26,6 +26,7 @@
 //! * **S6** A slot that no span has is as [`Slot::reset`] leaves it, or its `room_end` is `UNSET`. While it has one, `is_touched` says that it
 //!   will not be so.
 //! * **S7** Where `room_end` is not 0, the short way is open, and `state` is current; else `fill` is, and `state` is what of it is published.
+//! * **S8** In a forked child, where the cells of its parent are zeros and `state` with them, their slots are closed before anybody can use them.
 #![expect(
     unsafe_code,
     reason = "content is written through pointers that S1 and S2 make exclusive and in range"
@@ -311,6 +312,16 @@ impl Slot {
 
     fn home(&self) -> &'static Lane {
         self.home.get().expect("a slot is only reached once it was claimed")
+    }
+
+    /// Lets nothing be appended any more (S8). In a forked child's handler, on its only thread: whoever has the slot there finds a body
+    /// of nothing but a head, and no room behind it.
+    pub(crate) fn close(&self) {
+        self.is_touched.set(true);
+        self.closed.set(true);
+        self.room_end.set(0);
+        self.cell_end.set(0);
+        self.fill.set(STARTED);
     }
 
     /// Whether the cell is one of this lane.

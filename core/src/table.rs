@@ -161,6 +161,11 @@ impl<C: Cells> Table<C> {
         C::link_within(further, within)
     }
 
+    /// The further tables.
+    pub(crate) fn all_further(&self) -> impl Iterator<Item = &'static C::Further> {
+        self.further.iter().map_while(|place| place.get().copied())
+    }
+
     /// The further table that holds the cell with this number, and the cell's number within it.
     pub(crate) fn further(&self, number: u32) -> (&'static C::Further, u32) {
         let beyond = number - C::OWN;

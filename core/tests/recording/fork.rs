@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use spanring::processor::Processor;
 use spanring::recorder::{self, Recorder};
 use spanring::redaction::Redaction;
-use spanring::{Context, Ended, Hooks, Overflow, Span, span};
+use spanring::{Context, Ended, Hooks, Overflow, Span, Status, span};
 
 use crate::flight::{Flight, LONG, Plan, Value};
 
@@ -73,6 +73,40 @@ fn what_a_child_does_with_inherited_spans_leaves_the_parent_untouched() {
     assert_eq!(spans.len(), 301);
     assert_eq!(spans[0].get("before"), Some(&Value::Str("the fork".to_owned())));
     assert_eq!((spans[0].get("number"), spans[0].get("after")), (None, Some(&Value::I64(1))));
+}
+
+/// In the child the cells of the parent hold zeros, and with them the length up to which a span was filled.
+#[test]
+fn what_a_child_sets_on_an_inherited_span_goes_nowhere() {
+    let flight = Flight::start(Plan { overflow: Overflow::Block(LONG), ..Plan::default() });
+    let small = span("small").start();
+    // The second of these has its cells in the opposite order, so that its last cell is the first of the file.
+    let large = span("large").start();
+    large.set("filling", "x".repeat(200_000));
+    drop(large);
+    let large = span("large").start();
+    large.set("filling", "x".repeat(200_000));
+    let item = span("item").start();
+
+    let held = holds_in_child(|| {
+        for span in [&small, &large] {
+            span.set("a", 1).set("b", true).set("c", u64::MAX).set("d", "text").event("e");
+            span.set_value("f", &[1, 2, 3]).set_named("g", 1).link(span.context()).rename("h");
+            span.status_message("in the child");
+            assert_eq!(
+                (span.error_message(), span.kind(), span.parent_id()),
+                (None, spanring::Kind::Custom, None)
+            );
+            span.set_status(Status::Ok);
+            assert_eq!(span.status(), Status::Ok);
+        }
+        item.event_with("e", |event| event.set("a", 1));
+    });
+    assert!(held);
+
+    item.set("after", 1);
+    assert_eq!((small.end(), large.end(), item.end()), (Ended::Recorded, Ended::Recorded, Ended::Recorded));
+    drop(flight);
 }
 
 #[test]
