@@ -322,9 +322,10 @@ impl Drain {
 
     /// Gives the rings' space back, now that the block is committed.
     fn commit(&mut self, round: &mut Round, made: Made) {
-        self.consumer.release();
         round.waiting_since = None;
+        // Both at once, for those who wait: when their rings are given back, the ledger says so too.
         let mut state = self.progress.lock();
+        self.consumer.release();
         state.spooled_spans += made.spans;
         state.damaged = round.damaged;
         state.succeed(WRITE);
