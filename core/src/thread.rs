@@ -20,8 +20,9 @@ use crate::{SpanId, TraceId, dictionary};
 const NO_GENERATION: u32 = u32::MAX - 1;
 /// How many spans can be entered at once.
 const DEPTH_MAX: usize = 64;
-/// How many keys are cached, a power of two.
+/// How many keys are cached, and how many of those that found their place taken: powers of two.
 const KEYS_CACHED: usize = 512;
+const OTHERS_CACHED: usize = 64;
 
 thread_local! {
     /// Without a destructor, so that it is there as long as the thread, and costs no check.
@@ -73,9 +74,9 @@ pub(crate) struct Local {
     serial: Cell<u64>,
     /// The entered contexts with their serials, oldest first and without gaps.
     entered: [(Cell<u64>, Cell<Context>); DEPTH_MAX],
-    /// Numbers of keys, by the lowest bits of the address of their text: literals lie one behind the other, so few share a place. Of two
-    /// neighbours each can be found in either's place.
+    /// Numbers of keys, by the lowest bits of the address of their text: literals lie one behind the other, so few share a place.
     keys: [CachedKey; KEYS_CACHED],
+    others: [CachedKey; OTHERS_CACHED],
 }
 
 /// Of cells rather than in one, so that looking at it does not copy it.
@@ -87,7 +88,7 @@ struct CachedKey {
     word: Cell<u64>,
 }
 
-const _: () = assert!(KEYS_CACHED.is_power_of_two());
+const _: () = assert!(KEYS_CACHED.is_power_of_two() && OTHERS_CACHED.is_power_of_two());
 
 impl CachedKey {
     const fn new() -> Self {
@@ -121,6 +122,7 @@ impl Local {
             serial: Cell::new(0),
             entered: [const { (Cell::new(0), Cell::new(Context::NONE)) }; DEPTH_MAX],
             keys: [const { CachedKey::new() }; KEYS_CACHED],
+            others: [const { CachedKey::new() }; OTHERS_CACHED],
         }
     }
 
@@ -335,32 +337,39 @@ impl Local {
     #[inline(always)]
     pub(crate) fn key_word(&self, text: &'static str) -> Option<u64> {
         let first = &self.keys[text.as_ptr() as usize % KEYS_CACHED];
-        // What has no number is never in the first place.
+        // What has no number is never here.
         if first.is(text) { Some(first.word.get()) } else { self.look_up(text) }
     }
 
     #[cold]
     #[inline(never)]
     fn look_up(&self, text: &'static str) -> Option<u64> {
-        let place = text.as_ptr() as usize % KEYS_CACHED;
-        let (first, second) = (&self.keys[place], &self.keys[place ^ 1]);
-        let (word, is_final) = if second.is(text) {
-            (second.word.get(), true)
+        let (address, len) = (text.as_ptr() as usize, text.len());
+        let (first, other) = (&self.keys[address % KEYS_CACHED], self.other(address));
+        let (word, is_final) = if other.is(text) {
+            (other.word.get(), true)
         } else {
             let (number, is_final) = dictionary::number(text);
             (key_word(number), is_final)
         };
-        let has_number = word != key_word(INLINE);
-        if is_final && !has_number {
-            second.set(text.as_ptr() as usize, text.len(), word);
-        } else if is_final {
-            // One without a number would be in its own first place there.
-            if first.word.get() != key_word(INLINE) {
-                second.set(first.address.get(), first.len.get(), first.word.get());
+        if word == key_word(INLINE) {
+            if is_final {
+                other.set(address, len, word);
             }
-            first.set(text.as_ptr() as usize, text.len(), word);
+            return None;
         }
-        has_number.then_some(word)
+        // Whoever had the place is found among the others then.
+        let before = (first.address.get(), first.len.get(), first.word.get());
+        first.set(address, len, word);
+        if before.0 != 0 {
+            self.other(before.0).set(before.0, before.1, before.2);
+        }
+        Some(word)
+    }
+
+    /// Where a key is kept that another one has taken the place of, or that has no number.
+    fn other(&self, address: usize) -> &CachedKey {
+        &self.others[((address / KEYS_CACHED) ^ (address / 8)) % OTHERS_CACHED]
     }
 }
 
@@ -388,5 +397,34 @@ impl Drop for Detach {
             local.ending.set(true);
             local.detach();
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// All of one place, and some of those among the others too; each third is too long to have a number.
+    #[test]
+    fn keys_that_share_a_place_keep_their_numbers() {
+        let text: &'static str = ('a'..='z')
+            .flat_map(|letter| [letter; 7])
+            .cycle()
+            .take(40 * KEYS_CACHED)
+            .collect::<String>()
+            .leak();
+        let keys: Vec<&'static str> =
+            (0..40).map(|n| &text[n * KEYS_CACHED..][..if n % 3 == 2 { 200 } else { 10 + n }]).collect();
+        let number = |key: &'static str| LOCAL.with(|local| local.number_of(key));
+        let numbers: Vec<u16> = keys.iter().map(|key| number(key)).collect();
+        for step in [1, 3, 7, 39] {
+            for at in (0..40).map(|n| n * step % 40) {
+                assert_eq!(number(keys[at]), numbers[at]);
+                assert_eq!(numbers[at] == INLINE, keys[at].len() == 200);
+                if numbers[at] != INLINE {
+                    assert_eq!(dictionary::text(numbers[at]), Some(keys[at]));
+                }
+            }
+        }
     }
 }
