@@ -1,6 +1,7 @@
 //! How many spans can be carried from the rings into segments, and how large are they there?
 
 use std::io::Write;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use criterion::{Bencher, Criterion, SamplingMode, Throughput};
@@ -12,21 +13,22 @@ use spanring_spool::{Reader, SpanData, SpoolDir};
 
 fn main() {
     let mut criterion = Criterion::default().configure_from_args();
-    let sizes = [made_spans().size(), agent_runs().size(), agent_runs().size_as_otlp()];
     eprintln!("segments are on {}", place().file_system());
     spool(&mut criterion);
+    // Behind the rest, so that all names and keys are known, and nothing holds up what is recorded at once.
+    let sizes = [made_spans().size(), agent_runs().size(), agent_runs().size_as_otlp()];
     sizes.iter().for_each(|size| eprintln!("{size}"));
     criterion.final_summary();
 }
 
 /// Half of a ring is the most that can be recorded without compression being made faster, at the cost of its strength.
-const RING_LEN: usize = 64 << 20;
-/// How many tool calls a burst has: about 20 MiB.
-const TOOL_BURST: usize = 150_000;
-/// How often a burst repeats the agent runs: about 20 MiB.
-const RUNS_BURST: u64 = 24;
-/// How many made agent spans a burst has: about 20 MiB.
-const SPANS_BURST: u64 = 32_000;
+const RING_LEN: usize = 256 << 20;
+/// How many tool calls a burst has: about 80 MiB.
+const TOOL_BURST: usize = 600_000;
+/// How often a burst repeats the agent runs: about 80 MiB.
+const RUNS_BURST: u64 = 96;
+/// How many made agent spans a burst has: about 80 MiB.
+const SPANS_BURST: u64 = 128_000;
 
 /// How many spans a second does one drain core carry from ring to committed segment, at the default compression? Decides how
 /// blocks are built and compressed. Timed from the first span of a burst until all of it is committed.
@@ -105,9 +107,11 @@ impl Runs {
         Runs { name, spans: runs.iter().map(AgentRun::len).sum(), runs }
     }
 
-    /// Records all of them once, and returns where their spool is.
+    /// Records all of them once, in one go, and returns where their spool is.
     fn spooled(&self) -> (Place, SpoolDir) {
         let bed = Bed::new(place(), |spool| spool.ring_bytes(RING_LEN).linger(Duration::from_secs(1)));
+        // Until a drain that has nothing to do looks round as seldom as it does.
+        thread::sleep(Duration::from_millis(50));
         self.runs.iter().for_each(AgentRun::record);
         bed.drain();
         bed.stop()

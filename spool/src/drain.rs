@@ -39,19 +39,22 @@ const RATE_INTERVAL_NS: u64 = 600_000_000_000;
 const WORTH_ABOVE: u64 = 25;
 const FAST_ABOVE: u64 = 50;
 const STORE_ABOVE: u64 = 80;
+/// For blocks that are made only because what they hold has waited: a tenth smaller, in up to twice the time.
+const THOROUGH: Compression = Compression::Zstd(3);
 const FAST: Compression = Compression::Zstd(-5);
 const WRITE: &str = "write a block";
 const MAKE: &str = "make a block";
 const RING: &str = "prepare a ring";
 const TABLE: &str = "prepare a table";
 
-/// What to spend on a block while the fullest ring is so many percent full: a block that is larger is better than a record
-/// that is dropped.
-fn compression_at(full: u64) -> Compression {
+/// What to spend on a block of `backlog` bytes while the fullest ring is so many percent full: a block that is larger is better than a
+/// record that is dropped, and one that is smaller costs nobody anything while there is little to do.
+fn compression_at(full: u64, backlog: u64) -> Compression {
     match full {
         full if full > STORE_ABOVE => Compression::None,
         full if full > FAST_ABOVE => FAST,
-        _ => Compression::default(),
+        full if full > WORTH_ABOVE || backlog > BLOCK_RAW_LEN as u64 => Compression::default(),
+        _ => THOROUGH,
     }
 }
 
@@ -219,7 +222,7 @@ impl Drain {
                 let backlog = self.consumer.backlog();
                 let full = backlog.fullest * 100 / self.recorder().options().ring_bytes as u64;
                 if self.is_worth_a_block(round, backlog.bytes, full, at_once) {
-                    round.pending = self.make(round, compression_at(full));
+                    round.pending = self.make(round, compression_at(full, backlog.bytes));
                 }
             }
             let Some(made) = round.pending.take() else { return moved };
@@ -442,14 +445,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_fuller_a_ring_the_less_is_spent_on_a_block() {
-        let strength = |full| match compression_at(full) {
+    fn the_more_waits_the_less_is_spent_on_a_block() {
+        const LITTLE: u64 = BLOCK_RAW_LEN as u64;
+        let strength = |(full, backlog)| match compression_at(full, backlog) {
             Compression::None => i32::MIN,
             Compression::Zstd(level) => level,
         };
-        assert!((0..=100).map(strength).is_sorted_by(|less_full, fuller| less_full >= fuller));
-        assert_eq!((compression_at(0), compression_at(50)), (Compression::Zstd(1), Compression::Zstd(1)));
-        assert_eq!((compression_at(51), compression_at(80)), (FAST, FAST));
-        assert_eq!((compression_at(81), compression_at(100)), (Compression::None, Compression::None));
+        for backlog in [0, LITTLE, LITTLE + 1, u64::MAX] {
+            let at = (0..=100).map(|full| (full, backlog));
+            assert!(at.map(strength).is_sorted_by(|less_full, fuller| less_full >= fuller));
+        }
+        let at = |full, backlog| compression_at(full, backlog);
+        assert_eq!((at(0, 1), at(25, LITTLE)), (THOROUGH, THOROUGH));
+        assert_eq!((at(0, LITTLE + 1), at(26, 1), at(50, LITTLE)), Default::default());
+        assert_eq!((at(51, 1), at(80, LITTLE)), (FAST, FAST));
+        assert_eq!((at(81, 1), at(100, LITTLE)), (Compression::None, Compression::None));
     }
 }

@@ -21,9 +21,9 @@ use spanring::Ended;
 use spanring_benches::{Bed, Calls, Place, ticks, ticks_after};
 
 const CALLS_PER_SECOND: u32 = 1_000_000;
-/// Room for a pause of the disk: at this rate it is 50 ms. In a longer one pages would be missing more often, since the kernel writes
-/// each back every half minute. What happens when a ring is full is another question.
-const RING_LEN: usize = 8 << 20;
+/// Room for a pause of the drain: at this rate it is 12 ms. The kernel writes each page back every half minute, and then it is missing
+/// once; of a ring four times as long, that would be more than one call in ten thousand. What happens when a ring is full is another question.
+const RING_LEN: usize = 2 << 20;
 /// For how long each loop is measured in all, in rounds of a second, unless `--seconds` says otherwise.
 const SECONDS: usize = 9;
 /// A round in which spans were dropped does not count, and so many may not: the disk, or what else the machine does, can

@@ -8,10 +8,10 @@ mod bursts;
 mod floor;
 mod full_ring;
 mod left_out;
-mod medians;
 mod ours;
 #[cfg(feature = "peers")]
 mod peers;
+mod quantiles;
 mod ways;
 
 use std::time::{Duration, SystemTime};
@@ -42,7 +42,7 @@ fn main() {
     record_2_threads(&mut criterion);
     record_full_ring(&mut criterion);
     criterion.final_summary();
-    medians::print(since);
+    quantiles::print(since);
 }
 
 /// What do instrumented libraries cost in a program that records nothing? Decides whether they may be instrumented

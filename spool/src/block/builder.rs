@@ -30,22 +30,16 @@ pub(crate) struct BlockBuilder {
     texts: Texts,
     raw: Vec<u8>,
     compressed: Vec<u8>,
-    compressor: Option<Compressor>,
+    compressor: Option<zstd::bulk::Compressor<'static>>,
     /// Payloads that nobody needs any more, whose memory is used again.
     spent: Vec<Vec<u8>>,
 }
 
-struct Compressor {
-    level: i32,
-    zstd: zstd::bulk::Compressor<'static>,
-}
-
-impl Compressor {
-    fn new(level: i32) -> io::Result<Self> {
-        let mut zstd = zstd::bulk::Compressor::new(level)?;
-        zstd.set_parameter(CParameter::WindowLog(WINDOW_LOG))?;
-        Ok(Compressor { level, zstd })
-    }
+/// A compressor whose memory is used for every level, and grows to what the highest needs.
+fn compressor() -> io::Result<zstd::bulk::Compressor<'static>> {
+    let mut zstd = zstd::bulk::Compressor::new(0)?;
+    zstd.set_parameter(CParameter::WindowLog(WINDOW_LOG))?;
+    Ok(zstd)
 }
 
 /// The binary logarithm of how far back in a block compression looks for repetitions: all of it. Agents send the same texts to
@@ -175,10 +169,13 @@ impl BlockBuilder {
 
     /// Compresses the map, and says whether that gained anything; where memory for it is short, it does not.
     fn compress(&mut self, level: i32) -> bool {
-        if self.compressor.as_ref().is_none_or(|compressor| compressor.level != level) {
-            self.compressor = Compressor::new(level).ok();
+        if self.compressor.is_none() {
+            self.compressor = compressor().ok();
         }
-        let Some(Compressor { zstd, .. }) = &mut self.compressor else { return false };
+        let Some(zstd) = &mut self.compressor else { return false };
+        if zstd.set_parameter(CParameter::CompressionLevel(level)).is_err() {
+            return false;
+        }
         // The buffer grows to the largest that was needed, and its memory is the builder's from then on.
         self.compressed.clear();
         self.compressed.reserve(zstd_safe::compress_bound(self.raw.len()));
