@@ -8,6 +8,7 @@
 //!
 //! `spanring exec` ends as the command that it runs, and says what keeps it from running one as shells do: see there.
 
+mod dead_letters;
 mod demo;
 mod exec;
 mod export;
@@ -33,6 +34,7 @@ struct Cli {
 enum Command {
     Export(export::Export),
     Recover(recover::Recover),
+    DeadLetters(dead_letters::DeadLettersCommand),
     Trace(trace::TraceCommand),
     Exec(exec::Exec),
     Demo(demo::DemoCommand),
@@ -53,6 +55,7 @@ pub(crate) fn run() -> ExitCode {
     let done = match cli.command {
         Command::Export(export) => export.run(),
         Command::Recover(recover) => recover.run(),
+        Command::DeadLetters(letters) => letters.run(),
         Command::Trace(trace) => trace.run(),
         Command::Exec(exec) => exec.run(),
         Command::Demo(demo) => demo.run(),

@@ -34,13 +34,14 @@
 //!
 //! * Every span that is in the spool is delivered at least once. What a sink does not take is kept, through outages and
 //!   restarts of either side; a kill in between delivers again what had not been acknowledged, in the same batches.
+//! * A span that a sink refuses by itself holds up no other: it is set aside as a [dead letter](spanring_spool::DeadLetters), with the
+//!   reason, and can be delivered [again](Replay). Its batch is halved until it is found.
 //! * What is removed from the spool has been acknowledged by every sink of the exporter that removes it.
 //! * Memory is bounded whatever the backlog: one block a sink.
 //!
 //! # What it does not do
 //!
-//! It does not set aside what a receiver refuses for good: that sink stops, and everything is kept. It does not order
-//! spans beyond what their recorder did: first in, first out for each thread.
+//! It does not order spans beyond what their recorder did: first in, first out for each thread.
 #![forbid(unsafe_code)]
 
 pub mod demo;
@@ -50,6 +51,8 @@ pub mod sink;
 
 mod backoff;
 mod error;
+mod replay;
 
 pub use engine::{ExportReport, Exporter};
 pub use error::{Error, with_causes};
+pub use replay::{Replay, ReplayReport};

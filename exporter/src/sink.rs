@@ -26,8 +26,8 @@ pub trait Sink: Send {
     /// Its address in canonical form. The cursors are kept under this name, so it must stay the same across restarts.
     fn name(&self) -> &str;
 
-    /// Delivers one batch. The engine hands over the batches of a recorder in order, and the same batch again after
-    /// [`Outcome::Retry`], or after a restart.
+    /// Delivers one batch. The engine hands over the batches of a recorder in order, the same batch again after
+    /// [`Outcome::Retry`], or after a restart, and its halves after [`Outcome::Rejected`].
     fn deliver<'a>(&'a mut self, batch: &'a Batch<'a>) -> Delivery<'a>;
 }
 
@@ -45,22 +45,33 @@ pub struct Batch<'a> {
     pub spans: &'a [SpanData],
 }
 
-/// The identity of a batch. It is a function of the block, so that it is the same after any restart: a key by which
-/// a receiver can tell that it has had the batch.
+/// The identity of a batch. It is a function of the block and of how the batch was divided, so that it is the same after any restart: a
+/// key by which a receiver can tell that it has had the batch.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct BatchId<'a> {
     /// The recorder.
     pub recorder: &'a RecorderId,
     /// Behind the block.
     pub block: Position,
-    /// Which batch of the block, counted from 0.
+    /// Which batch of the block, counted from 0. Of a span alone: which of the block's spans.
     pub number: usize,
+    /// Which part of it: 1 is the whole, and those of part n are 2n, its first half, and 2n + 1. 0 is a span alone, out of the dead
+    /// letters.
+    pub part: usize,
+}
+
+impl BatchId<'_> {
+    /// The whole of a batch.
+    pub const WHOLE: usize = 1;
+    /// A span alone, out of the dead letters.
+    pub const ALONE: usize = 0;
 }
 
 impl fmt::Display for BatchId<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let BatchId { recorder, block, number } = self;
-        write!(f, "{recorder}:{:x}:{:x}:{number:x}", block.segment, block.offset)
+        let BatchId { recorder, block, number, part } = self;
+        write!(f, "{recorder}:{:x}:{:x}:{number:x}", block.segment, block.offset)?;
+        if *part == Self::WHOLE { Ok(()) } else { write!(f, "/{part:x}") }
     }
 }
 
@@ -81,7 +92,8 @@ pub enum Outcome {
         /// Why.
         reason: String,
     },
-    /// Not this batch: the sink takes others, and would refuse this one again.
+    /// Not this batch: the sink takes others, and would refuse this one again. The engine sends its halves, and so on, until it has
+    /// found the spans that the sink does not take, and sets those aside.
     Rejected {
         /// Why.
         reason: String,

@@ -231,7 +231,7 @@ fn a_batch_is_the_same_batch_after_a_restart() {
 
 type Taken = Vec<(String, Vec<SpanData>)>;
 
-/// Takes so many batches, and refuses all others.
+/// Takes so many batches, and none after that.
 struct Memory {
     taken: Arc<Mutex<Taken>>,
     takes: usize,
@@ -245,7 +245,7 @@ impl Sink for Memory {
     fn deliver<'a>(&'a mut self, batch: &'a Batch<'a>) -> Delivery<'a> {
         Box::pin(async move {
             let Some(takes) = self.takes.checked_sub(1) else {
-                return Outcome::Rejected { reason: "enough".into() };
+                return Outcome::Parked { reason: "enough".into() };
             };
             self.takes = takes;
             self.taken.lock().unwrap().push((batch.id.to_string(), batch.spans.to_vec()));

@@ -273,7 +273,7 @@ fn checksum(bytes: &[u8; SLOT_LEN]) -> u32 {
 }
 
 /// FNV-1a of 64 bits: names files the same on every machine, and defends against nobody.
-fn fnv1a(bytes: &[u8]) -> u64 {
+pub(crate) fn fnv1a(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xCBF2_9CE4_8422_2325, |hash, &byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01B3)
     })

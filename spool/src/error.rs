@@ -95,6 +95,13 @@ pub enum Error {
         /// The largest size in bytes.
         max: u64,
     },
+    /// There is no room for another dead letter until some are replayed or purged.
+    DeadLettersFull {
+        /// Their directory.
+        path: PathBuf,
+        /// How many there are.
+        letters: usize,
+    },
     /// What was waited for did not happen in time. It may still happen.
     TimedOut {
         /// How long was waited.
@@ -193,6 +200,9 @@ impl fmt::Display for Error {
             }
             Error::TooLarge { what, len, max } => {
                 write!(f, "{what} of {len} bytes exceeds the limit of {max}")
+            }
+            Error::DeadLettersFull { path, letters } => {
+                write!(f, "{} is full with {letters} dead letters; replay or purge some", path.display())
             }
             Error::TimedOut { waited } => write!(f, "not reached within {waited:?}"),
             Error::NoSinkNamed => {

@@ -4,6 +4,7 @@
 //! <spool>/
 //!   spanring-spool             marks the spool: one line, "spanring spool 0"
 //!   exporter.lock              locked by the exporter that delivers from here
+//!   dead-letters/              spans that sinks refused for good, a file each
 //!   .new-<recorder>/           a recorder that is being set up; renamed when it is complete
 //!   .gone-<recorder>/          one that was delivered and is being removed
 //!   <recorder>/
@@ -21,6 +22,8 @@
 //!
 //! Anything else in a spool is left alone.
 
+use crate::recorder_id::RecorderId;
+
 /// The file that marks a spool.
 pub(crate) const MARKER: &str = "spanring-spool";
 /// What the marking file says: the version of this layout.
@@ -29,7 +32,9 @@ pub(crate) const MARKER_TEXT: &str = "spanring spool 0\n";
 pub(crate) const NEW_MARKER_PREFIX: &str = ".new-spool-";
 /// The file that the exporter locks.
 pub(crate) const EXPORTER_LOCK: &str = "exporter.lock";
-/// Before the name of a recorder that is being set up.
+/// The directory of what sinks refused.
+pub(crate) const DEAD_LETTERS: &str = "dead-letters";
+/// Before the name of a recorder or a dead letter that is being set up.
 pub(crate) const NEW_PREFIX: &str = ".new-";
 /// Before the name of a recorder that is being removed.
 pub(crate) const GONE_PREFIX: &str = ".gone-";
@@ -54,6 +59,7 @@ const LANE_PREFIX: &str = "lane-";
 const TABLE_PREFIX: &str = "table-";
 const CURSOR_PREFIX: &str = "cursor-";
 const SEGMENT_SUFFIX: &str = ".segment";
+const LETTER_SUFFIX: &str = ".letter";
 
 /// The name of a segment's file.
 pub(crate) fn segment(number: u64) -> String {
@@ -80,6 +86,18 @@ pub(crate) fn table(number: u16) -> String {
 /// The name of the cursor's file of a sink whose name has this hash.
 pub(crate) fn cursor(hash: u64) -> String {
     format!("{CURSOR_PREFIX}{hash:016x}")
+}
+
+/// The name of the dead letter of a span of this place, from a sink whose name has this hash.
+pub(crate) fn letter(sink: u64, recorder: &RecorderId, segment: u64, offset: u64, number: u64) -> String {
+    format!("{sink:016x}-{recorder}-{segment:010x}-{offset:08x}-{number:05x}{LETTER_SUFFIX}")
+}
+
+/// Whether a file of this name is a dead letter.
+pub(crate) fn is_letter(name: &str) -> bool {
+    name.strip_suffix(LETTER_SUFFIX).is_some_and(|place| {
+        !place.is_empty() && place.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f' | b'r' | b'-'))
+    })
 }
 
 /// Whether a file of this name holds what is recorded and not yet spooled, or serves only to read that: blocks have their own

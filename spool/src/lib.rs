@@ -65,6 +65,8 @@ mod body_writer;
 mod boot_id;
 mod combine;
 mod cursor;
+#[cfg(feature = "trace")]
+mod dead_letters;
 mod drain;
 mod environment;
 mod error;
@@ -105,6 +107,8 @@ mod value_ref;
 
 pub use block::{Attributes, EventRef, LinkRef, SpanRef};
 pub use cursor::{CURSOR_LEN, Cursor, CursorState};
+#[cfg(feature = "trace")]
+pub use dead_letters::{DeadLetter, DeadLetters, LETTERS_BYTES_MAX, LETTERS_MAX, LetterName};
 pub use error::{Error, NotASpool, Refusal};
 pub use ledger::{Dropped, Ledger};
 pub use life::{Doubt, Life};

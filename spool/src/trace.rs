@@ -22,7 +22,7 @@ mod colour;
 mod critical_path;
 mod figures;
 mod forest;
-mod json;
+pub(crate) mod json;
 mod ndjson;
 mod price;
 mod print;
@@ -31,7 +31,7 @@ pub(crate) mod shown;
 mod spooled;
 mod summary;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod tree;
 
 use std::collections::{HashMap, HashSet};

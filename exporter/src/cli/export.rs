@@ -51,9 +51,10 @@ const AFTER_HELP: &str = "\
 Exit status:
   0  all was delivered, or, without --once, a stop was asked for; spans that a receiver took and rejected
      are in the report
-  1  not all was delivered: a sink refused it or did not answer until the deadline, a recorder could not be
-     read or recovered or may have a living process, another exporter is at the spool or at a file, or, with
-     --once, a stop was asked for; what was not delivered is kept
+  1  not all was delivered: a sink refused spans, which are dead letters now, or takes nothing, or did not
+     answer until the deadline, a recorder could not be read or recovered or may have a living process,
+     another exporter is at the spool or at a file, or, with --once, a stop was asked for; what was not
+     delivered is kept
   2  bad input: no such spool, not a spool, no permission, an unknown sink, a wrong option";
 
 impl Export {
@@ -122,7 +123,7 @@ async fn either(one: &mut Signal, other: &mut Signal) {
     }
 }
 
-fn duration(text: &str) -> Result<Duration, String> {
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let (number, unit) = text.split_at(digits);
     let ms = match unit {

@@ -1,6 +1,5 @@
 //! A server on loopback that takes what is delivered over HTTP, and answers as it is told.
 
-use std::convert::Infallible;
 use std::io::{self, Read as _};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -50,12 +49,19 @@ pub struct Answer {
     pub body: Vec<u8>,
     /// How long to wait before.
     pub delay: Duration,
+    /// Whether the connection breaks, and nothing is answered.
+    pub breaks: bool,
 }
 
 impl Answer {
+    /// None, at once.
+    pub fn broken() -> Self {
+        Answer { breaks: true, ..Answer::status(500) }
+    }
+
     /// This status and nothing else, at once.
     pub fn status(status: u16) -> Self {
-        Answer { status, headers: Vec::new(), body: Vec::new(), delay: Duration::ZERO }
+        Answer { status, headers: Vec::new(), body: Vec::new(), delay: Duration::ZERO, breaks: false }
     }
 }
 
@@ -122,7 +128,7 @@ async fn serve(stream: TcpStream, answers: Arc<Answers>) {
     drop(hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await);
 }
 
-async fn respond(request: Request<Incoming>, answers: &Answers) -> Result<Response<Full<Bytes>>, Infallible> {
+async fn respond(request: Request<Incoming>, answers: &Answers) -> io::Result<Response<Full<Bytes>>> {
     let answer = match receive(request).await {
         Ok(received) => {
             let mut answers = answers.lock().unwrap_or_else(PoisonError::into_inner);
@@ -131,6 +137,9 @@ async fn respond(request: Request<Incoming>, answers: &Answers) -> Result<Respon
         Err(error) => Answer { body: error.to_string().into_bytes(), ..Answer::status(400) },
     };
     tokio::time::sleep(answer.delay).await;
+    if answer.breaks {
+        return Err(io::ErrorKind::ConnectionReset.into());
+    }
     let mut response = Response::builder().status(answer.status);
     for (name, value) in answer.headers {
         response = response.header(name, value);

@@ -1,9 +1,11 @@
-//! How a block's spans are divided into batches.
+//! How a block's spans are divided into batches, and a batch that a sink refuses into parts.
 //!
 //! Where a batch ends depends on the block and on nothing else: not on the sink, nor on what was delivered before. So a
-//! batch that is sent again after a restart is the same batch.
+//! batch that is sent again after a restart is the same batch, and its parts are the same parts.
 
 use spanring_spool::{EventData, SpanData, Value};
+
+use crate::sink::{Batch, BatchId};
 
 /// No batch has more spans.
 pub const SPANS_MAX: usize = 512;
@@ -33,6 +35,29 @@ impl<'a> Iterator for Batches<'a> {
         let (batch, rest) = self.rest.split_at(count.max(1).min(self.rest.len()));
         self.rest = rest;
         (!batch.is_empty()).then_some(batch)
+    }
+}
+
+/// A batch, or what is left of one after the sink refused the whole.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Part<'a> {
+    pub(super) batch: Batch<'a>,
+    /// Which of the block's spans is its first, counted from 0.
+    pub(super) first: usize,
+}
+
+impl<'a> Part<'a> {
+    /// Its halves, in order, unless it is a single span.
+    pub(super) fn halves(&self) -> Option<[Part<'a>; 2]> {
+        let Part { batch, first } = *self;
+        let half = batch.spans.len() / 2;
+        let part = |spans, first, part| {
+            let id = BatchId { part, ..batch.id };
+            Part { batch: Batch { spans, id, ..batch }, first }
+        };
+        let (left, right) = batch.spans.split_at(half);
+        let number = batch.id.part;
+        (half > 0).then(|| [part(left, first, 2 * number), part(right, first + half, 2 * number + 1)])
     }
 }
 

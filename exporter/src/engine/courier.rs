@@ -12,25 +12,27 @@
 //!   again; nothing is passed over.
 //! * **C2** A position is published, and thus allows removal, after its cursor was synced.
 //! * **C3** One block is in memory at a time. All growing recorders are open, but only one that is over.
+//! * **C4** A span that the sink refuses by itself is a dead letter, and durable as one, before the cursor passes it. Nothing else is.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use spanring_spool::{
-    Block, Cursor, CursorState, Error, Position, RecorderId, RecorderReader, Resource, Skipped, SpoolDir,
+    Block, Cursor, CursorState, DeadLetter, DeadLetters, Error, Position, RecorderId, RecorderReader,
+    Resource, Skipped, SpoolDir,
 };
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
-use super::batching::batches;
+use super::batching::{Part, batches};
 use super::discovery::{Census, Progress, Standing};
 use super::notice::Notice;
 use super::report::{SinkEnd, SinkReport};
 use super::{Mode, Notices};
-use crate::backoff::Backoff;
+use crate::backoff::Patience;
 use crate::error::with_causes;
 use crate::sink::{Batch, BatchId, Outcome, Sink};
 
@@ -69,11 +71,10 @@ pub(super) struct Courier {
     number: usize,
     sink: Box<dyn Sink>,
     shared: Shared,
+    letters: DeadLetters,
     places: BTreeMap<RecorderId, Place>,
     finished: BTreeSet<RecorderId>,
-    backoff: Backoff,
-    /// When the first of the attempts began that have all failed since.
-    failing_since: Option<Instant>,
+    patience: Patience,
     journey: Journey,
 }
 
@@ -128,6 +129,21 @@ fn cursors(recorder_dir: &Path) -> usize {
     names.filter(|name| name.to_str().is_some_and(|name| name.starts_with("cursor-"))).count()
 }
 
+/// What became of the spans of a block that the sink was not delivered.
+#[derive(Clone, Copy, Default)]
+struct Done {
+    /// How many it took and did not want.
+    rejected: u64,
+    /// How many it refused one by one.
+    dead_lettered: u64,
+}
+
+/// What a sink says to a batch in the end.
+enum Answer {
+    Taken { rejected: u64 },
+    Refused { reason: String },
+}
+
 /// What a turn with a recorder came to.
 enum Turn {
     /// There is more.
@@ -141,14 +157,18 @@ enum Turn {
 impl Courier {
     pub(super) fn new(number: usize, sink: Box<dyn Sink>, shared: Shared) -> Self {
         let report = SinkReport::new(sink.name());
+        let patience = Patience::new(match shared.mode {
+            Mode::Once { deadline } => Some(deadline),
+            Mode::Follow { .. } => None,
+        });
         Courier {
             number,
             sink,
+            letters: shared.spool.dead_letters(),
             shared,
             places: BTreeMap::new(),
             finished: BTreeSet::new(),
-            backoff: Backoff::default(),
-            failing_since: None,
+            patience,
             journey: Journey {
                 report,
                 recorders_skipped_in: 0,
@@ -315,15 +335,15 @@ impl Courier {
                 let notice = Notice::BeganLate { sink, recorder: recorder.clone(), segments };
                 self.shared.notices.tell(notice);
             }
-            let rejected = self.deliver(recorder, &place.resource, &block).await?;
+            let Done { rejected, dead_lettered } = self.deliver(recorder, &place.resource, &block).await?;
             let before = place.state.position;
             let missed = place.reader.skipped().missing_rows;
             place.state = CursorState {
                 position: block.position,
-                delivered: place.state.delivered + block.spans.len() as u64 - rejected,
+                delivered: place.state.delivered + block.spans.len() as u64 - rejected - dead_lettered,
+                dead_lettered: place.state.dead_lettered + dead_lettered,
                 // Rows that were missing may come late, and are not missing then.
                 dropped: (place.state.dropped + rejected + missed).saturating_sub(place.missed),
-                ..place.state
             };
             place.missed = missed;
             let stored = place.cursor.store(place.state);
@@ -423,22 +443,33 @@ impl Courier {
         Turn::Trouble
     }
 
-    /// Delivers a block, and returns how many of its spans the sink did not want.
+    /// Delivers a block.
     async fn deliver(
         &mut self,
         recorder: &RecorderId,
         resource: &Resource,
         block: &Block,
-    ) -> Result<u64, SinkEnd> {
-        let mut rejected = 0;
+    ) -> Result<Done, SinkEnd> {
+        let (mut done, mut first) = (Done::default(), 0);
         for (number, spans) in batches(&block.spans).enumerate() {
-            let id = BatchId { recorder, block: block.position, number };
-            rejected += self.deliver_batch(&Batch { id, resource, spans }).await?;
+            let id = BatchId { recorder, block: block.position, number, part: BatchId::WHOLE };
+            let mut parts = vec![Part { batch: Batch { id, resource, spans }, first }];
+            first += spans.len();
+            while let Some(part) = parts.pop() {
+                match (self.deliver_batch(&part.batch).await?, part.halves()) {
+                    (Answer::Taken { rejected }, _) => done.rejected += rejected,
+                    (Answer::Refused { .. }, Some([left, right])) => parts.extend([right, left]),
+                    (Answer::Refused { reason }, None) => {
+                        self.set_aside(&part, reason).await?;
+                        done.dead_lettered += 1;
+                    }
+                }
+            }
         }
-        Ok(rejected)
+        Ok(done)
     }
 
-    async fn deliver_batch(&mut self, batch: &Batch<'_>) -> Result<u64, SinkEnd> {
+    async fn deliver_batch(&mut self, batch: &Batch<'_>) -> Result<Answer, SinkEnd> {
         loop {
             if *self.shared.stop.borrow() {
                 return Err(SinkEnd::Stopped);
@@ -448,28 +479,84 @@ impl Courier {
             let outcome = self.sink.deliver(batch).await;
             let (wait, reason) = match outcome {
                 Outcome::Delivered { rejected, message } => {
-                    return Ok(self.delivered(batch, rejected, message));
+                    let rejected = self.delivered(batch, rejected, message);
+                    return Ok(Answer::Taken { rejected });
                 }
-                Outcome::Retry { after, reason } => (self.wait(began, after, &reason)?, reason),
-                Outcome::Parked { reason } => match self.shared.mode {
-                    Mode::Follow { parked_interval } => (parked_interval, reason),
-                    Mode::Once { .. } => return Err(SinkEnd::Refused { reason }),
-                },
-                Outcome::Rejected { reason } => return Err(SinkEnd::Refused { reason }),
+                Outcome::Rejected { reason } => return Ok(Answer::Refused { reason }),
+                Outcome::Retry { after, reason } => (self.retry_wait(began, after, &reason)?, reason),
+                Outcome::Parked { reason } => (self.parked_interval(&reason)?, reason),
             };
-            let sink = self.sink.name().to_owned();
-            self.shared.notices.tell(Notice::Retrying { sink, wait, reason });
             self.journey.report.retries += 1;
-            tokio::select! {
-                () = sleep(wait) => {}
-                () = stopped(&mut self.shared.stop) => return Err(SinkEnd::Stopped),
-            }
+            self.pause(wait, reason).await?;
         }
     }
 
+    /// Makes a dead letter of a part that is a single span, which the sink refuses.
+    async fn set_aside(&mut self, part: &Part<'_>, reason: String) -> Result<(), SinkEnd> {
+        let Part { batch: Batch { id, resource, spans }, first } = part;
+        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let Some(span) = spans.first() else { return Ok(()) };
+        let letter = DeadLetter {
+            sink: self.sink.name().to_owned(),
+            reason,
+            set_aside_unix_ns: u64::try_from(since_epoch.as_nanos()).unwrap_or(u64::MAX),
+            recorder: id.recorder.clone(),
+            block: id.block,
+            number: *first as u64,
+            resource: Resource::clone(resource),
+            span: span.clone(),
+        };
+        loop {
+            let began = Instant::now();
+            let Err(error) = self.letters.add(&letter) else { break };
+            let reason = format!(
+                "a span that it refuses ({}) cannot be set aside: {}",
+                letter.reason,
+                with_causes(&error)
+            );
+            let wait = match error {
+                Error::DeadLettersFull { .. } => self.parked_interval(&reason)?,
+                _ => self.retry_wait(began, None, &reason)?,
+            };
+            self.pause(wait, reason).await?;
+        }
+        self.patience.restore();
+        self.journey.report.dead_lettered += 1;
+        let DeadLetter { sink, reason, span, .. } = letter;
+        self.shared.notices.tell(Notice::SetAside { sink, span_id: span.span_id, reason });
+        Ok(())
+    }
+
+    fn retry_wait(
+        &mut self,
+        began: Instant,
+        after: Option<Duration>,
+        reason: &str,
+    ) -> Result<Duration, SinkEnd> {
+        self.patience.wait(began, after, reason).map_err(|reason| SinkEnd::GaveUp { reason })
+    }
+
+    /// How long to leave a sink alone that takes nothing; the end of it where nobody would wait.
+    fn parked_interval(&self, reason: &str) -> Result<Duration, SinkEnd> {
+        match self.shared.mode {
+            Mode::Follow { parked_interval } => Ok(parked_interval),
+            Mode::Once { .. } => Err(SinkEnd::Refused { reason: reason.to_owned() }),
+        }
+    }
+
+    /// Waits before the next attempt, unless a stop is asked for.
+    async fn pause(&mut self, wait: Duration, reason: String) -> Result<(), SinkEnd> {
+        let sink = self.sink.name().to_owned();
+        self.shared.notices.tell(Notice::Retrying { sink, wait, reason });
+        tokio::select! {
+            () = sleep(wait) => Ok(()),
+            () = stopped(&mut self.shared.stop) => Err(SinkEnd::Stopped),
+        }
+    }
+
+    /// Notes that the sink has a batch; how many of its spans it did not want.
     fn delivered(&mut self, batch: &Batch<'_>, rejected: u64, message: String) -> u64 {
-        self.backoff.reset();
-        self.failing_since = None;
+        self.patience.restore();
         // No receiver can reject more than it was sent, whatever it says.
         let rejected = rejected.min(batch.spans.len() as u64);
         self.journey.report.delivered += batch.spans.len() as u64 - rejected;
@@ -479,26 +566,6 @@ impl Courier {
             self.shared.notices.tell(Notice::Answered { sink, batch, rejected, message });
         }
         rejected
-    }
-
-    /// How long to wait after an attempt that began at `began` and failed, unless the deadline is past.
-    fn wait(&mut self, began: Instant, after: Option<Duration>, reason: &str) -> Result<Duration, SinkEnd> {
-        let failing_since = *self.failing_since.get_or_insert(began);
-        let wait = after.unwrap_or_default().max(self.backoff.next_wait());
-        let Mode::Once { deadline } = self.shared.mode else {
-            return Ok(wait);
-        };
-        let remaining = deadline.saturating_sub(failing_since.elapsed());
-        if remaining.is_zero() {
-            return Err(SinkEnd::GaveUp { reason: reason.to_owned() });
-        }
-        if let Some(after) = after
-            && after > remaining
-        {
-            let reason = format!("{reason}; it asks to wait {} s, beyond the deadline", after.as_secs());
-            return Err(SinkEnd::GaveUp { reason });
-        }
-        Ok(wait.min(remaining))
     }
 }
 

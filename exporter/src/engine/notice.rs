@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use spanring::SpanId;
 use spanring_spool::{Doubt, RecorderId, RecoveryReport, Skipped};
 
 /// Something that whoever runs the exporter should know. Its text is one line.
@@ -61,6 +62,15 @@ pub enum Notice {
         /// What it said.
         message: String,
     },
+    /// A sink refuses a span by itself. The span is a dead letter now, and those behind it go on.
+    SetAside {
+        /// The sink.
+        sink: String,
+        /// The span.
+        span_id: SpanId,
+        /// Why it refuses.
+        reason: String,
+    },
     /// A sink will not be asked any more. What it did not take is kept.
     Ended {
         /// The sink.
@@ -96,6 +106,9 @@ impl fmt::Display for Notice {
                     write!(f, " and rejected {rejected} of its spans, which are not sent again")?;
                 }
                 if message.is_empty() { Ok(()) } else { write!(f, ": {message}") }
+            }
+            Notice::SetAside { sink, span_id, reason } => {
+                write!(f, "{sink} refuses span {span_id}, which is set aside as a dead letter: {reason}")
             }
             Notice::Ended { sink, reason } => write!(f, "{sink}: {reason}"),
         }

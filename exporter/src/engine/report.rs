@@ -46,6 +46,8 @@ pub struct SinkReport {
     pub delivered: u64,
     /// How many spans it took and did not want (partial success). They are not sent again.
     pub rejected: u64,
+    /// How many spans it refused one by one, and that were set aside as dead letters.
+    pub dead_lettered: u64,
     /// How many batches were sent, again or not.
     pub requests: u64,
     /// How many of those were sent again.
@@ -80,18 +82,19 @@ pub enum SinkEnd {
 
 impl SinkReport {
     pub(super) fn new(sink: &str) -> Self {
-        let (delivered, rejected, requests, retries) = (0, 0, 0, 0);
-        SinkReport { sink: sink.to_owned(), delivered, rejected, requests, retries, end: SinkEnd::Stopped }
+        let (delivered, rejected, dead_lettered, requests, retries) = (0, 0, 0, 0, 0);
+        let (sink, end) = (sink.to_owned(), SinkEnd::Stopped);
+        SinkReport { sink, delivered, rejected, dead_lettered, requests, retries, end }
     }
 }
 
 impl ExportReport {
-    /// Whether every sink has all that was there, and nothing else went wrong. What the memory of a recorder holds that was
-    /// left alone, since its process may live, no sink has.
+    /// Whether every sink has all that was there, and nothing else went wrong. What it refused and was set aside a sink has not, nor
+    /// what the memory of a recorder holds that was left alone, since its process may live.
     pub fn is_complete(&self) -> bool {
         self.troubles.is_empty()
             && self.unproven.is_empty()
-            && self.sinks.iter().all(|sink| sink.end == SinkEnd::Complete)
+            && self.sinks.iter().all(|sink| sink.end == SinkEnd::Complete && sink.dead_lettered == 0)
     }
 
     /// Whether some sink failed, or something else went wrong. A stop that was asked for is no failure.
@@ -128,13 +131,16 @@ impl fmt::Display for ExportReport {
 
 impl fmt::Display for SinkReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let SinkReport { sink, delivered, rejected, requests, retries, end } = self;
+        let SinkReport { sink, delivered, rejected, dead_lettered, requests, retries, end } = self;
         write!(f, "{sink}: {} delivered in {}", counted(*delivered, "span"), counted(*requests, "request"))?;
         if *retries > 0 {
             write!(f, ", {} again", retries)?;
         }
         if *rejected > 0 {
             write!(f, ", {} rejected by the receiver", counted(*rejected, "span"))?;
+        }
+        if *dead_lettered > 0 {
+            write!(f, ", {} refused and set aside as dead letters", counted(*dead_lettered, "span"))?;
         }
         match end {
             SinkEnd::Complete => Ok(()),

@@ -1,9 +1,217 @@
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 
-use spanring_spool::Spool;
+use proptest::prelude::*;
+use spanring::SpanId;
+use spanring_spool::{Cursor, DeadLetter, SpanData, Spool};
+use tempfile::TempDir;
 
 use super::*;
 use crate::sink::{Batch, Delivery, Outcome};
+
+/// A process has one recorder at a time.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+
+/// A spool with so many spans in one block, of a process that stopped in order; and their identities, in order.
+fn spool(count: usize) -> (TempDir, Vec<SpanId>) {
+    let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    let dir = tempfile::tempdir().unwrap();
+    let spool =
+        Spool::open(dir.path()).linger(Duration::from_secs(60)).rings(1, 1).tables(0, 0).start().unwrap();
+    let spans = (0..count).map(|_| {
+        let span = spanring::span("step").root().start();
+        let span_id = span.context().span_id();
+        assert!(matches!(span.end(), spanring::Ended::Recorded));
+        span_id
+    });
+    let spans = spans.collect();
+    let stopped = spool.stop(Duration::from_secs(60));
+    assert!(stopped.is_complete, "{stopped}");
+    (dir, spans)
+}
+
+fn exporter(dir: &Path, sink: impl Sink + 'static) -> Exporter {
+    Exporter::new(SpoolDir::open(dir).unwrap()).to(Box::new(sink)).once(Duration::from_secs(60))
+}
+
+fn run(exporter: Exporter, stop: impl Future<Output = ()>) -> ExportReport {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    runtime.block_on(exporter.run(stop)).unwrap()
+}
+
+fn export(dir: &Path, sink: impl Sink + 'static) -> ExportReport {
+    run(exporter(dir, sink), std::future::pending())
+}
+
+fn letters(dir: &Path) -> Vec<DeadLetter> {
+    let letters = SpoolDir::open(dir).unwrap().dead_letters();
+    letters.names().unwrap().iter().map(|name| letters.read(name).unwrap().unwrap()).collect()
+}
+
+/// Answers each batch as it is told to, and remembers what it was sent and what it took.
+struct Told<F> {
+    answer: F,
+    seen: Seen,
+}
+
+/// What a sink was sent, by the identities of batches, and how often it took each span.
+#[derive(Clone, Default)]
+struct Seen(Arc<Mutex<(Sent, Taken)>>);
+
+type Sent = BTreeMap<String, Vec<SpanId>>;
+type Taken = BTreeMap<SpanId, usize>;
+
+impl<F: FnMut(&[SpanData]) -> Outcome + Send> Sink for Told<F> {
+    fn name(&self) -> &str {
+        "told"
+    }
+
+    fn deliver<'a>(&'a mut self, batch: &'a Batch<'a>) -> Delivery<'a> {
+        let outcome = (self.answer)(batch.spans);
+        let spans: Vec<_> = batch.spans.iter().map(|span| span.span_id).collect();
+        let mut seen = self.seen.0.lock().unwrap();
+        let (sent, taken) = &mut *seen;
+        let same = sent.entry(batch.id.to_string()).or_insert_with(|| spans.clone());
+        assert_eq!(*same, spans, "batch {} is another one now", batch.id);
+        if matches!(outcome, Outcome::Delivered { .. }) {
+            spans.into_iter().for_each(|span| *taken.entry(span).or_default() += 1);
+        }
+        Box::pin(async { outcome })
+    }
+}
+
+impl Seen {
+    fn told<F: FnMut(&[SpanData]) -> Outcome + Send>(&self, answer: F) -> Told<F> {
+        Told { answer, seen: self.clone() }
+    }
+
+    fn taken(&self) -> Taken {
+        self.0.lock().unwrap().1.clone()
+    }
+
+    fn requests(&self) -> usize {
+        self.0.lock().unwrap().0.len()
+    }
+}
+
+fn refused() -> Outcome {
+    Outcome::Rejected { reason: "not this one".into() }
+}
+
+/// Refuses batches with any of these spans.
+fn without(poisoned: BTreeSet<SpanId>) -> impl FnMut(&[SpanData]) -> Outcome + Send {
+    move |spans| match spans.iter().any(|span| poisoned.contains(&span.span_id)) {
+        true => refused(),
+        false => Outcome::DELIVERED,
+    }
+}
+
+#[track_caller]
+fn assert_divided(dir: &Path, seen: &Seen, spans: &[SpanId], poisoned: &BTreeSet<SpanId>) {
+    let aside: BTreeSet<_> = letters(dir).into_iter().map(|letter| letter.span.span_id).collect();
+    assert_eq!(aside, *poisoned);
+    let good: BTreeMap<_, _> =
+        spans.iter().filter(|span| !poisoned.contains(*span)).map(|&span| (span, 1)).collect();
+    assert_eq!(seen.taken(), good);
+}
+
+#[test]
+fn a_span_that_is_refused_is_set_aside_wherever_it_stands_and_no_other_is() {
+    for count in [1, 2, 3, 13] {
+        for at in 0..count {
+            let (dir, spans) = spool(count);
+            let (seen, poisoned) = (Seen::default(), BTreeSet::from([spans[at]]));
+            let report = export(dir.path(), seen.told(without(poisoned.clone())));
+            assert_divided(dir.path(), &seen, &spans, &poisoned);
+            assert!(seen.requests() <= 1 + 2 * count.next_power_of_two().ilog2() as usize, "{at} of {count}");
+            let SinkReport { delivered, dead_lettered, end, .. } = &report.sinks[0];
+            assert_eq!((*delivered, *dead_lettered, end), (count as u64 - 1, 1, &SinkEnd::Complete));
+            assert!(!report.is_complete() && !report.is_failure(), "{report}");
+            assert_eq!(report.recorders_removed, 1);
+
+            let [letter] = letters(dir.path()).try_into().unwrap();
+            assert_eq!((letter.sink.as_str(), letter.reason.as_str()), ("told", "not this one"));
+            assert_eq!((letter.number, letter.span.name.as_str()), (at as u64, "step"));
+            assert!(letter.resource.get("service.name").is_some());
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn any_number_of_refused_spans_is_set_aside_through_interruptions_and_batches_stay_the_same(
+        poisoned in proptest::collection::vec(any::<bool>(), 1..64),
+        interrupted_after in proptest::collection::vec(1_usize..20, 0..3),
+    ) {
+        let (dir, spans) = spool(poisoned.len());
+        let poisoned: BTreeSet<_> =
+            spans.iter().zip(poisoned).filter_map(|(&span, is_so)| is_so.then_some(span)).collect();
+        let seen = Seen::default();
+        for requests in interrupted_after {
+            let (mut answer, mut left) = (without(poisoned.clone()), requests);
+            let interrupted = move |spans: &[SpanData]| {
+                left = left.saturating_sub(1);
+                if left == 0 { Outcome::Parked { reason: "closed".into() } } else { answer(spans) }
+            };
+            export(dir.path(), seen.told(interrupted));
+        }
+        export(dir.path(), seen.told(without(poisoned.clone())));
+        let aside: BTreeSet<_> = letters(dir.path()).into_iter().map(|letter| letter.span.span_id).collect();
+        prop_assert_eq!(&aside, &poisoned);
+        let taken: BTreeSet<_> = seen.taken().into_keys().collect();
+        let good: BTreeSet<_> = spans.iter().copied().filter(|span| !poisoned.contains(span)).collect();
+        prop_assert_eq!(taken, good);
+    }
+}
+
+#[test]
+fn a_sink_that_refuses_large_batches_is_sent_smaller_ones() {
+    for most in [1, 3, 7, 64] {
+        let (dir, spans) = spool(100);
+        let seen = Seen::default();
+        let answer =
+            move |spans: &[SpanData]| if spans.len() > most { refused() } else { Outcome::DELIVERED };
+        assert!(export(dir.path(), seen.told(answer)).is_complete());
+        assert_divided(dir.path(), &seen, &spans, &BTreeSet::new());
+    }
+}
+
+#[test]
+fn what_became_of_each_span_is_in_the_cursor() {
+    let (dir, spans) = spool(20);
+    let poisoned = spans[3..8].iter().copied().collect();
+    // The other sink takes nothing, so that the recorder stays.
+    let closed = Parked { times: usize::MAX, taken: Arc::default() };
+    let exporter = exporter(dir.path(), Seen::default().told(without(poisoned))).to(Box::new(closed));
+    run(exporter, std::future::pending());
+    let spool = SpoolDir::open(dir.path()).unwrap();
+    let [recorder] = spool.recorders().unwrap().try_into().unwrap();
+    let state = Cursor::peek(&spool.recorder_path(&recorder), "told").unwrap();
+    assert_eq!((state.delivered, state.dead_lettered, state.dropped), (15, 5, 0));
+}
+
+#[test]
+fn a_span_that_cannot_be_set_aside_is_kept_and_so_is_all_behind_it() {
+    let (dir, spans) = spool(5);
+    let poisoned = BTreeSet::from([spans[2]]);
+    let seen = Seen::default();
+    std::fs::write(dir.path().join("dead-letters"), "in the way").unwrap();
+    let exporter = exporter(dir.path(), seen.told(without(poisoned.clone()))).once(Duration::ZERO);
+    let report = run(exporter, std::future::pending());
+    let SinkEnd::GaveUp { reason } = &report.sinks[0].end else { panic!("{report}") };
+    assert!(reason.contains("a span that it refuses (not this one) cannot be set aside: "), "{reason}");
+    assert!(reason.contains("it is no directory"), "{reason}");
+    assert_eq!(report.recorders_removed, 0);
+
+    std::fs::remove_file(dir.path().join("dead-letters")).unwrap();
+    let seen = Seen::default();
+    export(dir.path(), seen.told(without(poisoned.clone())));
+    assert_divided(dir.path(), &seen, &spans, &poisoned);
+}
 
 /// Refuses everything so many times, and takes everything after that.
 struct Parked {
@@ -30,27 +238,19 @@ impl Sink for Parked {
 
 #[test]
 fn a_sink_that_takes_nothing_is_asked_again_as_long_as_the_spool_is_followed() {
-    let dir = tempfile::tempdir().unwrap();
-    let spool = Spool::open(dir.path()).start().unwrap();
-    assert!(matches!(spanring::span("step").root().start().end(), spanring::Ended::Recorded));
-    let stopped = spool.stop(Duration::from_secs(60));
-    assert!(stopped.is_complete, "{stopped}");
-
+    let (dir, _) = spool(1);
     let export = |follows: bool| {
         let taken = Arc::new(AtomicUsize::new(0));
         let sink = Parked { times: 2, taken: Arc::clone(&taken) };
-        let mut exporter = Exporter::new(SpoolDir::open(dir.path()).unwrap()).to(Box::new(sink));
-        exporter.mode = match follows {
-            true => Mode::Follow { parked_interval: Duration::from_millis(1) },
-            false => Mode::Once { deadline: Duration::from_secs(60) },
-        };
-        let stop = async move {
+        let mut exporter = exporter(dir.path(), sink);
+        if follows {
+            exporter.mode = Mode::Follow { parked_interval: Duration::from_millis(1) };
+        }
+        run(exporter, async move {
             while taken.load(Ordering::SeqCst) == 0 {
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
-        };
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
-        runtime.block_on(exporter.run(stop)).unwrap()
+        })
     };
     let report = export(false);
     assert_eq!(report.sinks[0].end, SinkEnd::Refused { reason: "no such key".into() }, "{report}");

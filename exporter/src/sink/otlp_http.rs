@@ -5,8 +5,8 @@
 //! | 2xx | delivered, also if the body cannot be read; what `partial_success` rejects is counted and never sent again |
 //! | 408, 429, 5xx | retry, after the wait that `Retry-After` asks for |
 //! | no answer: no connection, a reset, no answer within 30 s | retry |
-//! | 3xx, 401, 403, 404, 405, 501, 505 | parked: every batch would be refused |
-//! | any other status | rejected: this batch would be refused again |
+//! | 3xx, 401, 403, 404, 405, 407, 415, 426, 501, 505 | parked: every batch would be refused |
+//! | any other status, 400 and 413 above all | rejected: this batch would be refused again, and its halves may be taken |
 //!
 //! OTLP has a client retry 429, 502, 503 and 504 only, and drop the batch at any other 5xx. Here nothing is dropped that
 //! the receiver may take later: a receiver that fails with 500 today is asked again.
@@ -57,7 +57,9 @@ impl HttpApi for OtlpHttp {
         let status = response.status;
         match status {
             200..300 => success(response),
-            300..=399 | 401 | 403 | 404 | 405 | 501 | 505 => Outcome::Parked { reason: explain(response) },
+            300..=399 | 401 | 403 | 404 | 405 | 407 | 415 | 426 | 501 | 505 => {
+                Outcome::Parked { reason: explain(response) }
+            }
             408 | 429 | 500..=599 => {
                 Outcome::Retry { after: response.retry_after, reason: explain(response) }
             }

@@ -19,7 +19,7 @@ impl Spans {
 
     pub(crate) fn batch(&self) -> Batch<'_> {
         let block = Position { segment: 1, offset: 0x1000, next_sequence: 1 };
-        let id = BatchId { recorder: &self.recorder, block, number: 0 };
+        let id = BatchId { recorder: &self.recorder, block, number: 0, part: BatchId::WHOLE };
         Batch { id, resource: &self.resource, spans: &self.spans }
     }
 }
@@ -41,6 +41,6 @@ pub(crate) fn span(number: u8) -> SpanData {
 fn the_identity_of_a_batch_fits_an_idempotency_key() {
     let recorder = RecorderId::from_parts(u64::MAX, u64::MAX).recovery();
     let block = Position { segment: 0xff_ffff_ffff, offset: 1 << 24, next_sequence: 0 };
-    let id = BatchId { recorder: &recorder, block, number: 0xffff }.to_string();
+    let id = BatchId { recorder: &recorder, block, number: 0xfff, part: 0x3ff }.to_string();
     assert!(id.len() <= 64, "{id} is {} characters long", id.len());
 }

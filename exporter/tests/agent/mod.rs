@@ -1,4 +1,5 @@
 //! A process that records, and the `spanring` command, as the tests run them.
+#![allow(dead_code, reason = "each test uses a part of it")]
 
 use std::collections::BTreeMap;
 use std::env;

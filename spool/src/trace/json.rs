@@ -50,7 +50,8 @@ use spanring::{Kind, Status};
 use super::Trace;
 use crate::{EventData, LinkData, SpanData, Value};
 
-pub(super) use read::{OTLP, read_span};
+pub(super) use read::OTLP;
+pub(crate) use read::{Fields, attributes, number, read_span, read_value, span, text};
 
 const INT: &str = "$int";
 const F64: &str = "$f64";
@@ -89,7 +90,7 @@ impl Serialize for Trace {
 }
 
 /// Something in the form that stands at the head of this file.
-pub(super) struct Json<'a, T>(pub(super) &'a T);
+pub(crate) struct Json<'a, T>(pub(crate) &'a T);
 
 impl Serialize for Json<'_, SpanData> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -177,10 +178,19 @@ fn write_attributes<S: Serializer>(
 ) -> Result<(), S::Error> {
     match attributes {
         [] => Ok(()),
-        _ if repeats(attributes) => {
-            members.serialize_entry("attributes", &Pairs { pairs: attributes, depth: 0 })
+        _ => members.serialize_entry("attributes", &Attributes(attributes)),
+    }
+}
+
+/// Attributes, in the form that stands at the head of this file.
+pub(crate) struct Attributes<'a>(pub(crate) &'a [(String, Value)]);
+
+impl Serialize for Attributes<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.0 {
+            pairs if repeats(pairs) => Pairs { pairs, depth: 0 }.serialize(serializer),
+            pairs => Object { pairs, depth: 0 }.serialize(serializer),
         }
-        _ => members.serialize_entry("attributes", &Object { pairs: attributes, depth: 0 }),
     }
 }
 
@@ -196,7 +206,7 @@ fn is_escape(key: &str) -> bool {
 }
 
 /// Whether some value among these is nested deeper than can be saved.
-pub(super) fn is_too_deep(span: &SpanData) -> bool {
+pub(crate) fn is_too_deep(span: &SpanData) -> bool {
     let of_events = span.events.iter().map(|event| &event.attributes);
     let of_links = span.links.iter().map(|link| &link.attributes);
     let mut pairs = of_events.chain(of_links).chain([&span.attributes]).flatten();

@@ -122,7 +122,7 @@ pub(super) fn trace(spans: Vec<SpanData>) -> Trace {
 }
 
 /// Random traces, and random values.
-pub(super) mod arbitrary {
+pub(crate) mod arbitrary {
     use proptest::collection::vec;
     use proptest::option;
     use proptest::prelude::*;

@@ -23,21 +23,25 @@ const WHOLE_TRACE: &str = "it is a whole trace, as `--json` prints it; a file of
 const SUMMARY: &str = "it is a summary, as `--json --summary` prints it; a file of traces holds a span a line, as `--save` writes them";
 
 /// Reads a span from the text of one object.
-pub(in super::super) fn read_span(text: &[u8]) -> Result<SpanData, String> {
+pub(crate) fn read_span(text: &[u8]) -> Result<SpanData, String> {
+    span(read_value(text)?)
+}
+
+/// Reads what an object holds, with its escapes; see [`Fields`].
+pub(crate) fn read_value(text: &[u8]) -> Result<Value, String> {
     let mut deserializer = serde_json::Deserializer::from_slice(text);
     // The depth is limited by `Plain`.
     deserializer.disable_recursion_limit();
     let items = Cell::new(ITEMS_MAX);
     let value = Plain { depth: 0, items: &items }.deserialize(&mut deserializer);
-    let value = value.and_then(|value| deserializer.end().map(|()| value)).map_err(|error| {
+    value.and_then(|value| deserializer.end().map(|()| value)).map_err(|error| {
         let place = format!(" at line {} column {}", error.line(), error.column());
         let text = error.to_string();
         format!("column {}: {}", error.column(), text.strip_suffix(&place).unwrap_or(&text))
-    })?;
-    span(value)
+    })
 }
 
-fn span(value: Value) -> Result<SpanData, String> {
+pub(crate) fn span(value: Value) -> Result<SpanData, String> {
     let mut fields = Fields::of(value, "the span")?;
     for (key, told) in [("resourceSpans", OTLP), ("summary", WHOLE_TRACE), ("critical_path", SUMMARY)] {
         if fields.members.iter().any(|(name, _)| name == key) {
@@ -92,20 +96,20 @@ fn link(value: Value) -> Result<LinkData, String> {
 }
 
 /// The members of an object that have not been read yet.
-struct Fields {
+pub(crate) struct Fields {
     of: &'static str,
     members: Vec<(String, Value)>,
 }
 
 impl Fields {
-    fn of(value: Value, of: &'static str) -> Result<Self, String> {
+    pub(crate) fn of(value: Value, of: &'static str) -> Result<Self, String> {
         match value {
             Value::Map(members) => Ok(Fields { of, members }),
             _ => Err(format!("{of} is no object")),
         }
     }
 
-    fn required<T>(
+    pub(crate) fn required<T>(
         &mut self,
         name: &str,
         read: impl FnOnce(Value) -> Result<T, String>,
@@ -113,7 +117,7 @@ impl Fields {
         self.optional(name, read)?.ok_or_else(|| format!("{} has no `{name}`", self.of))
     }
 
-    fn optional<T>(
+    pub(crate) fn optional<T>(
         &mut self,
         name: &str,
         read: impl FnOnce(Value) -> Result<T, String>,
@@ -123,14 +127,14 @@ impl Fields {
         read(value).map(Some).map_err(|reason| format!("`{name}` {reason}"))
     }
 
-    fn end(&self) -> Result<(), String> {
+    pub(crate) fn end(&self) -> Result<(), String> {
         let Some((key, _)) = self.members.first() else { return Ok(()) };
         let key = Shown { text: key, chars_max: 40 };
         Err(format!("{} has a member `{key}` that is unknown, or stands twice", self.of))
     }
 }
 
-fn text(value: Value) -> Result<String, String> {
+pub(crate) fn text(value: Value) -> Result<String, String> {
     match value {
         Value::Str(text) => Ok(text),
         _ => Err("is no text".to_owned()),
@@ -142,7 +146,7 @@ fn boolean(value: Value) -> Result<bool, String> {
 }
 
 /// A decimal number as text, or as a number.
-fn number(value: Value) -> Result<u64, String> {
+pub(crate) fn number(value: Value) -> Result<u64, String> {
     let number = match &value {
         Value::Str(text) if text.bytes().all(|byte| byte.is_ascii_digit()) => text.parse().ok(),
         value => value.as_u64(),
@@ -177,7 +181,7 @@ fn list<T>(value: Value, read: impl Fn(Value) -> Result<T, String>) -> Result<Ve
     values.into_iter().enumerate().map(read_at).collect()
 }
 
-fn attributes(value: Value) -> Result<Vec<(String, Value)>, String> {
+pub(crate) fn attributes(value: Value) -> Result<Vec<(String, Value)>, String> {
     match value {
         Value::Map(pairs) => pairs.into_iter().map(|(key, value)| Ok((key, unescaped(value)?))).collect(),
         value => pairs(value),

@@ -1,0 +1,325 @@
+//! Spans that a sink refuses for good, set aside so that those behind them go on.
+//!
+//! # The dead letter format, version 0
+//!
+//! A letter is a file of its own in the spool's directory `dead-letters`. It is text, of two lines:
+//!
+//! ```text
+//! spanring dead letter 0 1a2b3c4d          the version, and CRC-32C of all behind this line, 8 hexadecimal digits
+//! {"sink": "otlp+http://…", …}             an object
+//!
+//! sink               text: the address of the sink
+//! reason             text: why it refused
+//! set_aside_unix_ns  a decimal number as text
+//! recorder           text: the identity of the recorder
+//! segment, offset, next_sequence
+//!                    decimal numbers as text: the position behind the block that held the span
+//! number             a decimal number as text: which of the block's spans that ended it is, from 0 on
+//! resource           the attributes of the resource  ┐
+//! span               the span                        ┘ as the head of `trace/json.rs` tells
+//! ```
+//!
+//! A letter's name is a function of its sink and of the span's place, so that a span that is refused again after a kill is the same letter. It is
+//! written under another name, synced, and renamed: a letter that has its name is whole, and one that does not is none.
+//! Whatever does not check is left where it is, and said to be damaged.
+
+use std::fmt;
+use std::fs;
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustix::fs::OFlags;
+use serde::ser::{Serialize, SerializeMap, Serializer};
+
+use crate::cursor::fnv1a;
+use crate::spool_dir::{SpoolDir, check_private_dir};
+use crate::storage::{Storage, open_regular};
+use crate::trace::json::{self, Fields, Json};
+use crate::{Error, Position, RecorderId, Resource, SpanData, Value, layout};
+
+/// How many letters a spool has at most, of all sinks.
+pub const LETTERS_MAX: usize = 10_000;
+/// How many bytes they take at most, together.
+pub const LETTERS_BYTES_MAX: u64 = 256 << 20;
+
+/// No letter is longer, in bytes: the largest span that can be recorded takes less, unless it consists of control characters.
+const LETTER_LEN_MAX: u64 = LETTERS_BYTES_MAX;
+const HEAD: &str = "spanring dead letter ";
+const VERSION: &str = "0";
+const HEAD_LEN: usize = HEAD.len() + VERSION.len() + 1 + 8 + 1;
+
+/// A span that a sink refused for good.
+#[derive(Clone, PartialEq, Debug)]
+pub struct DeadLetter {
+    /// The address of the sink.
+    pub sink: String,
+    /// Why it refused, as it said itself.
+    pub reason: String,
+    /// When the span was set aside, in nanoseconds since the Unix epoch.
+    pub set_aside_unix_ns: u64,
+    /// The recorder that recorded it.
+    pub recorder: RecorderId,
+    /// Behind the block that held it.
+    pub block: Position,
+    /// Which of the block's spans that ended it is, counted from 0.
+    pub number: u64,
+    /// What the recording process was.
+    pub resource: Resource,
+    /// The span.
+    pub span: SpanData,
+}
+
+/// The name of a letter's file. Names sort by sink, then by recorder and place.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct LetterName(String);
+
+impl fmt::Display for LetterName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The dead letters of a spool. One process at a time adds to them: the one that [claimed](SpoolDir::claim_for_export) the spool.
+#[derive(Clone, Debug)]
+pub struct DeadLetters {
+    storage: Arc<dyn Storage>,
+    spool: PathBuf,
+    dir: PathBuf,
+}
+
+impl SpoolDir {
+    /// The spans that sinks refused for good, and that were set aside.
+    pub fn dead_letters(&self) -> DeadLetters {
+        let (storage, spool) = (Arc::clone(self.storage()), self.path().to_owned());
+        DeadLetters { storage, dir: spool.join(layout::DEAD_LETTERS), spool }
+    }
+}
+
+impl DeadLetters {
+    /// Sets a span aside. Once this has returned it survives a power cut; said again of the same span and sink, nothing changes.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::DeadLettersFull`] beyond [`LETTERS_MAX`] or [`LETTERS_BYTES_MAX`]; [`Error::TooLarge`]; [`Error::Refused`] where the
+    /// directory is not this user's own; [`Error::Io`]. Nothing was set aside then.
+    pub fn add(&self, letter: &DeadLetter) -> Result<(), Error> {
+        self.make_dir()?;
+        let name = letter.file_name();
+        let path = self.dir.join(&name);
+        if fs::symlink_metadata(&path).is_err() {
+            let bytes = letter.encode()?;
+            self.check_room(bytes.len() as u64)?;
+            self.write(&path, &self.dir.join(format!("{}{name}", layout::NEW_PREFIX)), &bytes)?;
+        }
+        // Also where the letter was there: whoever made it may have been killed before this.
+        self.storage.sync_dir(&self.dir).map_err(Error::io("sync", &self.dir))
+    }
+
+    /// The names of all letters, sorted; none where nothing was ever set aside.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Refused`], [`Error::Io`].
+    pub fn names(&self) -> Result<Vec<LetterName>, Error> {
+        if !self.is_there()? {
+            return Ok(Vec::new());
+        }
+        let names = self.storage.list(&self.dir).map_err(Error::io("list", &self.dir))?;
+        let mut names: Vec<_> =
+            names.into_iter().filter(|name| layout::is_letter(name)).map(LetterName).collect();
+        names.sort_unstable();
+        Ok(names)
+    }
+
+    /// Reads a letter; `None` where it is there no more.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Damaged`]; [`Error::LaterVersion`]; [`Error::TooLarge`]; [`Error::Io`].
+    pub fn read(&self, name: &LetterName) -> Result<Option<DeadLetter>, Error> {
+        let path = self.dir.join(&name.0);
+        let file = match open_regular(&path, OFlags::RDONLY) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(Error::io("open", &path)(error)),
+        };
+        let len = file.metadata().map_err(Error::io("inspect", &path))?.len();
+        if len > LETTER_LEN_MAX {
+            return Err(Error::TooLarge { what: "a dead letter", len, max: LETTER_LEN_MAX });
+        }
+        let mut bytes = Vec::new();
+        file.take(LETTER_LEN_MAX).read_to_end(&mut bytes).map_err(Error::io("read", &path))?;
+        DeadLetter::decode(&bytes, &path).map(Some)
+    }
+
+    /// Removes a letter for good; `false` where it was there no more.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`].
+    pub fn remove(&self, name: &LetterName) -> Result<bool, Error> {
+        let path = self.dir.join(&name.0);
+        match self.storage.unlink(&path) {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(Error::io("remove", &path)(error)),
+        }
+    }
+
+    fn is_there(&self) -> Result<bool, Error> {
+        match fs::symlink_metadata(&self.dir) {
+            Ok(metadata) => check_private_dir(&self.dir, &metadata).map(|()| true),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(Error::io("inspect", &self.dir)(error)),
+        }
+    }
+
+    fn make_dir(&self) -> Result<(), Error> {
+        if !self.is_there()? {
+            match self.storage.create_dir(&self.dir) {
+                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+                    return Err(Error::io("create", &self.dir)(error));
+                }
+                _ => {}
+            }
+        }
+        self.storage.sync_dir(&self.spool).map_err(Error::io("sync", &self.spool))
+    }
+
+    /// Looks at every letter; they are few, and rarely is one added.
+    fn check_room(&self, len: u64) -> Result<(), Error> {
+        let names = self.names()?;
+        let len_of =
+            |name: &LetterName| fs::symlink_metadata(self.dir.join(&name.0)).map_or(0, |file| file.len());
+        if names.len() >= LETTERS_MAX || names.iter().map(len_of).sum::<u64>() + len > LETTERS_BYTES_MAX {
+            return Err(Error::DeadLettersFull { path: self.dir.clone(), letters: names.len() });
+        }
+        Ok(())
+    }
+
+    fn write(&self, path: &Path, new: &Path, bytes: &[u8]) -> Result<(), Error> {
+        let len = bytes.len() as u64;
+        let created = match self.storage.create(new, len) {
+            // Of somebody who was killed while it wrote the same letter.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                self.storage.unlink(new).and_then(|()| self.storage.create(new, len))
+            }
+            created => created,
+        };
+        let mut file = created.map_err(Error::io("create", new))?;
+        let written = file
+            .write(0, bytes)
+            .and_then(|()| file.syncer().sync())
+            .and_then(|()| self.storage.rename(new, path))
+            .map_err(Error::io("write", path));
+        if written.is_err() {
+            // What cannot be removed is replaced the next time.
+            drop(self.storage.unlink(new));
+        }
+        written
+    }
+}
+
+impl DeadLetter {
+    fn file_name(&self) -> String {
+        let Position { segment, offset, .. } = self.block;
+        layout::letter(fnv1a(self.sink.as_bytes()), &self.recorder, segment, offset, self.number)
+    }
+
+    /// The bytes of its file.
+    fn encode(&self) -> Result<Vec<u8>, Error> {
+        let mut bytes = format!("{HEAD}{VERSION} 00000000\n").into_bytes();
+        let written = if json::is_too_deep(&self.span) { Err(()) } else { self.write_json(&mut bytes) };
+        if written.is_err() {
+            // No spool holds such a span.
+            let max = LETTER_LEN_MAX;
+            return Err(Error::TooLarge {
+                what: "a dead letter with what has no form in JSON,",
+                len: 0,
+                max,
+            });
+        }
+        let crc = format!("{:08x}", crc32c::crc32c(&bytes[HEAD_LEN..]));
+        bytes[HEAD_LEN - 9..HEAD_LEN - 1].copy_from_slice(crc.as_bytes());
+        match bytes.len() as u64 {
+            len if len > LETTER_LEN_MAX => {
+                Err(Error::TooLarge { what: "a dead letter", len, max: LETTER_LEN_MAX })
+            }
+            _ => Ok(bytes),
+        }
+    }
+
+    fn write_json(&self, bytes: &mut Vec<u8>) -> Result<(), ()> {
+        serde_json::to_writer(&mut *bytes, self).map_err(drop)?;
+        bytes.push(b'\n');
+        Ok(())
+    }
+
+    /// The letter that the bytes of the file at `path` are. What is wrong with them is said without showing what stands there.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Damaged`]; [`Error::LaterVersion`].
+    pub fn decode(bytes: &[u8], path: &Path) -> Result<Self, Error> {
+        let damaged =
+            |offset: usize, reason| Error::Damaged { path: path.to_owned(), offset: offset as u64, reason };
+        let Some(version_on) = bytes.strip_prefix(HEAD.as_bytes()) else {
+            return Err(damaged(0, "it does not begin as a dead letter does"));
+        };
+        if version_on.first().is_some_and(|digit| (b'1'..=b'9').contains(digit)) {
+            return Err(Error::LaterVersion { path: path.to_owned() });
+        }
+        let head = bytes.get(..HEAD_LEN).and_then(|head| std::str::from_utf8(head).ok());
+        let body = bytes.get(HEAD_LEN..).unwrap_or_default();
+        if head != Some(&format!("{HEAD}{VERSION} {:08x}\n", crc32c::crc32c(body))) {
+            return Err(damaged(HEAD_LEN - 9, "the checksum does not fit"));
+        }
+        let letter = json::read_value(body).and_then(read);
+        letter.map_err(|_| damaged(HEAD_LEN, "what the checksum fits is no dead letter in JSON"))
+    }
+}
+
+impl Serialize for DeadLetter {
+    /// As the JSON of its file.
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let DeadLetter { sink, reason, set_aside_unix_ns, recorder, block, number, resource, span } = self;
+        let mut members = serializer.serialize_map(None)?;
+        members.serialize_entry("sink", sink)?;
+        members.serialize_entry("reason", reason)?;
+        members.serialize_entry("set_aside_unix_ns", &set_aside_unix_ns.to_string())?;
+        members.serialize_entry("recorder", recorder.as_str())?;
+        members.serialize_entry("segment", &block.segment.to_string())?;
+        members.serialize_entry("offset", &block.offset.to_string())?;
+        members.serialize_entry("next_sequence", &block.next_sequence.to_string())?;
+        members.serialize_entry("number", &number.to_string())?;
+        members.serialize_entry("resource", &json::Attributes(&resource.attributes))?;
+        members.serialize_entry("span", &Json(span))?;
+        members.end()
+    }
+}
+
+/// What [`DeadLetter::serialize`] writes.
+fn read(value: Value) -> Result<DeadLetter, String> {
+    let mut fields = Fields::of(value, "the dead letter")?;
+    let recorder = |value| RecorderId::parse(&json::text(value)?).ok_or_else(|| "is no recorder".to_owned());
+    let letter = DeadLetter {
+        sink: fields.required("sink", json::text)?,
+        reason: fields.required("reason", json::text)?,
+        set_aside_unix_ns: fields.required("set_aside_unix_ns", json::number)?,
+        recorder: fields.required("recorder", recorder)?,
+        block: Position {
+            segment: fields.required("segment", json::number)?,
+            offset: fields.required("offset", json::number)?,
+            next_sequence: fields.required("next_sequence", json::number)?,
+        },
+        number: fields.required("number", json::number)?,
+        resource: Resource { attributes: fields.required("resource", json::attributes)? },
+        span: fields.required("span", json::span)?,
+    };
+    fields.end()?;
+    Ok(letter)
+}
+
+#[cfg(test)]
+mod tests;

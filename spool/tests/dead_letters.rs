@@ -1,0 +1,112 @@
+//! Dead letters on a disk that fails, fills up, or forgets.
+
+#![cfg(feature = "trace")]
+
+mod storage;
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+
+use spanring_spool::{
+    DeadLetter, DeadLetters, Error, LETTERS_MAX, Position, RecorderId, Resource, SpanData, SpoolDir,
+};
+use storage::{EIO, ENOSPC, FaultyStorage, Kind, Unsynced};
+
+/// A spool that nobody records in.
+fn spool(dir: &Path) {
+    fs::write(dir.join("spanring-spool"), "spanring spool 0\n").unwrap();
+}
+
+fn letter(number: u64) -> DeadLetter {
+    DeadLetter {
+        sink: "file:/tmp/spans.jsonl".into(),
+        reason: "it is full".into(),
+        set_aside_unix_ns: 1,
+        recorder: RecorderId::from_parts(1, 2),
+        block: Position { segment: 1, offset: 8192, next_sequence: 9 },
+        number,
+        resource: Resource::named("shop"),
+        span: SpanData { name: format!("step {number}"), ..SpanData::default() },
+    }
+}
+
+fn new() -> (tempfile::TempDir, FaultyStorage, DeadLetters) {
+    let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let storage = FaultyStorage::new(dir.path());
+    spool(dir.path());
+    let letters = SpoolDir::open_in(Arc::new(storage.clone()), dir.path()).unwrap().dead_letters();
+    (dir, storage, letters)
+}
+
+fn all(letters: &DeadLetters) -> Vec<DeadLetter> {
+    letters.names().unwrap().iter().map(|name| letters.read(name).unwrap().unwrap()).collect()
+}
+
+#[test]
+fn letters_are_read_as_they_were_set_aside_once_and_in_order() {
+    let (_dir, _, letters) = new();
+    assert_eq!(letters.names().unwrap(), []);
+    for number in [3, 1, 2, 3] {
+        letters.add(&letter(number)).unwrap();
+    }
+    assert_eq!(all(&letters), [letter(1), letter(2), letter(3)]);
+    let names = letters.names().unwrap();
+    assert!(letters.remove(&names[1]).unwrap());
+    assert!(!letters.remove(&names[1]).unwrap());
+    assert_eq!(letters.read(&names[1]).unwrap(), None);
+    assert_eq!(all(&letters), [letter(1), letter(3)]);
+}
+
+#[test]
+fn whichever_operation_fails_a_letter_is_whole_or_none_and_can_be_set_aside_later() {
+    let mut failed = 0;
+    for kind in
+        [Kind::CreateDir, Kind::Create, Kind::Write, Kind::Sync, Kind::Rename, Kind::SyncDir, Kind::List]
+    {
+        for nth in 1..=3 {
+            let (_dir, storage, letters) = new();
+            storage.fail(kind, nth, if kind == Kind::Create { ENOSPC } else { EIO });
+            let added = letters.add(&letter(1));
+            failed += usize::from(added.is_err());
+            storage.heal();
+            for found in all(&letters) {
+                assert_eq!(found, letter(1), "{kind:?} {nth}");
+            }
+            letters.add(&letter(1)).unwrap();
+            letters.add(&letter(2)).unwrap();
+            assert_eq!(all(&letters), [letter(1), letter(2)], "{kind:?} {nth}");
+        }
+    }
+    assert!(failed >= 7, "each kind is used: {failed}");
+}
+
+#[test]
+fn what_was_set_aside_survives_a_power_cut_and_nothing_half_does() {
+    for unsynced in (0..32).map(Unsynced::Seeded).chain([Unsynced::Dropped, Unsynced::Kept]) {
+        let (_dir, storage, letters) = new();
+        letters.add(&letter(1)).unwrap();
+        // The next one is written, and its name is not synced.
+        storage.fail_from(Kind::SyncDir, 2, EIO);
+        letters.add(&letter(2)).unwrap_err();
+        let left = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+        storage.power_cut(left.path(), unsynced);
+        spool(left.path());
+        let found = all(&SpoolDir::open(left.path()).unwrap().dead_letters());
+        assert_eq!(found.first(), Some(&letter(1)));
+        assert!(found.len() == 1 || found[1..] == [letter(2)], "{found:?}");
+    }
+}
+
+#[test]
+fn beyond_the_limit_nothing_is_set_aside_until_there_is_room() {
+    let (dir, _, letters) = new();
+    letters.add(&letter(0)).unwrap();
+    let taken = |number: usize| dir.path().join(format!("dead-letters/{number:x}.letter"));
+    (1..LETTERS_MAX).for_each(|number| fs::write(taken(number), "").unwrap());
+    let error = letters.add(&letter(1)).unwrap_err();
+    assert!(matches!(error, Error::DeadLettersFull { letters: LETTERS_MAX, .. }), "{error}");
+    letters.add(&letter(0)).unwrap();
+    fs::remove_file(taken(1)).unwrap();
+    letters.add(&letter(1)).unwrap();
+}
