@@ -14,6 +14,7 @@
 //! | `block`    | the content of a block whose checksum is right           | no more spans than the block claims                  |
 //! | `cursor`   | the place of a sink, damaged                             | a place that was stored, or the beginning            |
 //! | `resource` | what a process was, damaged                              | the truth or an error                                |
+//! | `dead_letter` | a span that a sink refused, damaged, or in JSON that nobody wrote | the truth or an error; what is read is written and read again as the same |
 //! | `trace`    | files of saved traces, tables of prices                  | what is read can be saved and read again; each span stands once in the tree; costs are numbers |
 //! | `propagation` | headers of callers                                    | what is passed on is read again as the same          |
 
