@@ -1,7 +1,8 @@
 //! A recording process is stopped after every single instruction, and its files are read as a recovery would read them if
 //! it had been killed there: each span is in flight, or in a ring, or dropped, at every moment exactly one of these.
 //!
-//! Random kills seldom hit the few nanoseconds between publishing a record and freeing its cell; this hits all of them.
+//! Random kills seldom hit the few nanoseconds between publishing a record and freeing its cell; this hits all of them. Once with options that
+//! leave the short way of recording open, and once with some that close it.
 #![cfg(all(target_os = "linux", target_arch = "x86_64"))]
 #![expect(unsafe_code, reason = "a process is traced by system calls that have no safe form")]
 
@@ -26,6 +27,8 @@ const FILES: [&str; 2] = ["lane-0", "lane-1"];
 const RING_AT: usize = LANE_LEN - RING_BYTES;
 /// The scenario uses a few cells at most, and a lane's first cells first: behind this the files do not change before the ring.
 const USED: usize = 16 << 10;
+/// Where a lane counts the spans that ended into its ring: see the head of `lane.rs`.
+const ENDED_AT: usize = 136;
 
 fn map(dir: &Path, name: &str, len: usize) -> Mapping {
     let file =
@@ -36,6 +39,18 @@ fn map(dir: &Path, name: &str, len: usize) -> Mapping {
 
 /// What the traced process does between its two stops.
 fn scenario(recorder: &'static Recorder) {
+    // As nearly all are.
+    let run = spanring::span("run").root().start();
+    for _ in 0..2 {
+        let call = run.child("call").start();
+        call.set("number", 7);
+        call.set("score", 0.5);
+        call.set("text", "sixteen bytes ..");
+        call.set("flag", true);
+        call.event("first token");
+        assert_eq!(call.end(), Ended::Recorded);
+    }
+    assert_eq!(run.end(), Ended::Recorded);
     // Small, and ended where it was started.
     let span = spanring::span("small").start();
     span.set("number", 7);
@@ -77,9 +92,7 @@ fn scenario(recorder: &'static Recorder) {
 }
 
 /// Sets up, waits to be traced, does what the scenario says, and exits without unwinding into the test runner.
-fn traced(dir: &Path) -> ! {
-    let limits = Limits { attributes: 4, ..Limits::default() };
-    let options = Options { ring_bytes: RING_BYTES, live: true, limits, ..Options::default() };
+fn traced(dir: &Path, options: Options) -> ! {
     let control = map(dir, "control", CONTROL_FILE_LEN);
     let recorder = Recorder::new(
         options,
@@ -104,12 +117,22 @@ fn traced(dir: &Path) -> ! {
 
 #[test]
 fn a_kill_after_any_instruction_finds_every_span_in_exactly_one_place() {
+    finds_every_span(Options { ring_bytes: RING_BYTES, ..Options::default() });
+}
+
+#[test]
+fn a_kill_after_any_instruction_of_the_long_way_does_too() {
+    let limits = Limits { attributes: 4, ..Limits::default() };
+    finds_every_span(Options { ring_bytes: RING_BYTES, live: true, limits, ..Options::default() });
+}
+
+fn finds_every_span(options: Options) {
     let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     // SAFETY: the child runs on one thread, on what `traced` needs, and never returns here.
     let child = unsafe { libc::fork() };
     assert!(child >= 0);
     if child == 0 {
-        traced(dir.path());
+        traced(dir.path(), options);
     }
     let mut status = 0;
     // SAFETY: waits for the child of this thread.
@@ -212,6 +235,9 @@ impl Judge {
         let tables = image.tables();
         assert_eq!(tables.malformed, 0);
 
+        let counted =
+            |lane: &[u8]| lane[ENDED_AT..].first_chunk().map_or(0, |word| u64::from_le_bytes(*word));
+        let counted = counted(shared) + counted(lane);
         let mut now = BTreeMap::new();
         let mut ended = 0;
         for record in image.lanes().flat_map(|lane: &LaneImage<'_>| lane.records(0)) {
@@ -228,6 +254,7 @@ impl Judge {
             let twice = now.insert(body.head.span_id.to_bytes(), state);
             assert_eq!(twice, None, "a span is in flight and in a ring");
         }
+        assert!(counted <= ended && ended <= counted + 1, "{ended} ended, {counted} are counted");
         let in_flight = tables.in_flight.len() as u64;
         assert_eq!(
             tables.started,
