@@ -35,6 +35,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use self::courier::{Courier, Journey, Shared};
 use self::discovery::{Discovery, Progress};
 use crate::Error;
+use crate::error::with_causes;
 use crate::sink::Sink;
 
 /// How often the spool is searched for new and for dead recorders, and freed of what is delivered.
@@ -128,6 +129,11 @@ impl Exporter {
             return Err(Error::SinkTwice { address: twice.name().to_owned() });
         }
         let claim = spool.claim_for_export()?;
+        let letters = spool.dead_letters();
+        if let Err(error) = letters.sweep() {
+            let reason = format!("cannot sweep the dead letters: {}", with_causes(&error));
+            notices.tell(Notice::Trouble { recorder: None, reason });
+        }
 
         let progress = Arc::new(Progress::new(sinks.len()));
         let mut discovery = Discovery::new(spool.clone(), mode, Arc::clone(&progress), notices.clone());
@@ -139,7 +145,7 @@ impl Exporter {
         .await;
         let (census, census_seen) = watch::channel(Arc::new(census));
         let (stopping, stop_seen) = watch::channel(false);
-        let shared = Shared { spool, mode, progress, notices, census: census_seen, stop: stop_seen };
+        let shared = Shared { spool, letters, mode, progress, notices, census: census_seen, stop: stop_seen };
         let mut couriers = JoinSet::new();
         for (number, sink) in sinks.into_iter().enumerate() {
             let courier = Courier::new(number, sink, shared.clone());

@@ -23,6 +23,13 @@ pub enum Error {
         /// Why not.
         source: io::Error,
     },
+    /// A variable of the environment makes no sense, or asks for what is not supported.
+    Variable {
+        /// Its name.
+        name: String,
+        /// What is wrong with it. It does not show its value.
+        reason: String,
+    },
     /// Two sinks have the same address, so one would be told of deliveries to the other.
     SinkTwice {
         /// The address.
@@ -48,6 +55,7 @@ impl fmt::Display for Error {
                 write!(f, "unknown sink {address:?}: {reason}; a sink is {}", crate::sink::FORMS)
             }
             Error::Sink { address, action, .. } => write!(f, "cannot {action} {address}"),
+            Error::Variable { name, reason } => write!(f, "cannot use {name}: {reason}"),
             Error::SinkTwice { address } => write!(f, "the sink {address} is named twice"),
             Error::NoSink => write!(f, "no sink is named; a sink is {}", crate::sink::FORMS),
             Error::Spool(error) => error.fmt(f),

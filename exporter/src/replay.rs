@@ -13,17 +13,19 @@ use crate::Error;
 use crate::backoff::Patience;
 use crate::engine::Notice;
 use crate::error::with_causes;
-use crate::sink::{Batch, BatchId, Outcome, Sink, SinkAddress};
+use crate::sink::{Batch, BatchId, OtlpOptions, Outcome, Sink, SinkAddress};
 
 /// Delivers dead letters again, each by itself, and removes those that are taken.
 ///
-/// At least once: a letter whose sink took it is there until that is known. An exporter may be at the spool meanwhile.
+/// At least once: a letter whose sink took it is there until that is known. An exporter may be at the spool meanwhile; where its cursor has
+/// not passed a letter's block yet, its sink may refuse that span again, which makes the same letter anew.
 #[must_use = "letters are delivered when it is run"]
 pub struct Replay {
     letters: DeadLetters,
-    to: Option<SinkAddress>,
+    to: Option<Box<dyn Sink>>,
+    options: OtlpOptions,
     deadline: Duration,
-    tell: Box<dyn Fn(Notice)>,
+    tell: Box<dyn Fn(Notice) + Send + Sync>,
 }
 
 /// What a replay came to.
@@ -57,26 +59,38 @@ enum Fate {
 impl Replay {
     /// A replay that gives a sink up which has failed for the time of `deadline` without a success in between.
     pub fn new(letters: DeadLetters, deadline: Duration) -> Self {
-        Replay { letters, to: None, deadline, tell: Box::new(drop) }
+        Replay { letters, to: None, options: OtlpOptions::default(), deadline, tell: Box::new(drop) }
     }
 
     /// Delivers to this sink, and not to those that refused.
-    pub fn to(mut self, sink: SinkAddress) -> Self {
+    pub fn to(mut self, sink: Box<dyn Sink>) -> Self {
         self.to = Some(sink);
         self
     }
 
+    /// Asks the OTLP receivers that refused as `options` says. Its headers and certificates go to its own endpoint alone: what a letter names
+    /// is no reason to trust it with them.
+    pub fn otlp_options(mut self, options: OtlpOptions) -> Self {
+        self.options = options;
+        self
+    }
+
     /// Calls `tell` for each notice.
-    pub fn on_notice(mut self, tell: impl Fn(Notice) + 'static) -> Self {
+    pub fn on_notice(mut self, tell: impl Fn(Notice) + Send + Sync + 'static) -> Self {
         self.tell = Box::new(tell);
         self
     }
 
     /// Delivers these letters, in this order. Those that are there no more are passed over.
-    pub async fn run(&self, names: &[LetterName]) -> ReplayReport {
+    pub async fn run(mut self, names: &[LetterName]) -> ReplayReport {
         let mut report = ReplayReport::default();
         // None for one that takes nothing any more.
         let mut receivers: BTreeMap<String, Option<Receiver>> = BTreeMap::new();
+        let to = self.to.take().map(|sink| {
+            let name = sink.name().to_owned();
+            receivers.insert(name.clone(), Some(self.receiver(sink)));
+            name
+        });
         for name in names {
             let letter = match self.letters.read(name) {
                 Ok(Some(letter)) => letter,
@@ -86,11 +100,10 @@ impl Replay {
                     continue;
                 }
             };
-            let address = self.to.as_ref().map_or_else(|| letter.sink.clone(), SinkAddress::to_string);
-            let receiver = match receivers.entry(address) {
+            let receiver = match receivers.entry(to.as_ref().unwrap_or(&letter.sink).clone()) {
                 Entry::Occupied(known) => known.into_mut(),
                 Entry::Vacant(new) => {
-                    let opened = open(new.key(), self.deadline);
+                    let opened = self.open(new.key());
                     new.insert(opened.map_err(|error| report.troubles.push(with_causes(&error))).ok())
                 }
             };
@@ -102,7 +115,7 @@ impl Replay {
                 Fate::Taken => match self.letters.remove(name) {
                     Ok(_) => report.delivered += 1,
                     Err(error) => {
-                        report.keep(format!("{} was delivered: {}", letter.sink, with_causes(&error)))
+                        report.keep(format!("{name} was delivered, and stays: {}", with_causes(&error)))
                     }
                 },
                 Fate::Refused => report.refused += 1,
@@ -112,7 +125,26 @@ impl Replay {
                 }
             }
         }
+        if report.delivered > 0
+            && let Err(error) = self.letters.sync()
+        {
+            report.troubles.push(with_causes(&error));
+        }
         report
+    }
+
+    fn receiver(&self, sink: Box<dyn Sink>) -> Receiver {
+        Receiver { sink, patience: Patience::new(Some(self.deadline)) }
+    }
+
+    fn open(&self, address: &str) -> Result<Receiver, Error> {
+        let sink = address.parse::<SinkAddress>()?;
+        let is_ours = SinkAddress::parse(SinkAddress::OF_ENVIRONMENT, &self.options)? == sink;
+        let sink = match is_ours {
+            true => sink.open_with(&self.options),
+            false => sink.open_with(&self.options.without_secrets()),
+        };
+        Ok(self.receiver(sink?))
     }
 
     async fn deliver(&self, receiver: &mut Receiver, letter: &DeadLetter) -> Fate {
@@ -123,15 +155,19 @@ impl Replay {
         loop {
             let began = Instant::now();
             let (after, reason) = match sink.deliver(&batch).await {
-                Outcome::Delivered { rejected: 0, .. } => {
+                Outcome::Delivered { rejected: 0, message } => {
                     patience.restore();
+                    if !message.is_empty() {
+                        let (sink, batch) = (sink.name().to_owned(), batch.id.to_string());
+                        (self.tell)(Notice::Answered { sink, batch, rejected: 0, message });
+                    }
                     return Fate::Taken;
                 }
                 // Once more, by a receiver that takes the request and does not want the span.
                 Outcome::Delivered { message: reason, .. } | Outcome::Rejected { reason } => {
                     patience.restore();
                     let (sink, span_id) = (sink.name().to_owned(), letter.span.span_id);
-                    (self.tell)(Notice::SetAside { sink, span_id, reason });
+                    (self.tell)(Notice::Refused { sink, span_id, reason });
                     return Fate::Refused;
                 }
                 Outcome::Retry { after, reason } => (after, reason),
@@ -145,11 +181,6 @@ impl Replay {
             sleep(wait).await;
         }
     }
-}
-
-fn open(address: &str, deadline: Duration) -> Result<Receiver, Error> {
-    let sink = address.parse::<SinkAddress>()?.open()?;
-    Ok(Receiver { sink, patience: Patience::new(Some(deadline)) })
 }
 
 impl ReplayReport {
@@ -166,7 +197,7 @@ impl ReplayReport {
 
 impl fmt::Debug for Replay {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Replay").field("letters", &self.letters).field("to", &self.to).finish_non_exhaustive()
+        f.debug_struct("Replay").field("letters", &self.letters).finish_non_exhaustive()
     }
 }
 

@@ -8,12 +8,14 @@ mod address;
 mod file;
 mod http;
 mod otlp_http;
+mod otlp_options;
 mod retry_after;
 
 pub use address::{FORMS, SinkAddress};
 pub use file::FileSink;
 pub use http::{HttpApi, HttpSink, Request, Response};
 pub use otlp_http::OtlpHttp;
+pub use otlp_options::{OtlpOptions, Protocol};
 
 use std::fmt;
 use std::pin::Pin;

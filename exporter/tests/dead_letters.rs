@@ -4,8 +4,8 @@ mod agent;
 
 use std::fs;
 use std::process::{Command, Output};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 
 use spanring_exporter::demo::receiver::{Answer, Receiver};
 
@@ -20,6 +20,8 @@ fn a_recording_process() {
 struct Refused {
     spool: TestSpool,
     refuses: Arc<AtomicBool>,
+    /// The keys that came with requests.
+    keys: Arc<Mutex<Vec<Option<String>>>>,
     _receiver: Receiver,
     sink: String,
     arrived: Arrived,
@@ -31,7 +33,10 @@ impl Refused {
         spool.record(0, 12);
         let refuses = Arc::new(AtomicBool::new(true));
         let refusing = Arc::clone(&refuses);
+        let keys = Arc::<Mutex<Vec<_>>>::default();
+        let seen_keys = Arc::clone(&keys);
         let (receiver, sink, arrived) = receiver(move |request| {
+            seen_keys.lock().unwrap().push(request.header("api-key").map(str::to_owned));
             let seen = Arrived::default();
             seen.add(&request.body);
             let is_refused = seen.numbers().into_keys().any(|number| number > 9);
@@ -44,9 +49,14 @@ impl Refused {
         assert_eq!(counts, [11, 2], "{report}");
         assert_eq!(report["sinks"][0]["end"], "complete");
         let told = format!("spanring: {sink} refuses span ");
-        assert_eq!(complaints.lines().filter(|line| line.starts_with(&told)).count(), 2, "{complaints}");
+        let of_spans = complaints.lines().filter(|line| line.starts_with(&told));
+        assert_eq!(of_spans.count(), 2, "{complaints}");
+        assert!(
+            complaints.contains(", which is divided: it answered 400 Bad Request: two digits\n"),
+            "{complaints}"
+        );
         assert_eq!(spool.recorders(), [""; 0], "all is delivered or set aside");
-        Refused { spool, refuses, _receiver: receiver, sink, arrived }
+        Refused { spool, refuses, keys, _receiver: receiver, sink, arrived }
     }
 
     fn command(&self, action: &str) -> Command {
@@ -128,6 +138,42 @@ fn letters_can_go_to_another_sink_and_stay_where_it_cannot_be_reached() {
     assert_eq!(status, 0);
     assert_eq!(Arrived::in_file(&file).numbers().into_keys().collect::<Vec<_>>(), [10, 11]);
     assert_eq!(refused.ids(), [""; 0]);
+}
+
+#[test]
+fn the_secrets_of_the_environment_go_to_its_own_receiver_and_to_none_that_a_letter_names() {
+    let refused = Refused::new();
+    let with_key = |action: &str, endpoint: &str| {
+        let mut command = refused.command(action);
+        command
+            .env("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint)
+            .env("OTEL_EXPORTER_OTLP_HEADERS", "api-key=secret");
+        command
+    };
+    let here = refused.sink.strip_prefix("otlp+").unwrap();
+    let keys = |command: &mut Command| {
+        command.output().unwrap();
+        std::mem::take(&mut *refused.keys.lock().unwrap())
+    };
+    keys(&mut refused.command("list"));
+    assert_eq!(keys(&mut with_key("replay", "http://127.0.0.1:9")), [None, None]);
+    let key = Some("secret".to_owned());
+    assert_eq!(keys(&mut with_key("replay", here)), [key.clone(), key.clone()]);
+    assert_eq!(
+        keys(with_key("replay", "http://127.0.0.1:9").args(["--to", &refused.sink])),
+        [key.clone(), key]
+    );
+}
+
+#[test]
+fn letters_are_chosen_by_the_sink_that_refused() {
+    let refused = Refused::new();
+    let listed =
+        |of: &str| printed(refused.command("list").args(["--of", of]).output().unwrap()).1.lines().count();
+    assert_eq!((listed(&refused.sink), listed("file:/elsewhere")), (2, 0));
+    let purge = |of: &str| printed(refused.command("purge").args(["--of", of]).output().unwrap());
+    assert_eq!(purge("file:/elsewhere"), (0, "0 purged\n".into()));
+    assert_eq!(purge(&refused.sink), (0, "2 purged\n".into()));
 }
 
 #[test]

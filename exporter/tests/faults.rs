@@ -40,25 +40,29 @@ fn whatever_fails_and_whoever_is_killed_each_span_arrives_or_is_a_dead_letter() 
     let setting = |name, default| env::var(name).map_or(default, |text| text.parse().expect("a number"));
     let first: u64 = setting("SPANRING_EXPORT_SEED", 1);
     let rounds: u64 = setting("SPANRING_EXPORT_ROUNDS", 12);
-    let mut kills = 0;
+    let mut kills = (0, 0);
     for seed in first..first + rounds {
-        kills += round(seed);
+        let (all, at_work) = round(seed);
+        kills = (kills.0 + all, kills.1 + at_work);
     }
-    eprintln!("{rounds} rounds, {kills} exporters killed");
+    eprintln!("{rounds} rounds, {} exporters killed, {} of them while they delivered", kills.0, kills.1);
+    assert!(rounds < 12 || kills.1 > 0, "no kill hit an exporter at work");
 }
 
-/// Returns how many exporters were killed.
-fn round(seed: u64) -> usize {
+/// Returns how many exporters were killed, and how many of them between their first request and the last.
+fn round(seed: u64) -> (usize, usize) {
     let mut random = Random(seed);
     let spool = TestSpool::new();
     let count = 20 + random.below(1500);
     spool.record(0, count);
+    let spans = usize::try_from(count).unwrap();
     let poisoned: BTreeSet<i64> = (0..random.below(6)).map(|_| random.below(count).cast_signed()).collect();
     let failing = Failing {
         random: Random(seed ^ 0xfa17),
         poisoned: poisoned.clone(),
         spans_max: [usize::MAX, 512, 100, 7][random.pick(4)],
         fails: true,
+        answers: 0,
         taken: BTreeSet::new(),
         requests: Vec::new(),
     };
@@ -69,12 +73,15 @@ fn round(seed: u64) -> usize {
     let sinks = [&receiver, &closed].map(|receiver| format!("otlp+http://{}", receiver.address()));
     let sinks = sinks.each_ref().map(String::as_str);
 
-    let kills = random.pick(4);
+    let (kills, mut at_work) = (random.pick(4), 0);
     for _ in 0..kills {
+        let before = failing.lock().unwrap().answers;
         let mut exporter = spool.export(&sinks).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         thread::sleep(Duration::from_micros(random.below(400_000)));
         exporter.kill().unwrap();
         exporter.wait().unwrap();
+        let failing = failing.lock().unwrap();
+        at_work += usize::from(failing.answers > before && failing.taken.len() + poisoned.len() <= spans);
     }
     failing.lock().unwrap().fails = false;
     let (_, report, complaints) = spool.export_once(&sinks);
@@ -96,7 +103,7 @@ fn round(seed: u64) -> usize {
     let account = (state.delivered, state.dead_lettered, state.dropped);
     let dead = poisoned.len() as u64;
     assert_eq!(account, (count + 1 - dead, dead, 0), "seed {seed}: the ledger");
-    kills
+    (kills, at_work)
 }
 
 /// A receiver's answers.
@@ -108,6 +115,8 @@ struct Failing {
     spans_max: usize,
     /// Whether it fails otherwise.
     fails: bool,
+    /// How often it was asked.
+    answers: usize,
     /// What it has taken: numbers, and none for the span without one.
     taken: BTreeSet<Option<i64>>,
     /// The identities of the spans of each request that differs from all before.
@@ -116,6 +125,7 @@ struct Failing {
 
 impl Failing {
     fn answer(&mut self, body: &[u8]) -> Answer {
+        self.answers += 1;
         let request = ExportTraceServiceRequest::decode(body).unwrap();
         let spans = request.resource_spans.into_iter().flat_map(|resource| resource.scope_spans);
         let spans: Vec<Span> = spans.flat_map(|scope| scope.spans).collect();

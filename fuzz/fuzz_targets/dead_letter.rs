@@ -19,6 +19,8 @@ static TEMPLATE: OnceLock<Template> = OnceLock::new();
 #[derive(Arbitrary, Debug)]
 enum Input {
     Damaged(Damage),
+    /// A letter's JSON, damaged, behind a checksum that is right.
+    Forged(Damage),
     /// JSON, perhaps, behind a checksum that is right.
     MadeUp(Vec<u8>),
 }
@@ -33,15 +35,23 @@ fuzz_target!(init: { TEMPLATE.set(template()).ok().expect("made once") }, |input
                 assert_eq!(format!("{read:?}"), format!("{letter:?}"), "it is the truth, or an error");
             }
         }
-        Input::MadeUp(json) => {
-            if let Ok(read) = decode(&file(&json)) {
-                let json = serde_json::to_vec(&read).expect("what was read can be written");
-                let again = decode(&file(&json)).expect("what was written can be read");
-                assert_eq!(format!("{again:?}"), format!("{read:?}"), "it is read as it was written");
-            }
+        Input::Forged(damage) => {
+            let head_len = bytes.iter().position(|&byte| byte == b'\n').expect("a letter has lines") + 1;
+            let mut json = bytes[head_len..].to_vec();
+            damage.apply(&mut json);
+            read_again(&json);
         }
+        Input::MadeUp(json) => read_again(&json),
     }
 });
+
+fn read_again(json: &[u8]) {
+    if let Ok(read) = decode(&file(json)) {
+        let json = serde_json::to_vec(&read).expect("what was read can be written");
+        let again = decode(&file(&json)).expect("what was written can be read");
+        assert_eq!(format!("{again:?}"), format!("{read:?}"), "it is read as it was written");
+    }
+}
 
 fn decode(bytes: &[u8]) -> Result<DeadLetter, Error> {
     DeadLetter::decode(bytes, Path::new("letter"))

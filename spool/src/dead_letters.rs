@@ -29,6 +29,7 @@ use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use parking_lot::Mutex;
 use rustix::fs::OFlags;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
@@ -38,12 +39,13 @@ use crate::storage::{Storage, open_regular};
 use crate::trace::json::{self, Fields, Json};
 use crate::{Error, Position, RecorderId, Resource, SpanData, Value, layout};
 
-/// How many letters a spool has at most, of all sinks.
-pub const LETTERS_MAX: usize = 10_000;
+/// How many letters a spool has at most, of all sinks: more than the spans of a block, so that a sink that refuses all of one gets
+/// behind it.
+pub const LETTERS_MAX: usize = 50_000;
 /// How many bytes they take at most, together.
 pub const LETTERS_BYTES_MAX: u64 = 256 << 20;
 
-/// No letter is longer, in bytes: the largest span that can be recorded takes less, unless it consists of control characters.
+/// No letter is longer, in bytes: a span takes less, even where each of its bytes becomes six, unless its attributes repeat long keys.
 const LETTER_LEN_MAX: u64 = LETTERS_BYTES_MAX;
 const HEAD: &str = "spanring dead letter ";
 const VERSION: &str = "0";
@@ -80,40 +82,70 @@ impl fmt::Display for LetterName {
     }
 }
 
-/// The dead letters of a spool. One process at a time adds to them: the one that [claimed](SpoolDir::claim_for_export) the spool.
+/// The dead letters of a spool. One process at a time adds to them: the one that [claimed](SpoolDir::claim_for_export) the spool. Others may
+/// read and remove meanwhile. Clones know of each other's additions.
 #[derive(Clone, Debug)]
 pub struct DeadLetters {
     storage: Arc<dyn Storage>,
     spool: PathBuf,
     dir: PathBuf,
+    known: Arc<Mutex<Known>>,
+}
+
+/// What whoever adds knows of the directory. It may know of more letters than there are, since others remove.
+#[derive(Debug, Default)]
+struct Known {
+    /// Whether the directory itself survives a power cut.
+    is_synced: bool,
+    /// How many letters there are and how many bytes they take, once they were counted.
+    room_taken: Option<(usize, u64)>,
 }
 
 impl SpoolDir {
     /// The spans that sinks refused for good, and that were set aside.
     pub fn dead_letters(&self) -> DeadLetters {
         let (storage, spool) = (Arc::clone(self.storage()), self.path().to_owned());
-        DeadLetters { storage, dir: spool.join(layout::DEAD_LETTERS), spool }
+        DeadLetters { storage, dir: spool.join(layout::DEAD_LETTERS), spool, known: Arc::default() }
     }
 }
 
 impl DeadLetters {
-    /// Sets a span aside. Once this has returned it survives a power cut; said again of the same span and sink, nothing changes.
+    /// Sets a span aside, and says whether it was not yet. Once this has returned it survives a power cut; said again of the same span and
+    /// sink, nothing changes. It waits for the disk.
     ///
     /// # Errors
     ///
-    /// [`Error::DeadLettersFull`] beyond [`LETTERS_MAX`] or [`LETTERS_BYTES_MAX`]; [`Error::TooLarge`]; [`Error::Refused`] where the
-    /// directory is not this user's own; [`Error::Io`]. Nothing was set aside then.
-    pub fn add(&self, letter: &DeadLetter) -> Result<(), Error> {
-        self.make_dir()?;
-        let name = letter.file_name();
-        let path = self.dir.join(&name);
-        if fs::symlink_metadata(&path).is_err() {
+    /// [`Error::DeadLettersFull`] beyond [`LETTERS_MAX`] or [`LETTERS_BYTES_MAX`]; [`Error::TooLarge`], [`Error::NoForm`]; as for
+    /// [`read`](Self::read) where what has the letter's name is none; [`Error::Refused`] where the directory is not this user's own;
+    /// [`Error::Io`]. Nothing was set aside then.
+    pub fn add(&self, letter: &DeadLetter) -> Result<bool, Error> {
+        let mut known = self.known.lock();
+        self.make_dir(&mut known)?;
+        let name = LetterName(letter.file_name());
+        let is_new = self.read(&name)?.is_none();
+        if is_new {
             let bytes = letter.encode()?;
-            self.check_room(bytes.len() as u64)?;
-            self.write(&path, &self.dir.join(format!("{}{name}", layout::NEW_PREFIX)), &bytes)?;
+            let taken = self.room_with(&mut known, bytes.len() as u64)?;
+            self.write(&name, &bytes)?;
+            known.room_taken = Some(taken);
         }
         // Also where the letter was there: whoever made it may have been killed before this.
-        self.storage.sync_dir(&self.dir).map_err(Error::io("sync", &self.dir))
+        self.sync()?;
+        Ok(is_new)
+    }
+
+    /// Removes what a process left that was killed while it added. Only for whoever may add, before it does.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Refused`], [`Error::Io`].
+    pub fn sweep(&self) -> Result<(), Error> {
+        let is_half = |name: &String| name.strip_prefix(layout::NEW_PREFIX).is_some_and(layout::is_letter);
+        for name in self.list()?.iter().filter(|name| is_half(name)) {
+            let path = self.dir.join(name);
+            self.storage.unlink(&path).map_err(Error::io("remove", &path))?;
+        }
+        Ok(())
     }
 
     /// The names of all letters, sorted; none where nothing was ever set aside.
@@ -122,14 +154,17 @@ impl DeadLetters {
     ///
     /// [`Error::Refused`], [`Error::Io`].
     pub fn names(&self) -> Result<Vec<LetterName>, Error> {
-        if !self.is_there()? {
-            return Ok(Vec::new());
-        }
-        let names = self.storage.list(&self.dir).map_err(Error::io("list", &self.dir))?;
         let mut names: Vec<_> =
-            names.into_iter().filter(|name| layout::is_letter(name)).map(LetterName).collect();
+            self.list()?.into_iter().filter(|name| layout::is_letter(name)).map(LetterName).collect();
         names.sort_unstable();
         Ok(names)
+    }
+
+    fn list(&self) -> Result<Vec<String>, Error> {
+        match self.is_there()? {
+            true => self.storage.list(&self.dir).map_err(Error::io("list", &self.dir)),
+            false => Ok(Vec::new()),
+        }
     }
 
     /// Reads a letter; `None` where it is there no more.
@@ -153,7 +188,8 @@ impl DeadLetters {
         DeadLetter::decode(&bytes, &path).map(Some)
     }
 
-    /// Removes a letter for good; `false` where it was there no more.
+    /// Removes a letter; `false` where it was there no more. After a power cut it may be there again, unless the directory was
+    /// [synced](Self::sync). It also comes again if the sink's cursor has not passed the span's block yet, and the sink refuses it once more.
     ///
     /// # Errors
     ///
@@ -175,47 +211,68 @@ impl DeadLetters {
         }
     }
 
-    fn make_dir(&self) -> Result<(), Error> {
+    /// Makes the names of the letters survive a power cut, as they are now.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`].
+    pub fn sync(&self) -> Result<(), Error> {
+        self.storage.sync_dir(&self.dir).map_err(Error::io("sync", &self.dir))
+    }
+
+    fn make_dir(&self, known: &mut Known) -> Result<(), Error> {
         if !self.is_there()? {
             match self.storage.create_dir(&self.dir) {
                 Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
                     return Err(Error::io("create", &self.dir)(error));
                 }
-                _ => {}
+                _ => known.is_synced = false,
             }
         }
-        self.storage.sync_dir(&self.spool).map_err(Error::io("sync", &self.spool))
-    }
-
-    /// Looks at every letter; they are few, and rarely is one added.
-    fn check_room(&self, len: u64) -> Result<(), Error> {
-        let names = self.names()?;
-        let len_of =
-            |name: &LetterName| fs::symlink_metadata(self.dir.join(&name.0)).map_or(0, |file| file.len());
-        if names.len() >= LETTERS_MAX || names.iter().map(len_of).sum::<u64>() + len > LETTERS_BYTES_MAX {
-            return Err(Error::DeadLettersFull { path: self.dir.clone(), letters: names.len() });
+        if !known.is_synced {
+            self.storage.sync_dir(&self.spool).map_err(Error::io("sync", &self.spool))?;
+            known.is_synced = true;
         }
         Ok(())
     }
 
-    fn write(&self, path: &Path, new: &Path, bytes: &[u8]) -> Result<(), Error> {
+    /// How much room the letters take together with one of `len` bytes. They are counted at first, and where they seem to be too many: others
+    /// may have removed some.
+    fn room_with(&self, known: &mut Known, len: u64) -> Result<(usize, u64), Error> {
+        let with = |(letters, bytes): (usize, u64)| (letters + 1, bytes.saturating_add(len));
+        let fits = |&(letters, bytes): &(usize, u64)| letters <= LETTERS_MAX && bytes <= LETTERS_BYTES_MAX;
+        if let Some(taken) = known.room_taken.map(with).filter(fits) {
+            return Ok(taken);
+        }
+        let names = self.names()?;
+        let len_of =
+            |name: &LetterName| fs::symlink_metadata(self.dir.join(&name.0)).map_or(0, |file| file.len());
+        let counted = (names.len(), names.iter().map(len_of).fold(0, u64::saturating_add));
+        known.room_taken = Some(counted);
+        let full = || Error::DeadLettersFull { path: self.dir.clone(), letters: counted.0 };
+        Some(with(counted)).filter(fits).ok_or_else(full)
+    }
+
+    fn write(&self, name: &LetterName, bytes: &[u8]) -> Result<(), Error> {
+        let path = self.dir.join(&name.0);
+        let new = self.dir.join(format!("{}{name}", layout::NEW_PREFIX));
         let len = bytes.len() as u64;
-        let created = match self.storage.create(new, len) {
-            // Of somebody who was killed while it wrote the same letter.
+        let created = match self.storage.create(&new, len) {
+            // Of an attempt that failed and could not be cleaned up.
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                self.storage.unlink(new).and_then(|()| self.storage.create(new, len))
+                self.storage.unlink(&new).and_then(|()| self.storage.create(&new, len))
             }
             created => created,
         };
-        let mut file = created.map_err(Error::io("create", new))?;
+        let mut file = created.map_err(Error::io("create", &new))?;
         let written = file
             .write(0, bytes)
             .and_then(|()| file.syncer().sync())
-            .and_then(|()| self.storage.rename(new, path))
-            .map_err(Error::io("write", path));
+            .and_then(|()| self.storage.rename(&new, &path))
+            .map_err(Error::io("write", &path));
         if written.is_err() {
-            // What cannot be removed is replaced the next time.
-            drop(self.storage.unlink(new));
+            // What cannot be removed is replaced the next time, or swept.
+            drop(self.storage.unlink(&new));
         }
         written
     }
@@ -230,16 +287,12 @@ impl DeadLetter {
     /// The bytes of its file.
     fn encode(&self) -> Result<Vec<u8>, Error> {
         let mut bytes = format!("{HEAD}{VERSION} 00000000\n").into_bytes();
-        let written = if json::is_too_deep(&self.span) { Err(()) } else { self.write_json(&mut bytes) };
-        if written.is_err() {
-            // No spool holds such a span.
-            let max = LETTER_LEN_MAX;
-            return Err(Error::TooLarge {
-                what: "a dead letter with what has no form in JSON,",
-                len: 0,
-                max,
-            });
+        let no_form = |reason| Error::NoForm { what: "a dead letter", reason };
+        if json::is_too_deep(&self.span) {
+            return Err(no_form("a value is nested too deep"));
         }
+        serde_json::to_writer(&mut bytes, self).map_err(|_| no_form("it has none in JSON"))?;
+        bytes.push(b'\n');
         let crc = format!("{:08x}", crc32c::crc32c(&bytes[HEAD_LEN..]));
         bytes[HEAD_LEN - 9..HEAD_LEN - 1].copy_from_slice(crc.as_bytes());
         match bytes.len() as u64 {
@@ -248,12 +301,6 @@ impl DeadLetter {
             }
             _ => Ok(bytes),
         }
-    }
-
-    fn write_json(&self, bytes: &mut Vec<u8>) -> Result<(), ()> {
-        serde_json::to_writer(&mut *bytes, self).map_err(drop)?;
-        bytes.push(b'\n');
-        Ok(())
     }
 
     /// The letter that the bytes of the file at `path` are. What is wrong with them is said without showing what stands there.

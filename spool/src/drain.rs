@@ -39,7 +39,8 @@ const RATE_INTERVAL_NS: u64 = 600_000_000_000;
 const WORTH_ABOVE: u64 = 25;
 const FAST_ABOVE: u64 = 50;
 const STORE_ABOVE: u64 = 80;
-/// For blocks that are made only because what they hold has waited: a tenth smaller, in up to twice the time.
+/// For blocks that are made since what they hold has waited or is asked for, and not since a ring fills: a tenth smaller, in up to twice
+/// the time.
 const THOROUGH: Compression = Compression::Zstd(3);
 const FAST: Compression = Compression::Zstd(-5);
 const WRITE: &str = "write a block";

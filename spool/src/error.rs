@@ -102,6 +102,13 @@ pub enum Error {
         /// How many there are.
         letters: usize,
     },
+    /// Something cannot be written in its format. No spool holds such a thing.
+    NoForm {
+        /// What cannot be written.
+        what: &'static str,
+        /// Why not.
+        reason: &'static str,
+    },
     /// What was waited for did not happen in time. It may still happen.
     TimedOut {
         /// How long was waited.
@@ -201,6 +208,7 @@ impl fmt::Display for Error {
             Error::TooLarge { what, len, max } => {
                 write!(f, "{what} of {len} bytes exceeds the limit of {max}")
             }
+            Error::NoForm { what, reason } => write!(f, "{what} cannot be written: {reason}"),
             Error::DeadLettersFull { path, letters } => {
                 write!(f, "{} is full with {letters} dead letters; replay or purge some", path.display())
             }

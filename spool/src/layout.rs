@@ -22,6 +22,7 @@
 //!
 //! Anything else in a spool is left alone.
 
+#[cfg(feature = "trace")]
 use crate::recorder_id::RecorderId;
 
 /// The file that marks a spool.
@@ -33,6 +34,7 @@ pub(crate) const NEW_MARKER_PREFIX: &str = ".new-spool-";
 /// The file that the exporter locks.
 pub(crate) const EXPORTER_LOCK: &str = "exporter.lock";
 /// The directory of what sinks refused.
+#[cfg(feature = "trace")]
 pub(crate) const DEAD_LETTERS: &str = "dead-letters";
 /// Before the name of a recorder or a dead letter that is being set up.
 pub(crate) const NEW_PREFIX: &str = ".new-";
@@ -59,6 +61,7 @@ const LANE_PREFIX: &str = "lane-";
 const TABLE_PREFIX: &str = "table-";
 const CURSOR_PREFIX: &str = "cursor-";
 const SEGMENT_SUFFIX: &str = ".segment";
+#[cfg(feature = "trace")]
 const LETTER_SUFFIX: &str = ".letter";
 
 /// The name of a segment's file.
@@ -89,11 +92,13 @@ pub(crate) fn cursor(hash: u64) -> String {
 }
 
 /// The name of the dead letter of a span of this place, from a sink whose name has this hash.
+#[cfg(feature = "trace")]
 pub(crate) fn letter(sink: u64, recorder: &RecorderId, segment: u64, offset: u64, number: u64) -> String {
     format!("{sink:016x}-{recorder}-{segment:010x}-{offset:08x}-{number:05x}{LETTER_SUFFIX}")
 }
 
 /// Whether a file of this name is a dead letter.
+#[cfg(feature = "trace")]
 pub(crate) fn is_letter(name: &str) -> bool {
     name.strip_suffix(LETTER_SUFFIX).is_some_and(|place| {
         !place.is_empty() && place.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f' | b'r' | b'-'))

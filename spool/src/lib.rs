@@ -41,7 +41,7 @@
 //! | `Recorded` | `end` said so | SIGKILL, abort, panic, the OOM killer; not a reboot |
 //! | `Spooled` | the span stands in a block | the same, and the reuse of its ring |
 //! | `Durable` | the segment was synced, every 250 ms or 1 MiB ([`SpoolBuilder::sync`]) | a power cut, a kernel panic |
-//! | `Delivered` | every sink named by [`SpoolBuilder::delivered_by`] has acknowledged it | what the sink survives |
+//! | `Delivered` | every sink named by [`SpoolBuilder::delivered_by`] has acknowledged it, or refused it for good: it is a dead letter then | what the sink survives |
 //!
 //! [`Spool::flush`] waits for a level. The [`Ledger`] accounts for every span, and [`Spool::health`] tells what does not work at present.
 //!

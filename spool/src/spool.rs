@@ -25,7 +25,7 @@ pub enum Level {
     Spooled,
     /// The segment was synced: it survives a power cut and a kernel panic.
     Durable,
-    /// Every sink that the spool's configuration names has acknowledged it.
+    /// Every sink that the spool's configuration names has acknowledged it, or refused it for good, so that it is a dead letter.
     Delivered,
 }
 

@@ -4,12 +4,14 @@
 
 mod storage;
 
+use std::collections::HashSet;
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
 use spanring_spool::{
-    DeadLetter, DeadLetters, Error, LETTERS_MAX, Position, RecorderId, Resource, SpanData, SpoolDir,
+    DeadLetter, DeadLetters, Error, LETTERS_BYTES_MAX, LETTERS_MAX, Position, RecorderId, Resource, SpanData,
+    SpoolDir,
 };
 use storage::{EIO, ENOSPC, FaultyStorage, Kind, Unsynced};
 
@@ -60,7 +62,7 @@ fn letters_are_read_as_they_were_set_aside_once_and_in_order() {
 
 #[test]
 fn whichever_operation_fails_a_letter_is_whole_or_none_and_can_be_set_aside_later() {
-    let mut failed = 0;
+    let mut failed = HashSet::new();
     for kind in
         [Kind::CreateDir, Kind::Create, Kind::Write, Kind::Sync, Kind::Rename, Kind::SyncDir, Kind::List]
     {
@@ -68,7 +70,7 @@ fn whichever_operation_fails_a_letter_is_whole_or_none_and_can_be_set_aside_late
             let (_dir, storage, letters) = new();
             storage.fail(kind, nth, if kind == Kind::Create { ENOSPC } else { EIO });
             let added = letters.add(&letter(1));
-            failed += usize::from(added.is_err());
+            failed.extend(added.is_err().then_some(kind));
             storage.heal();
             for found in all(&letters) {
                 assert_eq!(found, letter(1), "{kind:?} {nth}");
@@ -78,7 +80,7 @@ fn whichever_operation_fails_a_letter_is_whole_or_none_and_can_be_set_aside_late
             assert_eq!(all(&letters), [letter(1), letter(2)], "{kind:?} {nth}");
         }
     }
-    assert!(failed >= 7, "each kind is used: {failed}");
+    assert_eq!(failed.len(), 7, "each kind is used: {failed:?}");
 }
 
 #[test]
@@ -106,7 +108,47 @@ fn beyond_the_limit_nothing_is_set_aside_until_there_is_room() {
     (1..LETTERS_MAX).for_each(|number| fs::write(taken(number), "").unwrap());
     let error = letters.add(&letter(1)).unwrap_err();
     assert!(matches!(error, Error::DeadLettersFull { letters: LETTERS_MAX, .. }), "{error}");
-    letters.add(&letter(0)).unwrap();
+    assert!(!letters.add(&letter(0)).unwrap(), "it is one already");
     fs::remove_file(taken(1)).unwrap();
+    assert!(letters.add(&letter(1)).unwrap());
+
+    let (dir, _, letters) = new();
+    letters.add(&letter(0)).unwrap();
+    let large = dir.path().join("dead-letters/0.letter");
+    fs::File::create(&large).unwrap().set_len(LETTERS_BYTES_MAX - 1000).unwrap();
+    assert!(letters.add(&letter(1)).unwrap(), "it was counted when it was not there");
+    let again = SpoolDir::open(dir.path()).unwrap().dead_letters();
+    assert!(matches!(again.add(&letter(2)), Err(Error::DeadLettersFull { letters: 3, .. })));
+    fs::remove_file(large).unwrap();
+    assert!(again.add(&letter(2)).unwrap());
+}
+
+#[test]
+fn what_a_killed_process_left_half_written_is_swept_and_is_in_no_way() {
+    let (dir, _, letters) = new();
+    letters.sweep().unwrap();
     letters.add(&letter(1)).unwrap();
+    let [name] = letters.names().unwrap().try_into().unwrap();
+    let half = |name: &str| dir.path().join(format!("dead-letters/.new-{name}"));
+    fs::write(half(&name.to_string()), "spanring dead").unwrap();
+    fs::write(half("somebody else's"), "").unwrap();
+    letters.remove(&name).unwrap();
+    assert!(letters.add(&letter(1)).unwrap());
+    fs::write(half(&name.to_string()), "spanring dead").unwrap();
+    letters.sweep().unwrap();
+    assert!(!half(&name.to_string()).exists() && half("somebody else's").exists());
+    assert_eq!(all(&letters), [letter(1)]);
+}
+
+#[test]
+fn what_has_the_name_of_a_letter_and_is_none_is_not_taken_for_one() {
+    let (dir, _, letters) = new();
+    letters.add(&letter(1)).unwrap();
+    let [name] = letters.names().unwrap().try_into().unwrap();
+    let path = dir.path().join(format!("dead-letters/{name}"));
+    fs::write(&path, "spanring dead letter 0 00000000\n{}").unwrap();
+    assert!(matches!(letters.add(&letter(1)), Err(Error::Damaged { .. })));
+    fs::remove_file(&path).unwrap();
+    fs::create_dir(&path).unwrap();
+    assert!(matches!(letters.add(&letter(1)), Err(Error::Io { .. })));
 }

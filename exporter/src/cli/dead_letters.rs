@@ -16,7 +16,8 @@ use super::output::{complain, print};
 /// See, deliver again or remove the spans that sinks refused
 ///
 /// A span that a sink refuses by itself is set aside as a dead letter, with the reason, so that the spans behind it are delivered. It stays
-/// until it is replayed or purged. An exporter may be at the spool meanwhile.
+/// until it is replayed or purged. An exporter may be at the spool meanwhile; until it is done with a letter's block, a span that its sink
+/// refuses once more is a dead letter again.
 #[derive(Args, Debug)]
 #[command(after_long_help = AFTER_HELP)]
 pub(super) struct DeadLettersCommand {
@@ -47,6 +48,10 @@ struct List {
     #[command(flatten)]
     from: From,
 
+    /// Only those that this sink refused
+    #[arg(long, value_name = "SINK")]
+    of: Option<String>,
+
     /// Print each as a JSON object on a line, without what it holds
     #[arg(long)]
     json: bool,
@@ -71,7 +76,11 @@ struct ReplayLetters {
     #[arg(value_name = "SPAN_ID", value_parser = span_id)]
     spans: Vec<SpanId>,
 
-    /// Deliver to this sink, and not to those that refused
+    /// Only those that this sink refused
+    #[arg(long, value_name = "SINK")]
+    of: Option<String>,
+
+    /// Deliver to this sink, and not to those that the letters name: a span that two sinks refused has two
     #[arg(long, value_name = "SINK")]
     to: Option<String>,
 
@@ -90,8 +99,12 @@ struct Purge {
     from: From,
 
     /// The identities of spans
-    #[arg(value_name = "SPAN_ID", value_parser = span_id, required_unless_present = "all")]
+    #[arg(value_name = "SPAN_ID", value_parser = span_id, required_unless_present_any = ["all", "of"])]
     spans: Vec<SpanId>,
+
+    /// Only those that this sink refused
+    #[arg(long, value_name = "SINK", conflicts_with = "all")]
+    of: Option<String>,
 
     /// All of them, those that cannot be read included
     #[arg(long, conflicts_with = "spans")]
@@ -126,7 +139,7 @@ impl List {
     fn run(self) -> Result<(), Failure> {
         let letters = self.from.letters()?;
         let mut is_whole = true;
-        for name in letters.names()? {
+        for name in chosen(&letters, &[], self.of.as_deref(), &mut is_whole)? {
             let Some(letter) = read(&letters, &name, &mut is_whole) else { continue };
             let DeadLetter { sink, reason, span, .. } = &letter;
             match self.json {
@@ -139,9 +152,10 @@ impl List {
                     "recorder": letter.recorder.as_str(),
                 }))?,
                 false => print(format_args!(
-                    "{} of trace {}, {sink}: {}",
+                    "{} of trace {}, {}: {}",
                     span.span_id,
                     span.trace_id,
+                    sink.replace(char::is_control, " "),
                     reason.replace(char::is_control, " ")
                 ))?,
             }
@@ -154,7 +168,7 @@ impl Show {
     fn run(self) -> Result<(), Failure> {
         let letters = self.from.letters()?;
         let mut is_whole = true;
-        for name in chosen(&letters, &self.spans, &mut is_whole)? {
+        for name in chosen(&letters, &self.spans, None, &mut is_whole)? {
             if let Some(letter) = read(&letters, &name, &mut is_whole) {
                 print(serde_json::to_string_pretty(&letter).unwrap_or_default())?;
             }
@@ -166,16 +180,15 @@ impl Show {
 impl ReplayLetters {
     fn run(self) -> Result<(), Failure> {
         let letters = self.from.letters()?;
-        let mut replay =
-            Replay::new(letters.clone(), self.deadline).on_notice(|notice| complain(&notice.to_string()));
+        let options = super::export::otlp_options()?;
+        let mut replay = Replay::new(letters.clone(), self.deadline)
+            .otlp_options(options.clone())
+            .on_notice(|notice| complain(&notice.to_string()));
         if let Some(sink) = &self.to {
-            replay = replay.to(sink.parse::<SinkAddress>()?);
+            replay = replay.to(SinkAddress::parse(sink, &options)?.open_with(&options)?);
         }
         let mut is_whole = true;
-        let names = match self.spans.as_slice() {
-            [] => letters.names()?,
-            spans => chosen(&letters, spans, &mut is_whole)?,
-        };
+        let names = chosen(&letters, &self.spans, self.of.as_deref(), &mut is_whole)?;
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
@@ -195,7 +208,7 @@ impl Purge {
         let mut is_whole = true;
         let names = match self.all {
             true => letters.names()?,
-            false => chosen(&letters, &self.spans, &mut is_whole)?,
+            false => chosen(&letters, &self.spans, self.of.as_deref(), &mut is_whole)?,
         };
         let mut purged = 0;
         for name in names {
@@ -207,28 +220,40 @@ impl Purge {
                 }
             }
         }
+        if purged > 0 {
+            letters.sync()?;
+        }
         print(format_args!("{purged} purged"))?;
         done(is_whole)
     }
 }
 
-/// The letters of these spans, in the order of their names: several where several sinks refused one. Every span must have one.
-fn chosen(letters: &DeadLetters, spans: &[SpanId], is_whole: &mut bool) -> Result<Vec<LetterName>, Failure> {
-    let (mut names, mut found) = (Vec::new(), Vec::new());
-    for name in letters.names()? {
-        if let Some(letter) = read(letters, &name, is_whole)
-            && spans.contains(&letter.span.span_id)
-        {
+/// The letters of these spans, or of all, that this sink refused, or any, in the order of their names. Every span must have one.
+fn chosen(
+    letters: &DeadLetters,
+    spans: &[SpanId],
+    of: Option<&str>,
+    is_whole: &mut bool,
+) -> Result<Vec<LetterName>, Failure> {
+    let names = letters.names()?;
+    if spans.is_empty() && of.is_none() {
+        return Ok(names);
+    }
+    let (mut chosen, mut found) = (Vec::new(), Vec::new());
+    for name in names {
+        let Some(letter) = read(letters, &name, is_whole) else { continue };
+        let is_asked_for = spans.is_empty() || spans.contains(&letter.span.span_id);
+        if is_asked_for && of.is_none_or(|sink| letter.sink == sink) {
             found.push(letter.span.span_id);
-            names.push(name);
+            chosen.push(name);
         }
     }
     match spans.iter().find(|span| !found.contains(span)) {
-        Some(span) => Err(Failure {
-            status: Failure::BAD_INPUT,
-            message: Some(format!("there is no dead letter of span {span}")),
-        }),
-        None => Ok(names),
+        Some(span) => {
+            let message = Some(format!("there is no dead letter of span {span}"));
+            Err(Failure { status: Failure::BAD_INPUT, message })
+        }
+        None => Ok(chosen),
     }
 }
 
@@ -249,5 +274,5 @@ fn done(is_whole: bool) -> Result<(), Failure> {
 }
 
 fn span_id(text: &str) -> Result<SpanId, String> {
-    SpanId::parse(text).ok_or_else(|| "the identity of a span is 16 hexadecimal digits, not all 0".to_owned())
+    SpanId::parse(text).ok_or_else(|| "the identity of a span is 16 hexadecimal digits".to_owned())
 }

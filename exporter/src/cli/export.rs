@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
-use spanring_exporter::sink::SinkAddress;
+use spanring_exporter::sink::{OtlpOptions, SinkAddress};
 use spanring_exporter::{Error, Exporter};
 use spanring_spool::SpoolDir;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -24,10 +24,11 @@ pub(super) struct Export {
     #[arg(long, value_name = "DIR")]
     spool: PathBuf,
 
-    /// Where to deliver to: file:PATH, otlp+http://HOST[:PORT] or otlp+https://HOST[:PORT]; may be repeated
+    /// Where to deliver to: file:PATH, otlp, otlp+http://HOST[:PORT] or otlp+https://HOST[:PORT]; may be repeated
     ///
     /// file:PATH appends OTLP/JSON lines. otlp+http:// and otlp+https:// send OTLP protobuf to /v1/traces; the port is 4318
-    /// and 443 where none is named. Each sink has its own place in the spool, and what is delivered is removed once all
+    /// and 443 where none is named. otlp is where OTEL_EXPORTER_OTLP_ENDPOINT says; it and the other OTLP sinks heed
+    /// OTEL_EXPORTER_OTLP_HEADERS and the like. Each sink has its own place in the spool, and what is delivered is removed once all
     /// sinks named here have it.
     #[arg(long = "to", value_name = "SINK", required = true)]
     sinks: Vec<String>,
@@ -60,20 +61,26 @@ Exit status:
 impl Export {
     pub(super) fn run(self) -> Result<(), Failure> {
         let spool = SpoolDir::open(&self.spool)?;
+        let options = otlp_options()?;
         let mut addresses = Vec::new();
         for sink in &self.sinks {
-            let address = sink.parse::<SinkAddress>()?;
+            let address = SinkAddress::parse(sink, &options)?;
             if addresses.contains(&address) {
                 return Err(Error::SinkTwice { address: address.to_string() }.into());
             }
             addresses.push(address);
+        }
+        if options.has_secrets() && addresses.iter().filter(|address| address.is_otlp()).count() > 1 {
+            let message =
+                "the headers and certificates of OTEL_EXPORTER_OTLP_* would go to more than one OTLP sink";
+            return Err(Failure { status: Failure::BAD_INPUT, message: Some(message.to_owned()) });
         }
         let mut exporter = Exporter::new(spool).on_notice(|notice| complain(&notice.to_string()));
         if self.once {
             exporter = exporter.once(self.deadline);
         }
         for address in addresses {
-            exporter = exporter.to(address.open()?);
+            exporter = exporter.to(address.open_with(&options)?);
         }
 
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -88,6 +95,13 @@ impl Export {
         let failed = if self.once { !report.is_complete() } else { report.is_failure() };
         if failed { Err(Failure::told()) } else { Ok(()) }
     }
+}
+
+/// What the environment says about OTLP; what of that is ignored is said.
+pub(super) fn otlp_options() -> Result<OtlpOptions, Error> {
+    let options = OtlpOptions::from_environment()?;
+    options.warnings().iter().for_each(|warning| complain(warning));
+    Ok(options)
 }
 
 /// Ready at the first SIGTERM or SIGINT. The second ends the process at once: whoever sends it does not want to wait for

@@ -1,7 +1,8 @@
 //! How a block's spans are divided into batches, and a batch that a sink refuses into parts.
 //!
 //! Where a batch ends depends on the block and on nothing else: not on the sink, nor on what was delivered before. So a
-//! batch that is sent again after a restart is the same batch, and its parts are the same parts.
+//! batch that is sent again after a restart is the same batch. A part is a half of what was refused, so that it depends on the
+//! answers besides.
 
 use spanring_spool::{EventData, SpanData, Value};
 

@@ -8,14 +8,15 @@
 //!
 //! # Invariants
 //!
-//! * **C1** A cursor is stored after the sink has acknowledged every batch before it. A kill in between delivers a block
+//! * **C1** A cursor is stored after the sink has acknowledged, or refused and so left to C4, every span before it. A kill in between delivers a block
 //!   again; nothing is passed over.
 //! * **C2** A position is published, and thus allows removal, after its cursor was synced.
 //! * **C3** One block is in memory at a time. All growing recorders are open, but only one that is over.
-//! * **C4** A span that the sink refuses by itself is a dead letter, and durable as one, before the cursor passes it. Nothing else is.
+//! * **C4** A span that the sink refuses by itself is a dead letter, and durable as one, before the cursor passes it. No other span is one.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::panic::resume_unwind;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -25,6 +26,7 @@ use spanring_spool::{
     Resource, Skipped, SpoolDir,
 };
 use tokio::sync::watch;
+use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep};
 
 use super::batching::{Part, batches};
@@ -46,10 +48,15 @@ const POLL_CAP: Duration = Duration::from_secs(1);
 /// again.
 const SYNC_INTERVAL: Duration = Duration::from_secs(1);
 
+/// How many spans in a row a sink may refuse that it has not refused before, until it is left alone as one that takes nothing: more likely than
+/// that all of them are bad is that it is no such sink at all.
+const REFUSED_IN_A_ROW_MAX: u32 = 100;
+
 /// What all couriers share.
 #[derive(Clone, Debug)]
 pub(super) struct Shared {
     pub(super) spool: SpoolDir,
+    pub(super) letters: DeadLetters,
     pub(super) mode: Mode,
     pub(super) progress: Arc<Progress>,
     pub(super) notices: Notices,
@@ -71,10 +78,11 @@ pub(super) struct Courier {
     number: usize,
     sink: Box<dyn Sink>,
     shared: Shared,
-    letters: DeadLetters,
     places: BTreeMap<RecorderId, Place>,
     finished: BTreeSet<RecorderId>,
     patience: Patience,
+    /// How many spans it has refused that it had not before, since it took any.
+    refused_in_a_row: u32,
     journey: Journey,
 }
 
@@ -164,11 +172,11 @@ impl Courier {
         Courier {
             number,
             sink,
-            letters: shared.spool.dead_letters(),
             shared,
             places: BTreeMap::new(),
             finished: BTreeSet::new(),
             patience,
+            refused_in_a_row: 0,
             journey: Journey {
                 report,
                 recorders_skipped_in: 0,
@@ -458,7 +466,10 @@ impl Courier {
             while let Some(part) = parts.pop() {
                 match (self.deliver_batch(&part.batch).await?, part.halves()) {
                     (Answer::Taken { rejected }, _) => done.rejected += rejected,
-                    (Answer::Refused { .. }, Some([left, right])) => parts.extend([right, left]),
+                    (Answer::Refused { reason }, Some([left, right])) => {
+                        self.divided(&part.batch, reason);
+                        parts.extend([right, left]);
+                    }
                     (Answer::Refused { reason }, None) => {
                         self.set_aside(&part, reason).await?;
                         done.dead_lettered += 1;
@@ -506,25 +517,51 @@ impl Courier {
             resource: Resource::clone(resource),
             span: span.clone(),
         };
-        loop {
+        let letter = Arc::new(letter);
+        let is_new = loop {
             let began = Instant::now();
-            let Err(error) = self.letters.add(&letter) else { break };
+            let (letters, adding) = (self.shared.letters.clone(), Arc::clone(&letter));
+            let added = match spawn_blocking(move || letters.add(&adding)).await {
+                Ok(added) => added,
+                Err(error) => resume_unwind(error.into_panic()),
+            };
+            let error = match added {
+                Ok(is_new) => break is_new,
+                Err(error) => error,
+            };
             let reason = format!(
                 "a span that it refuses ({}) cannot be set aside: {}",
                 letter.reason,
                 with_causes(&error)
             );
             let wait = match error {
-                Error::DeadLettersFull { .. } => self.parked_interval(&reason)?,
-                _ => self.retry_wait(began, None, &reason)?,
+                Error::Io { .. } => self.retry_wait(began, None, &reason)?,
+                // Somebody has to change something.
+                _ => self.parked_interval(&reason)?,
             };
             self.pause(wait, reason).await?;
-        }
+        };
         self.patience.restore();
         self.journey.report.dead_lettered += 1;
-        let DeadLetter { sink, reason, span, .. } = letter;
-        self.shared.notices.tell(Notice::SetAside { sink, span_id: span.span_id, reason });
+        let (sink, span_id, reason) = (letter.sink.clone(), letter.span.span_id, letter.reason.clone());
+        self.shared.notices.tell(Notice::SetAside { sink, span_id, reason });
+        self.refused_in_a_row += u32::from(is_new);
+        if self.refused_in_a_row > REFUSED_IN_A_ROW_MAX {
+            self.refused_in_a_row = 0;
+            let reason = format!("it refuses one span after the other: {}", letter.reason);
+            let wait = self.parked_interval(&reason)?;
+            self.pause(wait, reason).await?;
+        }
         Ok(())
+    }
+
+    /// Notes that a batch is halved.
+    fn divided(&mut self, batch: &Batch<'_>, reason: String) {
+        self.journey.report.divided += 1;
+        if batch.id.part == BatchId::WHOLE {
+            let (sink, batch) = (self.sink.name().to_owned(), batch.id.to_string());
+            self.shared.notices.tell(Notice::Divided { sink, batch, reason });
+        }
     }
 
     fn retry_wait(
@@ -557,6 +594,7 @@ impl Courier {
     /// Notes that the sink has a batch; how many of its spans it did not want.
     fn delivered(&mut self, batch: &Batch<'_>, rejected: u64, message: String) -> u64 {
         self.patience.restore();
+        self.refused_in_a_row = 0;
         // No receiver can reject more than it was sent, whatever it says.
         let rejected = rejected.min(batch.spans.len() as u64);
         self.journey.report.delivered += batch.spans.len() as u64 - rejected;

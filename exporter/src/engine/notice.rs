@@ -62,8 +62,26 @@ pub enum Notice {
         /// What it said.
         message: String,
     },
+    /// A sink refuses a batch, which is halved, and so on, until the spans are found that it does not take.
+    Divided {
+        /// The sink.
+        sink: String,
+        /// The batch.
+        batch: String,
+        /// Why it refuses.
+        reason: String,
+    },
     /// A sink refuses a span by itself. The span is a dead letter now, and those behind it go on.
     SetAside {
+        /// The sink.
+        sink: String,
+        /// The span.
+        span_id: SpanId,
+        /// Why it refuses.
+        reason: String,
+    },
+    /// A sink refuses a dead letter too. The letter is kept.
+    Refused {
         /// The sink.
         sink: String,
         /// The span.
@@ -107,8 +125,14 @@ impl fmt::Display for Notice {
                 }
                 if message.is_empty() { Ok(()) } else { write!(f, ": {message}") }
             }
+            Notice::Divided { sink, batch, reason } => {
+                write!(f, "{sink} refuses batch {batch}, which is divided: {reason}")
+            }
             Notice::SetAside { sink, span_id, reason } => {
                 write!(f, "{sink} refuses span {span_id}, which is set aside as a dead letter: {reason}")
+            }
+            Notice::Refused { sink, span_id, reason } => {
+                write!(f, "{sink} refuses span {span_id}, which stays a dead letter: {reason}")
             }
             Notice::Ended { sink, reason } => write!(f, "{sink}: {reason}"),
         }

@@ -17,7 +17,7 @@ pub struct ExportReport {
     pub sinks: Vec<SinkReport>,
     /// How many recorders there were.
     pub recorders: u64,
-    /// How many of them are gone, since all they held was delivered.
+    /// How many of them are gone, since all they held was delivered or set aside.
     pub recorders_removed: u64,
     /// How many segments were removed, those of removed recorders included.
     pub segments_removed: u64,
@@ -52,6 +52,8 @@ pub struct SinkReport {
     pub requests: u64,
     /// How many of those were sent again.
     pub retries: u64,
+    /// How many of those it refused, so that their halves were sent.
+    pub divided: u64,
     /// How it ended.
     #[serde(flatten)]
     pub end: SinkEnd,
@@ -62,7 +64,7 @@ pub struct SinkReport {
 #[serde(tag = "end", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum SinkEnd {
-    /// Everything that was there is delivered.
+    /// Everything that was there is delivered, or set aside as dead letters.
     Complete,
     /// The exporter was asked to stop.
     Stopped,
@@ -73,7 +75,7 @@ pub enum SinkEnd {
         /// What was wrong last.
         reason: String,
     },
-    /// The sink refuses what it is sent.
+    /// The sink takes nothing, or what it refuses cannot be set aside.
     Refused {
         /// Why.
         reason: String,
@@ -82,9 +84,9 @@ pub enum SinkEnd {
 
 impl SinkReport {
     pub(super) fn new(sink: &str) -> Self {
-        let (delivered, rejected, dead_lettered, requests, retries) = (0, 0, 0, 0, 0);
+        let (delivered, rejected, dead_lettered, requests, retries, divided) = (0, 0, 0, 0, 0, 0);
         let (sink, end) = (sink.to_owned(), SinkEnd::Stopped);
-        SinkReport { sink, delivered, rejected, dead_lettered, requests, retries, end }
+        SinkReport { sink, delivered, rejected, dead_lettered, requests, retries, divided, end }
     }
 }
 
@@ -131,10 +133,13 @@ impl fmt::Display for ExportReport {
 
 impl fmt::Display for SinkReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let SinkReport { sink, delivered, rejected, dead_lettered, requests, retries, end } = self;
+        let SinkReport { sink, delivered, rejected, dead_lettered, requests, retries, divided, end } = self;
         write!(f, "{sink}: {} delivered in {}", counted(*delivered, "span"), counted(*requests, "request"))?;
         if *retries > 0 {
             write!(f, ", {} again", retries)?;
+        }
+        if *divided > 0 {
+            write!(f, ", {divided} divided")?;
         }
         if *rejected > 0 {
             write!(f, ", {} rejected by the receiver", counted(*rejected, "span"))?;

@@ -1,4 +1,5 @@
 use std::collections::{BTreeMap, BTreeSet};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -200,14 +201,53 @@ fn a_span_that_cannot_be_set_aside_is_kept_and_so_is_all_behind_it() {
     let poisoned = BTreeSet::from([spans[2]]);
     let seen = Seen::default();
     std::fs::write(dir.path().join("dead-letters"), "in the way").unwrap();
-    let exporter = exporter(dir.path(), seen.told(without(poisoned.clone()))).once(Duration::ZERO);
-    let report = run(exporter, std::future::pending());
-    let SinkEnd::GaveUp { reason } = &report.sinks[0].end else { panic!("{report}") };
+    let report = export(dir.path(), seen.told(without(poisoned.clone())));
+    let SinkEnd::Refused { reason } = &report.sinks[0].end else { panic!("{report}") };
     assert!(reason.contains("a span that it refuses (not this one) cannot be set aside: "), "{reason}");
     assert!(reason.contains("it is no directory"), "{reason}");
     assert_eq!(report.recorders_removed, 0);
 
     std::fs::remove_file(dir.path().join("dead-letters")).unwrap();
+    let seen = Seen::default();
+    export(dir.path(), seen.told(without(poisoned.clone())));
+    assert_divided(dir.path(), &seen, &spans, &poisoned);
+}
+
+#[test]
+fn a_sink_that_refuses_everything_is_left_alone_before_all_is_set_aside_and_goes_on_later() {
+    let (dir, _) = spool(250);
+    for aside in [101, 202, 250] {
+        let report = export(dir.path(), Seen::default().told(|_| refused()));
+        assert_eq!(letters(dir.path()).len(), aside);
+        match &report.sinks[0].end {
+            SinkEnd::Refused { reason } if aside < 250 => {
+                assert_eq!(reason, "it refuses one span after the other: not this one");
+            }
+            end => assert_eq!((end, aside), (&SinkEnd::Complete, 250)),
+        }
+    }
+    // What it refuses between others that it takes is no reason.
+    let (dir, spans) = spool(250);
+    let bad: BTreeSet<_> =
+        spans.iter().copied().enumerate().filter_map(|(at, span)| (at % 2 == 0).then_some(span)).collect();
+    let seen = Seen::default();
+    export(dir.path(), seen.told(without(bad.clone())));
+    assert_divided(dir.path(), &seen, &spans, &bad);
+}
+
+#[test]
+fn where_dead_letters_are_full_the_sink_waits_and_nothing_is_lost() {
+    let (dir, spans) = spool(3);
+    let aside = dir.path().join("dead-letters");
+    std::fs::DirBuilder::new().mode(0o700).create(&aside).unwrap();
+    let large = aside.join("0.letter");
+    std::fs::File::create(&large).unwrap().set_len(spanring_spool::LETTERS_BYTES_MAX).unwrap();
+    let poisoned = BTreeSet::from([spans[1]]);
+    let report = export(dir.path(), Seen::default().told(without(poisoned.clone())));
+    let SinkEnd::Refused { reason } = &report.sinks[0].end else { panic!("{report}") };
+    assert!(reason.ends_with("is full with 1 dead letters; replay or purge some"), "{reason}");
+    assert_eq!(report.recorders_removed, 0);
+    std::fs::remove_file(large).unwrap();
     let seen = Seen::default();
     export(dir.path(), seen.told(without(poisoned.clone())));
     assert_divided(dir.path(), &seen, &spans, &poisoned);

@@ -6,11 +6,12 @@ use std::str::FromStr;
 
 use reqwest::Url;
 
-use super::{FileSink, HttpSink, OtlpHttp, Sink};
+use super::http::Transport;
+use super::{FileSink, HttpSink, OtlpHttp, OtlpOptions, Sink};
 use crate::Error;
 
 /// The forms of an address, as a message lists them.
-pub const FORMS: &str = "file:PATH, otlp+http://HOST[:PORT] or otlp+https://HOST[:PORT]";
+pub const FORMS: &str = "file:PATH, otlp, otlp+http://HOST[:PORT] or otlp+https://HOST[:PORT]";
 
 /// The port of OTLP over HTTP, where an address names none. Over TLS it is 443.
 const OTLP_HTTP_PORT: u16 = 4318;
@@ -20,21 +21,70 @@ const OTLP_HTTP_PORT: u16 = 4318;
 pub enum SinkAddress {
     /// A file of OTLP/JSON lines, by its absolute path.
     File(PathBuf),
-    /// An OTLP receiver, by its base URL: `/v1/traces` is added to it.
-    OtlpHttp(Url),
+    /// An OTLP receiver over HTTP.
+    OtlpHttp {
+        /// Its base URL: `/v1/traces` is added to its path.
+        url: Url,
+        /// Whether nothing is added, and the path is used as it is. In text, a `#` behind it says so.
+        is_whole: bool,
+    },
 }
 
 impl SinkAddress {
+    /// What the sink is called that OpenTelemetry's variables name.
+    pub const OF_ENVIRONMENT: &str = "otlp";
+
+    /// Reads an address, of which `otlp` is that of `options`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::UnknownSink`].
+    pub fn parse(text: &str, options: &OtlpOptions) -> Result<Self, Error> {
+        match text {
+            Self::OF_ENVIRONMENT => {
+                let endpoint = options.endpoint_or_default();
+                Ok(Self::otlp_http(endpoint.url, endpoint.is_whole))
+            }
+            text => text.parse(),
+        }
+    }
+
     /// Sets the sink up. Nothing is sent.
     ///
     /// # Errors
     ///
     /// [`Error::Sink`] where the file cannot be opened or holds something else, or TLS cannot be set up.
     pub fn open(&self) -> Result<Box<dyn Sink>, Error> {
+        self.open_with(&OtlpOptions::default())
+    }
+
+    /// As [`open`](Self::open); an OTLP receiver is asked as `options` says.
+    ///
+    /// # Errors
+    ///
+    /// As for [`open`](Self::open), and where a certificate of the options cannot be read.
+    pub fn open_with(&self, options: &OtlpOptions) -> Result<Box<dyn Sink>, Error> {
         Ok(match self {
             SinkAddress::File(path) => Box::new(FileSink::open(self.to_string(), path)?),
-            SinkAddress::OtlpHttp(url) => Box::new(HttpSink::new(self.to_string(), OtlpHttp::new(url))?),
+            SinkAddress::OtlpHttp { url, is_whole } => {
+                let api = OtlpHttp::new(url, *is_whole, options);
+                Box::new(HttpSink::with_transport(self.to_string(), api, Transport::of(options))?)
+            }
         })
+    }
+
+    /// Whether it is an OTLP receiver, which is sent what only that receiver may get to see.
+    pub fn is_otlp(&self) -> bool {
+        matches!(self, SinkAddress::OtlpHttp { .. })
+    }
+
+    /// Of one receiver there is one text, whatever ends its path.
+    fn otlp_http(mut url: Url, is_whole: bool) -> Self {
+        if !is_whole {
+            let path = url.path().trim_end_matches('/').to_owned();
+            url.set_path(&path);
+        }
+        SinkAddress::OtlpHttp { url, is_whole }
     }
 }
 
@@ -42,11 +92,14 @@ impl fmt::Display for SinkAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             SinkAddress::File(path) => write!(f, "file:{}", path.display()),
-            SinkAddress::OtlpHttp(url) => {
+            SinkAddress::OtlpHttp { url, is_whole } => {
                 // With the port that HTTP implies, since this scheme implies another one.
                 let port = url.port_or_known_default().unwrap_or(OTLP_HTTP_PORT);
-                let path = url.path().trim_end_matches('/');
-                write!(f, "otlp+{}://{}:{port}{path}", url.scheme(), url.host_str().unwrap_or_default())
+                write!(f, "otlp+{}://{}:{port}", url.scheme(), url.host_str().unwrap_or_default())?;
+                match is_whole {
+                    true => write!(f, "{}#", url.path()),
+                    false => f.write_str(url.path().trim_end_matches('/')),
+                }
             }
         }
     }
@@ -61,6 +114,9 @@ impl FromStr for SinkAddress {
             let cut = if shown == address { "" } else { " (credentials, query and fragment are not shown)" };
             Error::UnknownSink { address: shown, reason: format!("{reason}{cut}") }
         };
+        if address == Self::OF_ENVIRONMENT {
+            return Err(unknown("it stands for what the environment says, which was not asked"));
+        }
         let Some((scheme, rest)) = address.split_once(':') else {
             return Err(unknown("it has no scheme"));
         };
@@ -115,17 +171,17 @@ fn otlp_http(address: &str, scheme: &str) -> Result<SinkAddress, String> {
             "credentials do not belong into an address, where every user of the machine can read them".into(),
         );
     }
-    if url.query().is_some() || url.fragment().is_some() {
+    let is_whole = url.fragment() == Some("");
+    if url.query().is_some() || url.fragment().is_some() && !is_whole {
         return Err("a query or fragment has no meaning here".into());
     }
+    url.set_fragment(None);
     // Under its own scheme the port is what was written, also if it is the one that HTTP implies.
     let port_is_given = Url::parse(address).is_ok_and(|url| url.port().is_some());
     if scheme == "otlp+http" && !port_is_given && url.set_port(Some(OTLP_HTTP_PORT)).is_err() {
         return Err("it names no host".into());
     }
-    let path = url.path().trim_end_matches('/').to_owned();
-    url.set_path(&path);
-    Ok(SinkAddress::OtlpHttp(url))
+    Ok(SinkAddress::otlp_http(url, is_whole))
 }
 
 #[cfg(test)]
@@ -147,12 +203,23 @@ mod tests {
         assert_eq!(canonical("otlp+http://[::1]:80/base/"), "otlp+http://[::1]:80/base");
         assert_eq!(canonical("otlp+https://host"), "otlp+https://host:443");
         assert_eq!(canonical("otlp+https://host:4318"), "otlp+https://host:4318");
+        assert_eq!(canonical("otlp+https://host/a/b#"), "otlp+https://host:443/a/b#");
+        assert_eq!(canonical("otlp+https://host/a/#"), "otlp+https://host:443/a/#");
+        assert_eq!(canonical("otlp+http://host#"), "otlp+http://host:4318/#");
+        let of_environment = SinkAddress::parse("otlp", &OtlpOptions::default()).unwrap();
+        assert_eq!(of_environment, "otlp+http://localhost".parse().unwrap());
     }
 
     #[test]
     fn canonical_text_is_an_address_again() {
-        for address in ["file:a", "otlp+http://h", "otlp+http://h:80/b", "otlp+https://h", "otlp+https://h:1"]
-        {
+        for address in [
+            "file:a",
+            "otlp+http://h",
+            "otlp+http://h:80/b",
+            "otlp+https://h",
+            "otlp+https://h:1",
+            "otlp+http://h/a/#",
+        ] {
             assert_eq!(canonical(&canonical(address)), canonical(address), "{address}");
         }
     }

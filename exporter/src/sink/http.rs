@@ -3,6 +3,7 @@
 use std::error::Error as _;
 use std::io::{self, Write as _};
 use std::net::IpAddr;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -12,11 +13,13 @@ use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, Hea
 use reqwest::redirect::Policy;
 use reqwest::{Client, Method, Url};
 use rustls::crypto::{CryptoProvider, ring};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ClientConfig, ConfigBuilder, RootCertStore, WantsVerifier};
 use rustls_platform_verifier::BuilderVerifierExt as _;
 
 use super::retry_after;
-use super::{Batch, Delivery, Outcome, Sink};
+use super::{Batch, Delivery, OtlpOptions, Outcome, Sink};
 use crate::Error;
 use crate::error::with_causes;
 
@@ -97,12 +100,44 @@ pub(super) struct Limits {
     pub(super) body_max: usize,
 }
 
-impl Limits {
-    const DEFAULT: Limits = Limits {
-        request: Duration::from_secs(30),
-        connect: Duration::from_secs(10),
-        body_max: 4 * 1024 * 1024,
-    };
+impl Default for Limits {
+    fn default() -> Self {
+        let [request, connect] = [30, 10].map(Duration::from_secs);
+        Limits { request, connect, body_max: 4 * 1024 * 1024 }
+    }
+}
+
+/// How a server is reached.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Transport {
+    pub(super) limits: Limits,
+    /// Whether bodies are sent as they are, and not compressed.
+    pub(super) is_plain: bool,
+    /// Who signed the server's certificate: a file of PEM, in place of the system's roots.
+    pub(super) certificate: Option<PathBuf>,
+    /// What the client proves itself by.
+    pub(super) identity: Option<Identity>,
+}
+
+/// Files of PEM that a client proves itself by.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Identity {
+    pub(super) certificate: PathBuf,
+    pub(super) key: PathBuf,
+}
+
+impl Transport {
+    /// As the options say.
+    pub(super) fn of(options: &OtlpOptions) -> Self {
+        let limits = Limits::default();
+        let request = options.timeout.unwrap_or(limits.request);
+        Transport {
+            limits: Limits { request, connect: limits.connect.min(request), ..limits },
+            is_plain: options.is_plain,
+            certificate: options.certificate.clone(),
+            identity: options.identity.clone(),
+        }
+    }
 }
 
 /// A sink that delivers through an API over HTTP.
@@ -112,6 +147,7 @@ pub struct HttpSink<A> {
     api: A,
     client: Client,
     limits: Limits,
+    is_plain: bool,
 }
 
 impl<A: HttpApi> HttpSink<A> {
@@ -121,24 +157,30 @@ impl<A: HttpApi> HttpSink<A> {
     ///
     /// [`Error::Sink`] where TLS cannot be set up.
     pub fn new(name: String, api: A) -> Result<Self, Error> {
-        Self::with_limits(name, api, Limits::DEFAULT)
+        Self::with_transport(name, api, Transport::default())
     }
 
-    pub(super) fn with_limits(name: String, api: A, limits: Limits) -> Result<Self, Error> {
-        match client(api.url(), limits) {
-            Ok(client) => Ok(HttpSink { name, api, client, limits }),
+    pub(super) fn with_transport(name: String, api: A, transport: Transport) -> Result<Self, Error> {
+        let Transport { limits, is_plain, .. } = transport;
+        match client(api.url(), &transport) {
+            Ok(client) => Ok(HttpSink { name, api, client, limits, is_plain }),
             Err(error) => Err(Error::sink(name, "set up TLS for")(error)),
         }
     }
 
     async fn send(&self, batch: &Batch<'_>) -> Outcome {
         let request = self.api.request(batch);
-        let body = match gzip(&request.body) {
-            Ok(body) => body,
-            Err(error) => return Outcome::Rejected { reason: with_causes(&error) },
-        };
         let mut headers: HeaderMap = request.headers.into_iter().collect();
-        headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+        let body = match self.is_plain {
+            true => request.body,
+            false => {
+                headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+                match gzip(&request.body) {
+                    Ok(body) => body,
+                    Err(error) => return Outcome::Rejected { reason: with_causes(&error) },
+                }
+            }
+        };
         let deadline = Instant::now() + self.limits.request;
         let sent = self
             .client
@@ -207,12 +249,16 @@ fn gzip(body: &[u8]) -> io::Result<Vec<u8>> {
 
 /// A redirect is not followed: it would turn the POST into a GET. The certificates of the system are read only where
 /// they are needed.
-fn client(url: &Url, limits: Limits) -> io::Result<Client> {
-    let tls = tls(url.scheme() == "https").map_err(io::Error::other)?;
+fn client(url: &Url, transport: &Transport) -> io::Result<Client> {
+    let tls = match url.scheme() {
+        "https" => tls(transport)?,
+        // Nobody is asked for a certificate.
+        _ => tls_of_nobody().map_err(io::Error::other)?,
+    };
     let mut client = Client::builder()
         .tls_backend_preconfigured(tls)
         .redirect(Policy::none())
-        .connect_timeout(limits.connect)
+        .connect_timeout(transport.limits.connect)
         .user_agent(concat!("spanring/", env!("CARGO_PKG_VERSION")));
     if is_loopback(url) {
         client = client.no_proxy();
@@ -220,15 +266,50 @@ fn client(url: &Url, limits: Limits) -> io::Result<Client> {
     client.build().map_err(io::Error::other)
 }
 
-fn tls(verifies: bool) -> Result<ClientConfig, rustls::Error> {
-    let provider: Arc<CryptoProvider> = Arc::new(ring::default_provider());
-    let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
-    let config = match verifies {
-        true => config.with_platform_verifier()?,
-        // Trusts nobody.
-        false => config.with_root_certificates(RootCertStore::empty()),
+fn tls(transport: &Transport) -> io::Result<ClientConfig> {
+    let config = builder().map_err(io::Error::other)?;
+    let config = match &transport.certificate {
+        None => config.with_platform_verifier().map_err(io::Error::other)?,
+        Some(path) => {
+            let mut roots = RootCertStore::empty();
+            for certificate in certificates(path)? {
+                roots.add(certificate).map_err(|error| in_file(path, &error))?;
+            }
+            config.with_root_certificates(roots)
+        }
     };
-    Ok(config.with_no_client_auth())
+    let Some(Identity { certificate, key }) = &transport.identity else {
+        return Ok(config.with_no_client_auth());
+    };
+    let chain = certificates(certificate)?;
+    let private = PrivateKeyDer::from_pem_file(key).map_err(|error| in_file(key, &error))?;
+    config.with_client_auth_cert(chain, private).map_err(|error| in_file(key, &error))
+}
+
+/// Trusts nobody.
+fn tls_of_nobody() -> Result<ClientConfig, rustls::Error> {
+    Ok(builder()?.with_root_certificates(RootCertStore::empty()).with_no_client_auth())
+}
+
+fn builder() -> Result<ConfigBuilder<ClientConfig, WantsVerifier>, rustls::Error> {
+    let provider: Arc<CryptoProvider> = Arc::new(ring::default_provider());
+    ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()
+}
+
+/// The certificates in a file of PEM; at least one.
+fn certificates(path: &Path) -> io::Result<Vec<CertificateDer<'static>>> {
+    let read = CertificateDer::pem_file_iter(path).and_then(|found| found.collect::<Result<Vec<_>, _>>());
+    match read {
+        Ok(certificates) if certificates.is_empty() => {
+            Err(io::Error::other(format!("{} holds no certificate", path.display())))
+        }
+        Ok(certificates) => Ok(certificates),
+        Err(error) => Err(in_file(path, &error)),
+    }
+}
+
+fn in_file(path: &Path, error: &dyn std::error::Error) -> io::Error {
+    io::Error::other(format!("{}: {}", path.display(), with_causes(error)))
 }
 
 /// What runs on this machine is not reached through a proxy, whatever the environment says.
@@ -258,7 +339,7 @@ mod tests {
 
     #[test]
     fn tls_is_set_up_without_a_process_wide_provider() {
-        tls(false).unwrap();
+        tls_of_nobody().unwrap();
         assert!(CryptoProvider::get_default().is_none());
     }
 }

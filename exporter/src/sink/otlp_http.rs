@@ -1,40 +1,46 @@
-//! OTLP over HTTP: protobuf to `/v1/traces`.
+//! OTLP over HTTP: protobuf, or JSON, to `/v1/traces`.
 //!
 //! | answer | outcome |
 //! |---|---|
 //! | 2xx | delivered, also if the body cannot be read; what `partial_success` rejects is counted and never sent again |
-//! | 408, 429, 5xx | retry, after the wait that `Retry-After` asks for |
+//! | 408, 425, 429, 5xx but 501 and 505 | retry, after the wait that `Retry-After` asks for |
 //! | no answer: no connection, a reset, no answer within 30 s | retry |
-//! | 3xx, 401, 403, 404, 405, 407, 415, 426, 501, 505 | parked: every batch would be refused |
-//! | any other status, 400 and 413 above all | rejected: this batch would be refused again, and its halves may be taken |
+//! | 400, 413, 422 | rejected: this batch would be refused again, and its halves may be taken |
+//! | any other status, 401 and 404 above all | parked: every batch would be refused |
 //!
 //! OTLP has a client retry 429, 502, 503 and 504 only, and drop the batch at any other 5xx. Here nothing is dropped that
 //! the receiver may take later: a receiver that fails with 500 today is asked again.
 
 use prost::Message as _;
-use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderValue};
+use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderName, HeaderValue};
 use reqwest::{Method, Url};
+use serde_json::Value;
 
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceResponse;
 
 use super::http::excerpt;
-use super::{Batch, HttpApi, Outcome, Request, Response};
+use super::{Batch, HttpApi, OtlpOptions, Outcome, Protocol, Request, Response};
 use crate::otlp;
 
 const PROTOBUF: &str = "application/x-protobuf";
+const JSON: &str = "application/json";
 
 /// An OTLP receiver, asked over HTTP.
 #[derive(Clone, Debug)]
 pub struct OtlpHttp {
     traces: Url,
+    protocol: Protocol,
+    headers: Vec<(HeaderName, HeaderValue)>,
 }
 
 impl OtlpHttp {
-    /// The receiver whose base is `url`: `/v1/traces` is added to its path.
-    pub fn new(url: &Url) -> Self {
+    /// The receiver whose base is `url`: `/v1/traces` is added to its path, unless it is whole.
+    pub fn new(url: &Url, is_whole: bool, options: &OtlpOptions) -> Self {
         let mut traces = url.clone();
-        traces.set_path(&format!("{}/v1/traces", url.path().trim_end_matches('/')));
-        OtlpHttp { traces }
+        if !is_whole {
+            traces.set_path(&format!("{}/v1/traces", url.path().trim_end_matches('/')));
+        }
+        OtlpHttp { traces, protocol: options.protocol, headers: options.headers.clone() }
     }
 }
 
@@ -44,40 +50,46 @@ impl HttpApi for OtlpHttp {
     }
 
     fn request(&self, batch: &Batch<'_>) -> Request {
-        let protobuf = HeaderValue::from_static(PROTOBUF);
-        Request {
-            method: Method::POST,
-            url: self.traces.clone(),
-            headers: vec![(CONTENT_TYPE, protobuf.clone()), (ACCEPT, protobuf)],
-            body: otlp::request(&batch.resource.attributes, batch.spans).encode_to_vec(),
-        }
+        let request = otlp::request(&batch.resource.attributes, batch.spans);
+        let (media_type, body) = match self.protocol {
+            Protocol::Protobuf => (PROTOBUF, request.encode_to_vec()),
+            Protocol::Json => (JSON, otlp::to_json(&request).into_bytes()),
+        };
+        let media_type = HeaderValue::from_static(media_type);
+        let mut headers = self.headers.clone();
+        headers.extend([(CONTENT_TYPE, media_type.clone()), (ACCEPT, media_type)]);
+        Request { method: Method::POST, url: self.traces.clone(), headers, body }
     }
 
     fn outcome(&self, response: &Response) -> Outcome {
         let status = response.status;
         match status {
             200..300 => success(response),
-            300..=399 | 401 | 403 | 404 | 405 | 407 | 415 | 426 | 501 | 505 => {
-                Outcome::Parked { reason: explain(response) }
-            }
-            408 | 429 | 500..=599 => {
+            400 | 413 | 422 => Outcome::Rejected { reason: explain(response) },
+            501 | 505 => Outcome::Parked { reason: explain(response) },
+            408 | 425 | 429 | 500..=599 => {
                 Outcome::Retry { after: response.retry_after, reason: explain(response) }
             }
-            _ => Outcome::Rejected { reason: explain(response) },
+            _ => Outcome::Parked { reason: explain(response) },
         }
     }
 }
 
 fn success(response: &Response) -> Outcome {
-    let answer = match ExportTraceServiceResponse::decode(response.body.as_slice()) {
-        Ok(answer) if response.whole && response.media_type == PROTOBUF => answer,
-        _ => return Outcome::DELIVERED,
+    let partial = match response.media_type.as_str() {
+        _ if !response.whole => None,
+        PROTOBUF => ExportTraceServiceResponse::decode(response.body.as_slice()).ok().and_then(|answer| {
+            let partial = answer.partial_success?;
+            Some((partial.rejected_spans, partial.error_message))
+        }),
+        JSON => json(response).and_then(|answer| {
+            let partial = answer.get("partialSuccess")?;
+            Some((integer(&partial["rejectedSpans"]), text(&partial["errorMessage"])))
+        }),
+        _ => None,
     };
-    let partial = answer.partial_success.unwrap_or_default();
-    Outcome::Delivered {
-        rejected: u64::try_from(partial.rejected_spans).unwrap_or(0),
-        message: excerpt(&partial.error_message),
-    }
+    let (rejected, message) = partial.unwrap_or_default();
+    Outcome::Delivered { rejected: u64::try_from(rejected).unwrap_or(0), message: excerpt(&message) }
 }
 
 /// The body of an OTLP error, as far as it is of use here.
@@ -90,11 +102,16 @@ struct RpcStatus {
 }
 
 fn explain(response: &Response) -> String {
-    let said = match RpcStatus::decode(response.body.as_slice()) {
-        Ok(status) if response.media_type == PROTOBUF => excerpt(&status.message),
-        _ if response.media_type == PROTOBUF => String::new(),
+    let said = match response.media_type.as_str() {
+        PROTOBUF => RpcStatus::decode(response.body.as_slice())
+            .map_or_else(|_| String::new(), |status| status.message),
+        JSON => match json(response).map(|status| text(&status["message"])) {
+            Some(message) if !message.is_empty() => message,
+            _ => response.excerpt(),
+        },
         _ => response.excerpt(),
     };
+    let said = excerpt(&said);
     let name =
         reqwest::StatusCode::from_u16(response.status).ok().and_then(|status| status.canonical_reason());
     let mut text = format!("it answered {}", response.status);
@@ -105,6 +122,19 @@ fn explain(response: &Response) -> String {
         text.push_str(&format!(": {said}"));
     }
     text
+}
+
+fn json(response: &Response) -> Option<Value> {
+    serde_json::from_slice(&response.body).ok()
+}
+
+/// An integer of 64 bits, which OTLP/JSON writes as text, and not every receiver does.
+fn integer(value: &Value) -> i64 {
+    value.as_i64().or_else(|| value.as_str()?.parse().ok()).unwrap_or_default()
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_default().to_owned()
 }
 
 #[cfg(test)]

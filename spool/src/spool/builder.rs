@@ -141,7 +141,8 @@ impl SpoolBuilder {
 
     /// Names a sink that must have acknowledged a span for it to count as [`Level::Delivered`](crate::Level::Delivered). Can be
     /// repeated. The name is the one that the exporter's report shows: an absolute path (`file:/var/log/spans.jsonl`), a port
-    /// that is written out (`otlp+http://localhost:4318`). What a sink has acknowledged includes what was rejected or damaged and counted so.
+    /// that is written out (`otlp+http://localhost:4318`). What a sink has acknowledged includes what was rejected or damaged and counted so,
+    /// and what it refused for good, which is a dead letter then.
     pub fn delivered_by(mut self, sink: &str) -> Self {
         self.sinks.push(sink.to_owned());
         self

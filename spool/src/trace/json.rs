@@ -51,7 +51,8 @@ use super::Trace;
 use crate::{EventData, LinkData, SpanData, Value};
 
 pub(super) use read::OTLP;
-pub(crate) use read::{Fields, attributes, number, read_span, read_value, span, text};
+pub(super) use read::read_span;
+pub(crate) use read::{Fields, attributes, number, read_value, span, text};
 
 const INT: &str = "$int";
 const F64: &str = "$f64";

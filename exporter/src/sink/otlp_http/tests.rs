@@ -7,7 +7,7 @@ use opentelemetry_proto::tonic::collector::trace::v1::ExportTracePartialSuccess;
 use super::*;
 use crate::demo::receiver::{Answer, Received, Receiver};
 use crate::otlp::ExportTraceServiceRequest;
-use crate::sink::http::Limits;
+use crate::sink::http::{Limits, Transport};
 use crate::sink::tests::Spans;
 use crate::sink::{HttpSink, Sink};
 
@@ -15,8 +15,12 @@ const LIMITS: Limits =
     Limits { request: Duration::from_millis(500), connect: Duration::from_millis(500), body_max: 64 * 1024 };
 
 fn deliver_to(url: &str, limits: Limits) -> Outcome {
-    let api = OtlpHttp::new(&Url::parse(url).unwrap());
-    let mut sink = HttpSink::with_limits("otlp".into(), api, limits).unwrap();
+    deliver_with(url, Transport { limits, ..Transport::default() }, &OtlpOptions::default())
+}
+
+fn deliver_with(url: &str, transport: Transport, options: &OtlpOptions) -> Outcome {
+    let api = OtlpHttp::new(&Url::parse(url).unwrap(), false, options);
+    let mut sink = HttpSink::with_transport("otlp".into(), api, transport).unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(sink.deliver(&Spans::new(3).batch()))
 }
@@ -69,9 +73,83 @@ fn a_batch_is_one_request_as_otlp_demands_it() {
 
 #[test]
 fn the_path_of_the_address_comes_before_that_of_otlp() {
-    let at = |url| OtlpHttp::new(&Url::parse(url).unwrap()).traces.to_string();
-    assert_eq!(at("http://h:4318"), "http://h:4318/v1/traces");
-    assert_eq!(at("http://h:4318/otlp/"), "http://h:4318/otlp/v1/traces");
+    let options = OtlpOptions::default();
+    let at = |url, is_whole| OtlpHttp::new(&Url::parse(url).unwrap(), is_whole, &options).traces.to_string();
+    assert_eq!(at("http://h:4318", false), "http://h:4318/v1/traces");
+    assert_eq!(at("http://h:4318/otlp/", false), "http://h:4318/otlp/v1/traces");
+    assert_eq!(at("http://h:4318/otlp/", true), "http://h:4318/otlp/");
+    assert_eq!(at("http://h:4318", true), "http://h:4318/");
+}
+
+/// The only request of a delivery as these options say.
+fn received_with(options: &OtlpOptions) -> Received {
+    let (sender, received) = mpsc::channel();
+    let receiver = Receiver::start(move |request| {
+        sender.send(request).unwrap();
+        Answer::status(200)
+    })
+    .unwrap();
+    let url = format!("http://{}", receiver.address());
+    assert_eq!(deliver_with(&url, Transport::of(options), options), Outcome::DELIVERED);
+    drop(receiver);
+    let [request] = received.iter().collect::<Vec<_>>().try_into().unwrap();
+    request
+}
+
+#[test]
+fn headers_form_and_compression_are_as_the_options_say() {
+    let header = (HeaderName::from_static("api-key"), HeaderValue::from_static("secret"));
+    let options = OtlpOptions {
+        protocol: Protocol::Json,
+        headers: vec![header],
+        is_plain: true,
+        ..OtlpOptions::default()
+    };
+    let request = received_with(&options);
+    assert_eq!(request.header("api-key"), Some("secret"));
+    assert_eq!(request.header("content-encoding"), None);
+    assert_eq!(request.header("content-type"), Some("application/json"));
+    let read: ExportTraceServiceRequest = serde_json::from_slice(&request.body).unwrap();
+    let protobuf = received_with(&OtlpOptions::default());
+    assert_eq!(read, ExportTraceServiceRequest::decode(protobuf.body.as_slice()).unwrap());
+}
+
+#[test]
+fn an_answer_in_json_says_the_same_as_one_in_protobuf() {
+    let json = |status, body: &str| Answer {
+        headers: vec![("content-type", "application/json".into())],
+        body: body.into(),
+        ..Answer::status(status)
+    };
+    for number in ["2", r#""2""#] {
+        let partial =
+            format!(r#"{{"partialSuccess":{{"rejectedSpans":{number},"errorMessage":"too\nold"}}}}"#);
+        assert_eq!(rejected(answered(json(200, &partial)).0), (2, "too old".into()));
+    }
+    for nothing in ["{}", "", "[1", r#"{"partialSuccess":3}"#, r#"{"partialSuccess":{"rejectedSpans":"-1"}}"#]
+    {
+        assert_eq!(answered(json(200, nothing)).0, Outcome::DELIVERED, "{nothing}");
+    }
+    let (outcome, _) = answered(json(400, r#"{"code":3,"message":"span 1 has no name"}"#));
+    assert_eq!(
+        outcome,
+        Outcome::Rejected { reason: "it answered 400 Bad Request: span 1 has no name".into() }
+    );
+    let (outcome, _) = answered(json(400, r#"{"error":"no"}"#));
+    assert_eq!(
+        outcome,
+        Outcome::Rejected { reason: r#"it answered 400 Bad Request: {"error":"no"}"#.into() }
+    );
+}
+
+#[test]
+fn a_receiver_has_as_long_as_the_options_say() {
+    let options = OtlpOptions { timeout: Some(Duration::from_millis(50)), ..OtlpOptions::default() };
+    let receiver =
+        Receiver::start(|_| Answer { delay: Duration::from_secs(60), ..Answer::status(200) }).unwrap();
+    let url = format!("http://{}", receiver.address());
+    let outcome = deliver_with(&url, Transport::of(&options), &options);
+    assert_eq!(retried(outcome).1, "no answer in time");
 }
 
 #[test]
@@ -110,7 +188,7 @@ fn a_partial_success_is_delivered_and_says_what_was_rejected() {
 
 #[test]
 fn an_overloaded_or_failing_receiver_is_asked_again_when_it_says() {
-    for status in [408, 429, 500, 502, 503, 504, 529] {
+    for status in [408, 425, 429, 500, 502, 503, 504, 529] {
         assert_eq!(retried(answered(Answer::status(status)).0).0, None, "{status}");
     }
     let wait = |header: &str| {
@@ -139,7 +217,9 @@ fn a_refusal_names_the_status_and_what_the_receiver_said() {
         answered(Answer::status(404)).0,
         Outcome::Parked { reason: "it answered 404 Not Found".into() }
     );
-    assert!(matches!(answered(Answer::status(415)).0, Outcome::Parked { .. }));
+    for status in [402, 406, 410, 415, 421, 426, 431, 451, 501, 505] {
+        assert!(matches!(answered(Answer::status(status)).0, Outcome::Parked { .. }), "{status}");
+    }
     for status in [413, 422] {
         assert!(matches!(answered(Answer::status(status)).0, Outcome::Rejected { .. }), "{status}");
     }

@@ -23,7 +23,7 @@ const WHOLE_TRACE: &str = "it is a whole trace, as `--json` prints it; a file of
 const SUMMARY: &str = "it is a summary, as `--json --summary` prints it; a file of traces holds a span a line, as `--save` writes them";
 
 /// Reads a span from the text of one object.
-pub(crate) fn read_span(text: &[u8]) -> Result<SpanData, String> {
+pub(in super::super) fn read_span(text: &[u8]) -> Result<SpanData, String> {
     span(read_value(text)?)
 }
 

@@ -1,0 +1,303 @@
+//! How OTLP receivers are asked, as OpenTelemetry's variables say.
+//!
+//! Each variable has a form for traces, which wins: `OTEL_EXPORTER_OTLP_TRACES_HEADERS` over `OTEL_EXPORTER_OTLP_HEADERS`. One that is
+//! empty is as if it were not there.
+//!
+//! | `OTEL_EXPORTER_OTLP_…` | |
+//! |---|---|
+//! | `ENDPOINT` | where the sink `otlp` is: a base URL, to whose path `/v1/traces` is added; `http://localhost:4318` unless said otherwise |
+//! | `TRACES_ENDPOINT` | the same, and its path is used as it is |
+//! | `PROTOCOL` | `http/protobuf`, unless said otherwise, or `http/json`. `grpc` is an error, as it is not supported |
+//! | `HEADERS` | `key=value,key=value`, percent-encoded, sent with each request. They are secrets, and never shown |
+//! | `COMPRESSION` | `gzip`, unless said otherwise, or `none` |
+//! | `TIMEOUT` | how long a request may take, in milliseconds; 30,000 unless said otherwise |
+//! | `CERTIFICATE` | a file of PEM certificates: who signed the receiver's, in place of the system's roots |
+//! | `CLIENT_CERTIFICATE`, `CLIENT_KEY` | files of PEM: what the exporter proves itself by, both or neither |
+//! | `INSECURE` | nothing: it is about gRPC |
+//!
+//! A number or a name that makes no sense is ignored, with a warning, as OpenTelemetry demands. What is ignored must not send spans to
+//! the wrong place, or in the clear, or as nobody: an endpoint, headers or a certificate that make no sense are errors.
+
+use std::ffi::OsString;
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use percent_encoding::percent_decode_str;
+use reqwest::Url;
+use reqwest::header::{HeaderName, HeaderValue};
+
+use super::http::Identity;
+use crate::Error;
+
+const PREFIX: &str = "OTEL_EXPORTER_OTLP_";
+const DEFAULT_ENDPOINT: &str = "http://localhost:4318";
+
+/// How OTLP receivers are asked.
+#[derive(Clone, Default)]
+pub struct OtlpOptions {
+    pub(super) endpoint: Option<Endpoint>,
+    pub(super) protocol: Protocol,
+    pub(super) headers: Vec<(HeaderName, HeaderValue)>,
+    pub(super) is_plain: bool,
+    pub(super) timeout: Option<Duration>,
+    pub(super) certificate: Option<PathBuf>,
+    /// What the exporter proves itself by.
+    pub(super) identity: Option<Identity>,
+    pub(super) warnings: Vec<String>,
+}
+
+/// Where the receiver is that the environment names.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Endpoint {
+    pub(super) url: Url,
+    /// Whether its path is used as it is.
+    pub(super) is_whole: bool,
+}
+
+/// How requests are written.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Protocol {
+    /// OTLP/HTTP with protobuf.
+    #[default]
+    Protobuf,
+    /// OTLP/HTTP with JSON.
+    Json,
+}
+
+impl OtlpOptions {
+    /// What this process's environment says.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Variable`] for a variable that makes no sense and cannot be ignored, or says what is not supported.
+    pub fn from_environment() -> Result<Self, Error> {
+        Self::read(|name| std::env::var_os(name))
+    }
+
+    /// What was ignored, since it makes no sense; a line each.
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
+    }
+
+    /// Whether there is something that only the receiver it is meant for may get to see.
+    pub fn has_secrets(&self) -> bool {
+        !self.headers.is_empty() || self.identity.is_some()
+    }
+
+    /// The same, for a receiver that nobody said may see them.
+    pub(crate) fn without_secrets(&self) -> Self {
+        OtlpOptions { headers: Vec::new(), identity: None, ..self.clone() }
+    }
+
+    /// Where the sink `otlp` is.
+    pub(super) fn endpoint_or_default(&self) -> Endpoint {
+        self.endpoint.clone().unwrap_or_else(|| Endpoint {
+            url: Url::parse(DEFAULT_ENDPOINT).expect("it is a URL, as a test shows"),
+            is_whole: false,
+        })
+    }
+
+    fn read(get: impl Fn(&str) -> Option<OsString>) -> Result<Self, Error> {
+        let mut options = OtlpOptions::default();
+        let variable = |name: &str| {
+            let names = [format!("{PREFIX}TRACES_{name}"), format!("{PREFIX}{name}")];
+            names.into_iter().find_map(|name| Some((get(&name).filter(|value| !value.is_empty())?, name)))
+        };
+        let text = |name: &str| match variable(name) {
+            None => Ok(None),
+            Some((value, name)) => match value.into_string() {
+                Ok(value) => Ok(Some((value.trim().to_owned(), name))),
+                Err(_) => Err(Error::Variable { name, reason: "it is no UTF-8".to_owned() }),
+            },
+        };
+
+        if let Some((value, name)) = text("ENDPOINT")? {
+            let wrong = |reason| Error::Variable { name: name.clone(), reason };
+            let is_whole = name.starts_with("OTEL_EXPORTER_OTLP_TRACES_");
+            options.endpoint = Some(Endpoint { url: endpoint(&value).map_err(wrong)?, is_whole });
+        }
+        if let Some((value, name)) = text("HEADERS")? {
+            options.headers =
+                headers(&value).map_err(|reason| Error::Variable { name, reason: reason.to_owned() })?;
+        }
+        match text("PROTOCOL")? {
+            Some((value, name)) if value == "grpc" => {
+                let reason = "grpc is not supported; http/protobuf and http/json are".to_owned();
+                return Err(Error::Variable { name, reason });
+            }
+            Some((value, _)) if value == "http/json" => options.protocol = Protocol::Json,
+            Some((value, name)) if value != "http/protobuf" => {
+                options.ignore(&name, "it is none of http/protobuf and http/json");
+            }
+            _ => {}
+        }
+        match text("COMPRESSION")? {
+            Some((value, _)) if value == "none" => options.is_plain = true,
+            Some((value, name)) if value != "gzip" => options.ignore(&name, "it is none of gzip and none"),
+            _ => {}
+        }
+        if let Some((value, name)) = text("TIMEOUT")? {
+            match value.parse() {
+                Ok(ms @ 1..) => options.timeout = Some(Duration::from_millis(ms)),
+                _ => options.ignore(&name, "it is no number of milliseconds above 0"),
+            }
+        }
+        let file = |name| variable(name).map(|(value, _)| PathBuf::from(value));
+        options.certificate = file("CERTIFICATE");
+        options.identity = match (file("CLIENT_CERTIFICATE"), file("CLIENT_KEY")) {
+            (None, None) => None,
+            (Some(certificate), Some(key)) => Some(Identity { certificate, key }),
+            (certificate, _) => {
+                let [there, missing] = match certificate {
+                    Some(_) => ["CLIENT_CERTIFICATE", "CLIENT_KEY"],
+                    None => ["CLIENT_KEY", "CLIENT_CERTIFICATE"],
+                };
+                let reason = format!("it is of no use without {PREFIX}{missing}");
+                return Err(Error::Variable { name: format!("{PREFIX}{there}"), reason });
+            }
+        };
+        Ok(options)
+    }
+
+    fn ignore(&mut self, name: &str, reason: &str) {
+        self.warnings.push(format!("{name} is ignored: {reason}"));
+    }
+}
+
+fn endpoint(text: &str) -> Result<Url, String> {
+    let url = Url::parse(text).map_err(|error| error.to_string())?;
+    if !matches!(url.scheme(), "http" | "https") {
+        return Err("its scheme is neither http nor https".to_owned());
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err("credentials belong into OTEL_EXPORTER_OTLP_HEADERS".to_owned());
+    }
+    if url.query().is_some() || url.fragment().is_some() {
+        return Err("a query or fragment has no meaning here".to_owned());
+    }
+    Ok(url)
+}
+
+/// Headers as W3C baggage writes its members, without properties.
+fn headers(text: &str) -> Result<Vec<(HeaderName, HeaderValue)>, &'static str> {
+    let member = |member: &str| {
+        let (key, value) = member.split_once('=').ok_or("a header has no =")?;
+        let decoded = |text: &str| percent_decode_str(text.trim()).collect::<Vec<u8>>();
+        let name = HeaderName::from_bytes(&decoded(key))
+            .map_err(|_| "a header has a name that HTTP does not allow")?;
+        let value = HeaderValue::from_bytes(&decoded(value));
+        let mut value = value.map_err(|_| "a header has a value that HTTP does not allow")?;
+        value.set_sensitive(true);
+        Ok((name, value))
+    };
+    text.split(',').map(str::trim).filter(|text| !text.is_empty()).map(member).collect()
+}
+
+impl fmt::Debug for OtlpOptions {
+    /// Without the values of headers.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<_> = self.headers.iter().map(|(name, _)| name).collect();
+        f.debug_struct("OtlpOptions")
+            .field("endpoint", &self.endpoint)
+            .field("protocol", &self.protocol)
+            .field("headers", &names)
+            .field("is_plain", &self.is_plain)
+            .field("timeout", &self.timeout)
+            .field("certificate", &self.certificate)
+            .field("identity", &self.identity)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(variables: &[(&str, &str)]) -> Result<OtlpOptions, String> {
+        let get = |asked: &str| {
+            let variable = variables.iter().find(|(name, _)| format!("{PREFIX}{name}") == asked);
+            variable.map(|(_, value)| OsString::from(value))
+        };
+        OtlpOptions::read(get).map_err(|error| error.to_string())
+    }
+
+    fn headers_of(text: &str) -> Result<Vec<(String, Vec<u8>)>, String> {
+        let options = read(&[("HEADERS", text)])?;
+        let header =
+            |(name, value): &(HeaderName, HeaderValue)| (name.to_string(), value.as_bytes().to_vec());
+        Ok(options.headers.iter().map(header).collect())
+    }
+
+    #[test]
+    fn without_variables_everything_is_as_the_specification_has_it() {
+        let options = read(&[]).unwrap();
+        let endpoint = options.endpoint_or_default();
+        assert_eq!((endpoint.url.as_str(), endpoint.is_whole), ("http://localhost:4318/", false));
+        assert_eq!((options.protocol, options.is_plain, options.timeout), (Protocol::Protobuf, false, None));
+        assert!(!options.has_secrets() && options.warnings().is_empty());
+    }
+
+    #[test]
+    fn what_is_said_of_traces_wins_and_an_empty_variable_is_none() {
+        let both = read(&[
+            ("TIMEOUT", "1"),
+            ("TRACES_TIMEOUT", "2"),
+            ("COMPRESSION", "none"),
+            ("TRACES_COMPRESSION", "gzip"),
+        ]);
+        let both = both.unwrap();
+        assert_eq!((both.timeout, both.is_plain), (Some(Duration::from_millis(2)), false));
+        let empty = read(&[("TIMEOUT", "1"), ("TRACES_TIMEOUT", ""), ("ENDPOINT", "")]).unwrap();
+        assert_eq!((empty.timeout, empty.endpoint), (Some(Duration::from_millis(1)), None));
+        let whole =
+            read(&[("ENDPOINT", "http://a"), ("TRACES_ENDPOINT", "https://b/c")]).unwrap().endpoint.unwrap();
+        assert_eq!((whole.url.as_str(), whole.is_whole), ("https://b/c", true));
+    }
+
+    #[test]
+    fn headers_are_percent_decoded_and_trimmed() {
+        let expected = [("api-key", "a b,c=d"), ("x", "")]
+            .map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec()));
+        assert_eq!(headers_of(" Api-Key = a%20b%2Cc=d , x= ,,").unwrap(), expected);
+        assert_eq!(headers_of("authorization=Bearer%20t").unwrap()[0].1, b"Bearer t");
+    }
+
+    #[test]
+    fn what_cannot_be_ignored_is_an_error_that_names_the_variable_and_no_secret() {
+        for (name, value, reason) in [
+            ("HEADERS", "secret", "a header has no ="),
+            ("HEADERS", "a=1,se cret=1", "a header has a name that HTTP does not allow"),
+            ("TRACES_HEADERS", "a=secret%0a", "a header has a value that HTTP does not allow"),
+            ("ENDPOINT", "localhost:4318", "its scheme is neither http nor https"),
+            ("TRACES_ENDPOINT", "http://secret@h", "credentials belong into OTEL_EXPORTER_OTLP_HEADERS"),
+            ("ENDPOINT", "https://h?key=secret", "a query or fragment has no meaning here"),
+            ("PROTOCOL", "grpc", "grpc is not supported; http/protobuf and http/json are"),
+            ("CLIENT_KEY", "/k", "it is of no use without OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE"),
+            ("CLIENT_CERTIFICATE", "/c", "it is of no use without OTEL_EXPORTER_OTLP_CLIENT_KEY"),
+        ] {
+            let message = read(&[(name, value)]).unwrap_err();
+            assert_eq!(message, format!("cannot use {PREFIX}{name}: {reason}"));
+        }
+        let shown = format!("{:?}", read(&[("HEADERS", "api-key=secret")]).unwrap());
+        assert!(shown.contains("api-key") && !shown.contains("secret"), "{shown}");
+    }
+
+    #[test]
+    fn what_makes_no_sense_and_does_no_harm_is_ignored_with_a_warning() {
+        for (name, value) in [
+            ("PROTOCOL", "http/xml"),
+            ("COMPRESSION", "zip"),
+            ("TIMEOUT", "soon"),
+            ("TIMEOUT", "0"),
+            ("TRACES_TIMEOUT", "-1"),
+        ] {
+            let options = read(&[(name, value)]).unwrap();
+            assert!(options.warnings()[0].starts_with(&format!("{PREFIX}{name} is ignored: ")), "{name}");
+            assert_eq!(
+                (options.protocol, options.is_plain, options.timeout),
+                (Protocol::Protobuf, false, None)
+            );
+        }
+    }
+}
