@@ -89,7 +89,7 @@ fn what_was_set_aside_survives_a_power_cut_and_nothing_half_does() {
         let (_dir, storage, letters) = new();
         letters.add(&letter(1)).unwrap();
         // The next one is written, and its name is not synced.
-        storage.fail_from(Kind::SyncDir, 2, EIO);
+        storage.fail_from(Kind::SyncDir, 1, EIO);
         letters.add(&letter(2)).unwrap_err();
         let left = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
         storage.power_cut(left.path(), unsynced);
@@ -106,6 +106,7 @@ fn beyond_the_limit_nothing_is_set_aside_until_there_is_room() {
     letters.add(&letter(0)).unwrap();
     let taken = |number: usize| dir.path().join(format!("dead-letters/{number:x}.letter"));
     (1..LETTERS_MAX).for_each(|number| fs::write(taken(number), "").unwrap());
+    let letters = SpoolDir::open(dir.path()).unwrap().dead_letters();
     let error = letters.add(&letter(1)).unwrap_err();
     assert!(matches!(error, Error::DeadLettersFull { letters: LETTERS_MAX, .. }), "{error}");
     assert!(!letters.add(&letter(0)).unwrap(), "it is one already");
