@@ -37,7 +37,7 @@ use std::sync::Arc;
 use rustix::fs::OFlags;
 
 use crate::position::Position;
-use crate::storage::{DiskStorage, Storage, StorageFile, StorageSync, open_regular};
+use crate::storage::{DiskStorage, HeldLock, Storage, StorageFile, StorageSync, open_regular};
 use crate::{Error, layout};
 
 /// What a cursor holds: the place, and what became of all spans before it.
@@ -61,7 +61,7 @@ pub struct Cursor {
     sink: Sink,
     newest: Slot,
     sync_failed: bool,
-    _lock: File,
+    _lock: HeldLock,
 }
 
 /// Length of a cursor's file in bytes.
@@ -105,7 +105,15 @@ impl Cursor {
         })?;
         let file = storage.open(&path, CURSOR_LEN as u64).map_err(Error::io("open", &path))?;
         let newest = sink.newest(&lock, &path)?;
-        Ok(Cursor { syncer: file.syncer(), file, path, sink, newest, sync_failed: false, _lock: lock })
+        Ok(Cursor {
+            syncer: file.syncer(),
+            file,
+            path,
+            sink,
+            newest,
+            sync_failed: false,
+            _lock: HeldLock(lock),
+        })
     }
 
     /// What the cursor of a sink holds, without opening it for writing; the beginning where there is none.
@@ -338,6 +346,8 @@ mod tests {
         assert!(matches!(Cursor::open(dir.path(), SINK), Err(Error::Locked { .. })));
         assert_eq!(Cursor::peek(dir.path(), SINK).unwrap(), CursorState::default());
         drop(Cursor::open(dir.path(), "file:other").unwrap());
+        // As a child has it between fork and exec.
+        let _duplicate = cursor._lock.0.try_clone().unwrap();
         drop(cursor);
         drop(Cursor::open(dir.path(), SINK).unwrap());
     }

@@ -4,7 +4,7 @@
 //! identity, and when it belongs to the user of this process and no other user may write to it; files in it are opened
 //! without following links. See the layout in `layout.rs`.
 
-use std::fs::{self, File, Metadata};
+use std::fs::{self, Metadata};
 use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -16,7 +16,7 @@ use rustix::io::Errno;
 use crate::life::{self, Life};
 use crate::recorder_id::RecorderId;
 use crate::resource::Resource;
-use crate::storage::{DiskStorage, Storage, open_regular};
+use crate::storage::{DiskStorage, HeldLock, Storage, open_regular};
 use crate::{Error, NotASpool, Refusal, layout};
 
 /// A directory with recorders in it.
@@ -30,7 +30,7 @@ pub struct SpoolDir {
 #[derive(Debug)]
 #[must_use = "others may deliver from the spool once the claim is dropped"]
 pub struct ExportClaim {
-    _lock: File,
+    _lock: HeldLock,
 }
 
 impl SpoolDir {
@@ -146,7 +146,7 @@ impl SpoolDir {
             Err(error) => return Err(Error::io("create", &path)(error)),
         }
         match self.storage.lock(&path) {
-            Ok(lock) => Ok(ExportClaim { _lock: lock }),
+            Ok(lock) => Ok(ExportClaim { _lock: HeldLock(lock) }),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 Err(Error::Locked { action: "export from the spool", path })
             }

@@ -116,6 +116,18 @@ pub trait Storage: Send + Sync + fmt::Debug {
     fn lock(&self, path: &Path) -> io::Result<File>;
 }
 
+/// A lock that [`Storage::lock`] has taken, until this is dropped or the process ends. A child that another thread is just starting has a duplicate
+/// of the file until it runs its program, and would go on holding it.
+#[derive(Debug)]
+pub(crate) struct HeldLock(pub(crate) File);
+
+impl Drop for HeldLock {
+    fn drop(&mut self) {
+        // Where that fails, the lock goes with the last duplicate.
+        drop(self.0.unlock());
+    }
+}
+
 /// A file that was created or opened by a [`Storage`], with one writer.
 pub trait StorageFile: Send {
     /// Writes all of `bytes` at `offset`, within the length that was asked for.
