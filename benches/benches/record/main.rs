@@ -9,7 +9,7 @@ mod floor;
 mod full_ring;
 mod left_out;
 mod ours;
-#[cfg(feature = "peers")]
+#[cfg(not(no_peers))]
 mod peers;
 mod quantiles;
 mod ways;
@@ -30,7 +30,7 @@ fn main() {
     let since = SystemTime::now();
     eprintln!("rings and segments are on {}", place().file_system());
     eprintln!("spanring {}", env!("CARGO_PKG_VERSION"));
-    #[cfg(feature = "peers")]
+    #[cfg(not(no_peers))]
     eprintln!("{}", peers::versions());
 
     // First, as nothing may have been turned on yet.

@@ -2,7 +2,7 @@
 
 use spanring_benches::Calls;
 
-#[cfg(feature = "peers")]
+#[cfg(not(no_peers))]
 use crate::peers;
 use crate::{floor, ours};
 
@@ -62,16 +62,16 @@ pub(crate) struct Way {
 pub(crate) const WAYS: &[Way] = &[
     Way { name: "floor", is_variant: false, start: || Box::new(floor::Written::new()), off: floor::off },
     Way { name: "spanring", is_variant: false, start: || Box::new(ours::Spooled::new()), off: ours::off },
-    #[cfg(feature = "peers")]
+    #[cfg(not(no_peers))]
     peers::fastrace::SPAN,
-    #[cfg(feature = "peers")]
+    #[cfg(not(no_peers))]
     peers::fastrace::LOCAL_SPAN,
-    #[cfg(feature = "peers")]
+    #[cfg(not(no_peers))]
     peers::opentelemetry::WAY,
-    #[cfg(feature = "peers")]
+    #[cfg(not(no_peers))]
     peers::tracing_opentelemetry::WAY,
-    #[cfg(feature = "peers")]
+    #[cfg(not(no_peers))]
     peers::puffin::WAY,
-    #[cfg(feature = "peers")]
+    #[cfg(not(no_peers))]
     peers::tracy::WAY,
 ];
