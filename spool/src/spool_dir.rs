@@ -146,7 +146,7 @@ impl SpoolDir {
             Err(error) => return Err(Error::io("create", &path)(error)),
         }
         match self.storage.lock(&path) {
-            Ok(lock) => Ok(ExportClaim { _lock: HeldLock(lock) }),
+            Ok(lock) => Ok(ExportClaim { _lock: HeldLock::new(lock) }),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 Err(Error::Locked { action: "export from the spool", path })
             }

@@ -117,14 +117,27 @@ pub trait Storage: Send + Sync + fmt::Debug {
 }
 
 /// A lock that [`Storage::lock`] has taken, until this is dropped or the process ends. A child that another thread is just starting has a duplicate
-/// of the file until it runs its program, and would go on holding it.
+/// of the file until it runs its program, and would go on holding it. A forked child that drops its copy leaves the lock to its parent.
 #[derive(Debug)]
-pub(crate) struct HeldLock(pub(crate) File);
+pub(crate) struct HeldLock {
+    file: File,
+    /// The process that has the lock.
+    process: u32,
+}
+
+impl HeldLock {
+    /// Holds what this process has just taken.
+    pub(crate) fn new(file: File) -> Self {
+        HeldLock { file, process: std::process::id() }
+    }
+}
 
 impl Drop for HeldLock {
     fn drop(&mut self) {
-        // Where that fails, the lock goes with the last duplicate.
-        drop(self.0.unlock());
+        if self.process == std::process::id() {
+            // Where that fails, the lock goes with the last duplicate.
+            drop(self.file.unlock());
+        }
     }
 }
 
@@ -164,4 +177,25 @@ pub trait StorageSync: Send + Sync {
     ///
     /// Those of the disk: see [`Storage`] on what a failed sync means.
     fn sync(&self) -> io::Result<()>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lock_goes_with_its_holder_whoever_has_a_duplicate_but_not_with_the_copy_of_a_forked_child() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("lock");
+        drop(DiskStorage.create(&path, 0).unwrap());
+        let lock = HeldLock::new(DiskStorage.lock(&path).unwrap());
+        // As a child has it between fork and exec.
+        let duplicate = lock.file.try_clone().unwrap();
+        // As one has it that goes on, with another number.
+        drop(HeldLock { file: lock.file.try_clone().unwrap(), process: lock.process + 1 });
+        assert_eq!(DiskStorage.lock(&path).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+        drop(lock);
+        drop(DiskStorage.lock(&path).unwrap());
+        drop(duplicate);
+    }
 }

@@ -74,13 +74,6 @@ struct Lines {
     end: u64,
 }
 
-impl Drop for Lines {
-    fn drop(&mut self) {
-        // A child that another thread is just starting has a duplicate of the file, and would go on holding the lock.
-        drop(self.file.unlock());
-    }
-}
-
 impl Lines {
     fn open(path: &Path) -> io::Result<Self> {
         // Looked at before it is opened: to open a pipe is to wait for its reader.
