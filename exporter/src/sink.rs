@@ -10,18 +10,22 @@ mod http;
 mod otlp_http;
 mod otlp_options;
 mod retry_after;
+mod stdout;
 
 pub use address::{FORMS, SinkAddress};
 pub use file::FileSink;
 pub use http::{HttpApi, HttpSink, Request, Response};
 pub use otlp_http::OtlpHttp;
 pub use otlp_options::{OtlpOptions, Protocol};
+pub use stdout::StdoutSink;
 
 use std::fmt;
 use std::pin::Pin;
 use std::time::Duration;
 
 use spanring_spool::{Position, RecorderId, Resource, SpanData};
+
+use crate::otlp;
 
 /// Somewhere to deliver spans to.
 pub trait Sink: Send {
@@ -45,6 +49,15 @@ pub struct Batch<'a> {
     pub resource: &'a Resource,
     /// The spans, in sequence order.
     pub spans: &'a [SpanData],
+}
+
+impl Batch<'_> {
+    /// An OTLP/JSON request on a line by itself, with its line break.
+    fn json_line(&self) -> Vec<u8> {
+        let mut line = otlp::to_json(&otlp::request(&self.resource.attributes, self.spans)).into_bytes();
+        line.push(b'\n');
+        line
+    }
 }
 
 /// The identity of a batch. It is a function of the block and of how the batch was divided, so that it is the same after any restart: a

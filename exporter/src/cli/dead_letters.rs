@@ -11,7 +11,7 @@ use spanring_exporter::{Replay, with_causes};
 use spanring_spool::{DeadLetter, DeadLetters, LetterName, SpoolDir};
 
 use super::Failure;
-use super::output::{complain, print};
+use super::output::{complain, print, print_report};
 
 /// See, deliver again or remove the spans that sinks refused
 ///
@@ -184,9 +184,11 @@ impl ReplayLetters {
         let mut replay = Replay::new(letters.clone(), self.deadline)
             .otlp_options(options.clone())
             .on_notice(|notice| complain(&notice.to_string()));
-        if let Some(sink) = &self.to {
-            replay = replay.to(SinkAddress::parse(sink, &options)?.open_with(&options)?);
+        let to = self.to.as_deref().map(|sink| SinkAddress::parse(sink, &options)).transpose()?;
+        if let Some(sink) = &to {
+            replay = replay.to(sink.open_with(&options)?);
         }
+        let has_stdout = to == Some(SinkAddress::Stdout);
         let mut is_whole = true;
         let names = chosen(&letters, &self.spans, self.of.as_deref(), &mut is_whole)?;
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -195,8 +197,8 @@ impl ReplayLetters {
             .map_err(|error| Failure::incomplete(format!("cannot start: {error}")))?;
         let report = runtime.block_on(replay.run(&names));
         match self.json {
-            true => print(serde_json::to_string(&report).unwrap_or_default())?,
-            false => print(&report)?,
+            true => print_report(serde_json::to_string(&report).unwrap_or_default(), has_stdout)?,
+            false => print_report(&report, has_stdout)?,
         }
         done(is_whole && report.is_complete())
     }

@@ -11,7 +11,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 
 use super::Failure;
-use super::output::{complain, print};
+use super::output::{complain, print_report};
 
 /// Deliver what is recorded in a spool.
 ///
@@ -24,9 +24,9 @@ pub(super) struct Export {
     #[arg(long, value_name = "DIR")]
     spool: PathBuf,
 
-    /// Where to deliver to: file:PATH, otlp, otlp+http://HOST[:PORT] or otlp+https://HOST[:PORT]; may be repeated
+    /// Where to deliver to: file:PATH, stdout, otlp, otlp+http://HOST[:PORT] or otlp+https://HOST[:PORT]; may be repeated
     ///
-    /// file:PATH appends OTLP/JSON lines. otlp+http:// and otlp+https:// send OTLP protobuf to /v1/traces; the port is 4318
+    /// file:PATH appends OTLP/JSON lines. stdout prints them; the report is printed to standard error then. otlp+http:// and otlp+https:// send OTLP protobuf to /v1/traces; the port is 4318
     /// and 443 where none is named. otlp is where OTEL_EXPORTER_OTLP_ENDPOINT says; it and the other OTLP sinks heed
     /// OTEL_EXPORTER_OTLP_HEADERS and the like. Each sink has its own place in the spool, and what is delivered is removed once all
     /// sinks named here have it.
@@ -79,6 +79,7 @@ impl Export {
         if self.once {
             exporter = exporter.once(self.deadline);
         }
+        let has_stdout = addresses.contains(&SinkAddress::Stdout);
         for address in addresses {
             exporter = exporter.to(address.open_with(&options)?);
         }
@@ -89,8 +90,8 @@ impl Export {
             .map_err(|error| Failure::incomplete(format!("cannot start: {error}")))?;
         let report = runtime.block_on(async { exporter.run(stop()?).await.map_err(Failure::from) })?;
         match self.json {
-            true => print(serde_json::to_string(&report).unwrap_or_default())?,
-            false => print(&report)?,
+            true => print_report(serde_json::to_string(&report).unwrap_or_default(), has_stdout)?,
+            false => print_report(&report, has_stdout)?,
         }
         let failed = if self.once { !report.is_complete() } else { report.is_failure() };
         if failed { Err(Failure::told()) } else { Ok(()) }

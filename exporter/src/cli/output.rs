@@ -1,4 +1,4 @@
-//! What is printed: results to standard output, everything else to standard error.
+//! What is printed: results to standard output, unless spans go there, and everything else to standard error.
 
 use std::fmt;
 use std::io::{self, Write as _};
@@ -15,6 +15,16 @@ pub(super) fn print(line: impl fmt::Display) -> Result<(), Failure> {
         }
         _ => Ok(()),
     }
+}
+
+/// Prints what a command came to, on standard error where standard output is a sink's.
+pub(super) fn print_report(report: impl fmt::Display, has_stdout: bool) -> Result<(), Failure> {
+    if has_stdout {
+        // Where standard error is closed, nobody listens.
+        drop(writeln!(io::stderr().lock(), "{report}"));
+        return Ok(());
+    }
+    print(report)
 }
 
 /// Says what is wrong, or worth knowing, on one line of standard error. Where that is closed, nobody listens.

@@ -7,11 +7,11 @@ use std::str::FromStr;
 use reqwest::Url;
 
 use super::http::Transport;
-use super::{FileSink, HttpSink, OtlpHttp, OtlpOptions, Sink};
+use super::{FileSink, HttpSink, OtlpHttp, OtlpOptions, Sink, StdoutSink};
 use crate::Error;
 
 /// The forms of an address, as a message lists them.
-pub const FORMS: &str = "file:PATH, otlp, otlp+http://HOST[:PORT] or otlp+https://HOST[:PORT]";
+pub const FORMS: &str = "file:PATH, stdout, otlp, otlp+http://HOST[:PORT] or otlp+https://HOST[:PORT]";
 
 /// The port of OTLP over HTTP, where an address names none. Over TLS it is 443.
 const OTLP_HTTP_PORT: u16 = 4318;
@@ -21,6 +21,8 @@ const OTLP_HTTP_PORT: u16 = 4318;
 pub enum SinkAddress {
     /// A file of OTLP/JSON lines, by its absolute path.
     File(PathBuf),
+    /// OTLP/JSON lines on standard output.
+    Stdout,
     /// An OTLP receiver over HTTP.
     OtlpHttp {
         /// Its base URL: `/v1/traces` is added to its path.
@@ -66,6 +68,7 @@ impl SinkAddress {
     pub fn open_with(&self, options: &OtlpOptions) -> Result<Box<dyn Sink>, Error> {
         Ok(match self {
             SinkAddress::File(path) => Box::new(FileSink::open(self.to_string(), path)?),
+            SinkAddress::Stdout => Box::new(StdoutSink::open()?),
             SinkAddress::OtlpHttp { url, is_whole } => {
                 let api = OtlpHttp::new(url, *is_whole, options);
                 Box::new(HttpSink::with_transport(self.to_string(), api, Transport::of(options))?)
@@ -92,6 +95,7 @@ impl fmt::Display for SinkAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             SinkAddress::File(path) => write!(f, "file:{}", path.display()),
+            SinkAddress::Stdout => f.write_str(StdoutSink::NAME),
             SinkAddress::OtlpHttp { url, is_whole } => {
                 // With the port that HTTP implies, since this scheme implies another one.
                 let port = url.port_or_known_default().unwrap_or(OTLP_HTTP_PORT);
@@ -116,6 +120,9 @@ impl FromStr for SinkAddress {
         };
         if address == Self::OF_ENVIRONMENT {
             return Err(unknown("it stands for what the environment says, which was not asked"));
+        }
+        if address == StdoutSink::NAME {
+            return Ok(SinkAddress::Stdout);
         }
         let Some((scheme, rest)) = address.split_once(':') else {
             return Err(unknown("it has no scheme"));
@@ -198,6 +205,7 @@ mod tests {
         assert_eq!(canonical("file:spans.jsonl"), format!("file:{}/spans.jsonl", here.display()));
         assert_eq!(canonical("file:./spans.jsonl"), canonical("file:spans.jsonl"));
         assert_eq!(canonical("file:///tmp/spans.jsonl"), "file:/tmp/spans.jsonl");
+        assert_eq!(canonical("stdout"), "stdout");
         assert_eq!(canonical("otlp+http://LocalHost"), "otlp+http://localhost:4318");
         assert_eq!(canonical("otlp+http://localhost:4318/"), "otlp+http://localhost:4318");
         assert_eq!(canonical("otlp+http://[::1]:80/base/"), "otlp+http://[::1]:80/base");
@@ -214,6 +222,7 @@ mod tests {
     fn canonical_text_is_an_address_again() {
         for address in [
             "file:a",
+            "stdout",
             "otlp+http://h",
             "otlp+http://h:80/b",
             "otlp+https://h",
@@ -228,6 +237,7 @@ mod tests {
     fn an_address_that_is_none_is_named_with_the_reason_and_the_forms() {
         let cases = [
             ("spans.jsonl", "it has no scheme"),
+            ("stdout:x", "no sink has such a scheme"),
             ("ftp://host/x", "no sink has such a scheme"),
             ("file:", "it names no file"),
             ("file:/tmp/", "it names no file"),

@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::{Batch, Delivery, Outcome, Sink};
+use crate::Error;
 use crate::error::with_causes;
-use crate::{Error, otlp};
 
 /// How every line begins. A file that begins otherwise is somebody else's, and is not touched.
 const BEGINNING: &[u8] = b"{\"resourceSpans\"";
@@ -49,9 +49,7 @@ impl Sink for FileSink {
     fn deliver<'a>(&'a mut self, batch: &'a Batch<'a>) -> Delivery<'a> {
         let lines = Arc::clone(&self.lines);
         Box::pin(async move {
-            let mut line =
-                otlp::to_json(&otlp::request(&batch.resource.attributes, batch.spans)).into_bytes();
-            line.push(b'\n');
+            let line = batch.json_line();
             // Syncing may take long, and other sinks go on meanwhile.
             let appended = tokio::task::spawn_blocking(move || {
                 lines.lock().unwrap_or_else(PoisonError::into_inner).append(&line)

@@ -1,0 +1,180 @@
+//! OTLP/JSON lines on standard output, one request a line, for whatever reads them there: `spanring export --to stdout --once | jq`.
+//!
+//! A batch is delivered once its line is written to the end; what the reader does with it, nobody knows here. A line that
+//! is cut short by an error is finished first when there is something to write again, so the reader only sees whole
+//! lines, each batch's once. Only where the process dies within a line does that stay without its end: what must survive
+//! that goes to a [file](super::FileSink).
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::fd::AsFd as _;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::{Batch, Delivery, Outcome, Sink};
+use crate::Error;
+use crate::error::with_causes;
+
+/// A sink that writes to standard output.
+#[derive(Debug)]
+pub struct StdoutSink {
+    output: Arc<Mutex<Output<File>>>,
+}
+
+impl StdoutSink {
+    /// What the sink is called.
+    pub const NAME: &str = "stdout";
+
+    /// The sink of this process's standard output, to which nothing else should be printed then.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Sink`] where the process has too many files open.
+    pub fn open() -> Result<Self, Error> {
+        // By a descriptor of its own, since the standard library's standard output has a buffer: nobody could tell how much of a line
+        // that failed has been written.
+        let file = io::stdout().as_fd().try_clone_to_owned().map_err(Error::sink(Self::NAME, "open"))?;
+        Ok(Self::to(file.into()))
+    }
+
+    fn to(file: File) -> Self {
+        StdoutSink { output: Arc::new(Mutex::new(Output { to: file, line: Vec::new(), written: 0 })) }
+    }
+}
+
+impl Sink for StdoutSink {
+    fn name(&self) -> &str {
+        Self::NAME
+    }
+
+    fn deliver<'a>(&'a mut self, batch: &'a Batch<'a>) -> Delivery<'a> {
+        let output = Arc::clone(&self.output);
+        Box::pin(async move {
+            let line = batch.json_line();
+            // Whoever reads a pipe may take long, and other sinks go on meanwhile.
+            let written = tokio::task::spawn_blocking(move || {
+                output.lock().unwrap_or_else(PoisonError::into_inner).write(line)
+            });
+            match written.await {
+                Ok(Ok(())) => Outcome::DELIVERED,
+                Ok(Err(error)) if error.kind() == io::ErrorKind::BrokenPipe => {
+                    Outcome::Parked { reason: "nobody reads standard output any more".to_owned() }
+                }
+                Ok(Err(error)) => Outcome::Retry { after: None, reason: with_causes(&error) },
+                Err(error) => Outcome::Retry { after: None, reason: with_causes(&error) },
+            }
+        })
+    }
+}
+
+/// What is written to, without a buffer, and how far its last line has come.
+#[derive(Debug)]
+struct Output<W> {
+    to: W,
+    line: Vec<u8>,
+    written: usize,
+}
+
+impl<W: Write> Output<W> {
+    /// Writes one line, its line break included.
+    fn write(&mut self, line: Vec<u8>) -> io::Result<()> {
+        // The same batch comes again after an error, and goes on where its line was cut.
+        if self.line != line {
+            if self.written > 0 {
+                self.finish()?;
+            }
+            self.line = line;
+        }
+        self.finish()
+    }
+
+    fn finish(&mut self) -> io::Result<()> {
+        while self.written < self.line.len() {
+            match self.to.write(&self.line[self.written..]) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(len) => self.written += len,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        self.to.flush()?;
+        (self.line, self.written) = (Vec::new(), 0);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sink::tests::Spans;
+
+    /// Takes `takes` bytes and fails once after each, until `fails` is used up.
+    struct Failing {
+        taken: Vec<u8>,
+        takes: usize,
+        room: usize,
+        fails: usize,
+    }
+
+    impl Write for Failing {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            if self.room == 0 && self.fails > 0 {
+                (self.room, self.fails) = (self.takes, self.fails - 1);
+                return Err(io::ErrorKind::WouldBlock.into());
+            }
+            let len = if self.fails > 0 { bytes.len().min(self.room) } else { bytes.len() };
+            self.room -= len.min(self.room);
+            self.taken.extend(&bytes[..len]);
+            Ok(len)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn failing(takes: usize, fails: usize) -> Output<Failing> {
+        let to = Failing { taken: Vec::new(), takes, room: takes, fails };
+        Output { to, line: Vec::new(), written: 0 }
+    }
+
+    #[test]
+    fn a_line_that_is_cut_anywhere_any_number_of_times_arrives_whole_and_once() {
+        for takes in 0..8 {
+            for fails in 0..8 {
+                let mut output = failing(takes, fails);
+                for line in ["first\n", "second\n"] {
+                    while output.write(line.into()).is_err() {}
+                }
+                assert_eq!(output.to.taken, b"first\nsecond\n", "{takes} bytes at once, {fails} failures");
+            }
+        }
+    }
+
+    #[test]
+    fn another_line_after_one_that_was_cut_does_not_run_into_it() {
+        for takes in 0..=6 {
+            let mut output = failing(takes, 1);
+            let first = output.write(b"first\n".into());
+            assert_eq!(first.is_err(), takes < 6);
+            output.write(b"second\n".into()).ok().or_else(|| output.write(b"second\n".into()).ok()).unwrap();
+            let expected: &[u8] = if takes == 0 { b"second\n" } else { b"first\nsecond\n" };
+            assert_eq!(output.to.taken, expected, "cut after {takes}");
+        }
+    }
+
+    #[test]
+    fn a_batch_is_a_line_and_nobody_reading_keeps_the_rest() {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let (reader, writer) = io::pipe().unwrap();
+        let mut sink = StdoutSink::to(File::from(std::os::fd::OwnedFd::from(writer)));
+        let spans = Spans::new(3);
+        assert_eq!(runtime.block_on(sink.deliver(&spans.batch())), Outcome::DELIVERED);
+        let mut line = String::new();
+        io::BufRead::read_line(&mut io::BufReader::new(reader), &mut line).unwrap();
+        let json: serde_json::Value = serde_json::from_str(&line).unwrap();
+        assert_eq!(json["resourceSpans"][0]["scopeSpans"][0]["spans"].as_array().unwrap().len(), 3);
+
+        let outcome = runtime.block_on(sink.deliver(&spans.batch()));
+        assert_eq!(outcome, Outcome::Parked { reason: "nobody reads standard output any more".into() });
+    }
+}
