@@ -13,7 +13,7 @@ use crate::Error;
 use crate::backoff::Patience;
 use crate::engine::Notice;
 use crate::error::with_causes;
-use crate::sink::{Batch, BatchId, OtlpOptions, Outcome, Sink, SinkAddress};
+use crate::sink::{Batch, BatchId, OtlpOptions, Outcome, Sink, SinkAddress, SinkOptions};
 
 /// Delivers dead letters again, each by itself, and removes those that are taken.
 ///
@@ -140,11 +140,8 @@ impl Replay {
     fn open(&self, address: &str) -> Result<Receiver, Error> {
         let sink = address.parse::<SinkAddress>()?;
         let is_ours = SinkAddress::parse(SinkAddress::OF_ENVIRONMENT, &self.options)? == sink;
-        let sink = match is_ours {
-            true => sink.open_with(&self.options),
-            false => sink.open_with(&self.options.without_secrets()),
-        };
-        Ok(self.receiver(sink?))
+        let otlp = if is_ours { self.options.clone() } else { self.options.without_secrets() };
+        Ok(self.receiver(sink.open_with(&SinkOptions { otlp, ..SinkOptions::default() })?))
     }
 
     async fn deliver(&self, receiver: &mut Receiver, letter: &DeadLetter) -> Fate {

@@ -7,14 +7,16 @@
 mod address;
 mod file;
 mod http;
+mod options;
 mod otlp_http;
 mod otlp_options;
 mod retry_after;
 mod stdout;
 
 pub use address::{FORMS, SinkAddress};
-pub use file::FileSink;
+pub use file::{Compression, FileOptions, FileSink};
 pub use http::{HttpApi, HttpSink, Request, Response};
+pub use options::SinkOptions;
 pub use otlp_http::OtlpHttp;
 pub use otlp_options::{OtlpOptions, Protocol};
 pub use stdout::StdoutSink;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 use serde_json::json;
 use spanring::SpanId;
-use spanring_exporter::sink::SinkAddress;
+use spanring_exporter::sink::{SinkAddress, SinkOptions};
 use spanring_exporter::{Replay, with_causes};
 use spanring_spool::{DeadLetter, DeadLetters, LetterName, SpoolDir};
 
@@ -186,6 +186,7 @@ impl ReplayLetters {
             .on_notice(|notice| complain(&notice.to_string()));
         let to = self.to.as_deref().map(|sink| SinkAddress::parse(sink, &options)).transpose()?;
         if let Some(sink) = &to {
+            let options = SinkOptions { otlp: options.clone(), ..SinkOptions::default() };
             replay = replay.to(sink.open_with(&options)?);
         }
         let has_stdout = to == Some(SinkAddress::Stdout);

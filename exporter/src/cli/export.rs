@@ -1,10 +1,11 @@
 //! `spanring export`.
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::Args;
-use spanring_exporter::sink::{OtlpOptions, SinkAddress};
+use clap::{Args, ValueEnum};
+use spanring_exporter::sink::{Compression, FileOptions, OtlpOptions, SinkAddress, SinkOptions};
 use spanring_exporter::{Error, Exporter};
 use spanring_spool::SpoolDir;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -43,9 +44,30 @@ pub(super) struct Export {
     #[arg(long, value_name = "TIME", default_value = "30s", requires = "once", value_parser = duration)]
     deadline: Duration,
 
+    /// Begin a new file before one grows longer than this, for file:PATH
+    ///
+    /// A number with the unit KiB, MiB or GiB. The file that was there is PATH.TIME-NUMBER then, with the time in UTC; the
+    /// names sort by age. A single longer line has a file to itself.
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    rotate: Option<u64>,
+
+    /// With --rotate: remove the oldest rotated files beyond so many, with the spans in them; all are kept unless this is given
+    #[arg(long, value_name = "N", requires = "rotate")]
+    keep: Option<NonZeroUsize>,
+
+    /// With --rotate: compress rotated files
+    #[arg(long, value_name = "HOW", requires = "rotate")]
+    compress: Option<Compress>,
+
     /// Print the report as one JSON object
     #[arg(long)]
     json: bool,
+}
+
+/// How rotated files are compressed.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Compress {
+    Zstd,
 }
 
 const AFTER_HELP: &str = "\
@@ -75,6 +97,11 @@ impl Export {
                 "the headers and certificates of OTEL_EXPORTER_OTLP_* would go to more than one OTLP sink";
             return Err(Failure { status: Failure::BAD_INPUT, message: Some(message.to_owned()) });
         }
+        if self.rotate.is_some() && !addresses.iter().any(|address| matches!(address, SinkAddress::File(_))) {
+            let message = "--rotate is about sinks file:PATH, and none is named";
+            return Err(Failure { status: Failure::BAD_INPUT, message: Some(message.to_owned()) });
+        }
+        let options = SinkOptions { otlp: options, file: self.file_options() };
         let mut exporter = Exporter::new(spool).on_notice(|notice| complain(&notice.to_string()));
         if self.once {
             exporter = exporter.once(self.deadline);
@@ -95,6 +122,14 @@ impl Export {
         }
         let failed = if self.once { !report.is_complete() } else { report.is_failure() };
         if failed { Err(Failure::told()) } else { Ok(()) }
+    }
+
+    fn file_options(&self) -> FileOptions {
+        let compression = match self.compress {
+            Some(Compress::Zstd) => Compression::Zstd,
+            None => Compression::None,
+        };
+        FileOptions { rotate_bytes: self.rotate, keep: self.keep, compression }
     }
 }
 
@@ -152,6 +187,19 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
     ms.map(Duration::from_millis).ok_or_else(|| "the number is missing or too large".to_owned())
 }
 
+fn size(text: &str) -> Result<u64, String> {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at(digits);
+    let bytes = match unit {
+        "KiB" => 1 << 10,
+        "MiB" => 1 << 20,
+        "GiB" => 1 << 30,
+        _ => return Err("a size is a number with the unit KiB, MiB or GiB, as in 100MiB".to_owned()),
+    };
+    let bytes = number.parse::<u64>().ok().and_then(|number| number.checked_mul(bytes));
+    bytes.filter(|&bytes| bytes > 0).ok_or_else(|| "the number is missing, zero or too large".to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use spanring_exporter::sink::FORMS;
@@ -169,6 +217,17 @@ mod tests {
             ["30", "s", "", "-1s", "1.5s", "30 s", "30d", "99999999999999999999s", "9999999999999999999h"]
         {
             assert!(duration(text).is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_size_has_a_number_and_a_unit() {
+        assert_eq!(size("100MiB"), Ok(100 << 20));
+        assert_eq!(size("1KiB"), Ok(1024));
+        assert_eq!(size("2GiB"), Ok(2 << 30));
+        for text in ["100", "MiB", "", "0KiB", "-1MiB", "1.5MiB", "1 MiB", "1MB", "1mib", "99999999999999GiB"]
+        {
+            assert!(size(text).is_err(), "{text:?}");
         }
     }
 

@@ -7,7 +7,7 @@ use std::str::FromStr;
 use reqwest::Url;
 
 use super::http::Transport;
-use super::{FileSink, HttpSink, OtlpHttp, OtlpOptions, Sink, StdoutSink};
+use super::{FileSink, HttpSink, OtlpHttp, OtlpOptions, Sink, SinkOptions, StdoutSink};
 use crate::Error;
 
 /// The forms of an address, as a message lists them.
@@ -57,21 +57,21 @@ impl SinkAddress {
     ///
     /// [`Error::Sink`] where the file cannot be opened or holds something else, or TLS cannot be set up.
     pub fn open(&self) -> Result<Box<dyn Sink>, Error> {
-        self.open_with(&OtlpOptions::default())
+        self.open_with(&SinkOptions::default())
     }
 
-    /// As [`open`](Self::open); an OTLP receiver is asked as `options` says.
+    /// As [`open`](Self::open), as `options` say.
     ///
     /// # Errors
     ///
     /// As for [`open`](Self::open), and where a certificate of the options cannot be read.
-    pub fn open_with(&self, options: &OtlpOptions) -> Result<Box<dyn Sink>, Error> {
+    pub fn open_with(&self, options: &SinkOptions) -> Result<Box<dyn Sink>, Error> {
         Ok(match self {
-            SinkAddress::File(path) => Box::new(FileSink::open(self.to_string(), path)?),
+            SinkAddress::File(path) => Box::new(FileSink::open_with(self.to_string(), path, &options.file)?),
             SinkAddress::Stdout => Box::new(StdoutSink::open()?),
             SinkAddress::OtlpHttp { url, is_whole } => {
-                let api = OtlpHttp::new(url, *is_whole, options);
-                Box::new(HttpSink::with_transport(self.to_string(), api, Transport::of(options))?)
+                let api = OtlpHttp::new(url, *is_whole, &options.otlp);
+                Box::new(HttpSink::with_transport(self.to_string(), api, Transport::of(&options.otlp))?)
             }
         })
     }

@@ -2,6 +2,15 @@
 //!
 //! A batch is one line: written, synced, and only then called delivered. A crash in between leaves a line without
 //! its end, which the next opening cuts off: the batch was not delivered, and comes again.
+//!
+//! Where the [options](FileOptions) say so, a file that has grown long is [put aside](rotation) and another one begun. One exporter writes to a
+//! file, which a lock sees to; it follows the name, so a file that somebody removes or moves away is left, and made anew.
+
+mod options;
+mod rotated;
+mod rotation;
+
+pub use options::{Compression, FileOptions};
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
@@ -9,6 +18,8 @@ use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use self::rotated::Family;
+use self::rotation::is_same_file;
 use super::{Batch, Delivery, Outcome, Sink};
 use crate::Error;
 use crate::error::with_causes;
@@ -34,7 +45,17 @@ impl FileSink {
     /// [`Error::Sink`] where it cannot be opened, is no regular file, holds anything but OTLP/JSON lines, or another
     /// exporter has it open.
     pub fn open(name: String, path: &Path) -> Result<Self, Error> {
-        match Lines::open(path) {
+        Self::open_with(name, path, &FileOptions::default())
+    }
+
+    /// As [`open`](Self::open); the file grows as `options` say. What an earlier process left of a rotation is swept, and what it had yet
+    /// to compress or remove follows after the first batch.
+    ///
+    /// # Errors
+    ///
+    /// As for [`open`](Self::open), and where what was left cannot be removed.
+    pub fn open_with(name: String, path: &Path, options: &FileOptions) -> Result<Self, Error> {
+        match Lines::open(path, options) {
             Ok(lines) => Ok(FileSink { name, lines: Arc::new(Mutex::new(lines)) }),
             Err(error) => Err(Error::sink(name, "open")(error)),
         }
@@ -52,10 +73,11 @@ impl Sink for FileSink {
             let line = batch.json_line();
             // Syncing may take long, and other sinks go on meanwhile.
             let appended = tokio::task::spawn_blocking(move || {
-                lines.lock().unwrap_or_else(PoisonError::into_inner).append(&line)
+                let mut lines = lines.lock().unwrap_or_else(PoisonError::into_inner);
+                lines.append(&line).map(|()| lines.tidy())
             });
             match appended.await {
-                Ok(Ok(())) => Outcome::DELIVERED,
+                Ok(Ok(message)) => Outcome::Delivered { rejected: 0, message },
                 Ok(Err(error)) => Outcome::Retry { after: None, reason: with_causes(&error) },
                 Err(error) => Outcome::Retry { after: None, reason: with_causes(&error) },
             }
@@ -69,11 +91,14 @@ impl Sink for FileSink {
 struct Lines {
     file: File,
     path: PathBuf,
+    options: FileOptions,
     end: u64,
+    /// Whether rotated files may be there that are to be compressed or removed.
+    is_untidy: bool,
 }
 
 impl Lines {
-    fn open(path: &Path) -> io::Result<Self> {
+    fn open(path: &Path, options: &FileOptions) -> io::Result<Self> {
         // Looked at before it is opened: to open a pipe is to wait for its reader.
         match fs::metadata(path) {
             Ok(metadata) if !metadata.is_file() => {
@@ -83,38 +108,47 @@ impl Lines {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(error),
         }
-        let mut options = OpenOptions::new();
-        options.read(true).write(true).mode(0o600);
-        let file = match options.clone().create_new(true).open(path) {
-            Ok(file) => {
-                let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-                File::open(directory.unwrap_or(Path::new(".")))?.sync_all()?;
-                file
-            }
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => options.open(path)?,
-            Err(error) => return Err(error),
+        let mut access = OpenOptions::new();
+        access.read(true).write(true).mode(0o600);
+        let file = match access.clone().create_new(true).open(path) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => access.open(path)?,
+            created => created?,
         };
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                return Err(io::Error::new(io::ErrorKind::WouldBlock, "another exporter writes to it"));
-            }
-            Err(TryLockError::Error(error)) => return Err(error),
+        Lines::of(file, path, options)
+    }
+
+    /// The file, as it was opened at `path`.
+    fn of(file: File, path: &Path, options: &FileOptions) -> io::Result<Self> {
+        lock(&file)?;
+        let metadata = file.metadata()?;
+        if !is_same_file(&fs::metadata(path)?, &metadata) {
+            // W3: it was rotated in between.
+            return Err(in_use());
         }
         let end = cut_to_whole_lines(&file)?;
-        Ok(Lines { file, path: path.to_owned(), end })
+        let rotates = options.rotate_bytes.is_some();
+        if rotates || metadata.nlink() > 1 {
+            rotation::sweep(&Family::of(path)?, &file)?;
+        }
+        if end == 0 {
+            // It may be new, or its maker have died before it was durable that there is such a file.
+            let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+            File::open(directory.unwrap_or(Path::new(".")))?.sync_all()?;
+        }
+        Ok(Lines { file, path: path.to_owned(), options: options.clone(), end, is_untidy: rotates })
     }
 
     /// Appends one line, its line break included, and syncs it.
     fn append(&mut self, line: &[u8]) -> io::Result<()> {
-        let metadata = self.file.metadata()?;
-        if metadata.nlink() == 0 {
-            // Somebody removed it, and what is written to it now would be gone.
-            *self = Lines::open(&self.path)?;
-        } else if metadata.len() < self.end {
-            // Somebody cut it short, such as logrotate with copytruncate. What is written at the end that was would
-            // follow a hole of zeros.
-            self.end = cut_to_whole_lines(&self.file)?;
+        self.follow()?;
+        let end = self.end.saturating_add(line.len() as u64);
+        if self.end > 0 && self.options.rotate_bytes.is_some_and(|limit| end > limit) {
+            if self.file.metadata()?.len() > self.end {
+                self.file.set_len(self.end)?;
+                self.file.sync_all()?;
+            }
+            self.file = rotation::rotate(&self.path, &self.file)?;
+            (self.end, self.is_untidy) = (0, true);
         }
         let written = self.file.write_all_at(line, self.end).and_then(|()| self.file.sync_data());
         match written {
@@ -131,6 +165,46 @@ impl Lines {
             }
         }
     }
+
+    /// Goes on where others have left the file.
+    fn follow(&mut self) -> io::Result<()> {
+        let metadata = self.file.metadata()?;
+        let is_there = match fs::metadata(&self.path) {
+            Ok(there) => is_same_file(&there, &metadata),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => false,
+            Err(error) => return Err(error),
+        };
+        if !is_there {
+            // Somebody removed it, and what is written to it now would be gone, or moved it away, or a rotation did not get to its end.
+            *self = Lines::open(&self.path, &self.options)?;
+        } else if metadata.len() < self.end {
+            // Somebody cut it short, such as logrotate with copytruncate. What is written at the end that was would
+            // follow a hole of zeros.
+            self.end = cut_to_whole_lines(&self.file)?;
+        }
+        Ok(())
+    }
+
+    /// Removes and compresses rotated files as the options say. Returns what did not work.
+    fn tidy(&mut self) -> String {
+        match std::mem::take(&mut self.is_untidy) {
+            true => rotation::tidy(&self.path, &self.options).join("; "),
+            false => String::new(),
+        }
+    }
+}
+
+/// Takes the lock of a file, which lasts until it is closed.
+fn lock(file: &File) -> io::Result<()> {
+    match file.try_lock() {
+        Ok(()) => Ok(()),
+        Err(TryLockError::WouldBlock) => Err(in_use()),
+        Err(TryLockError::Error(error)) => Err(error),
+    }
+}
+
+fn in_use() -> io::Error {
+    io::Error::new(io::ErrorKind::WouldBlock, "another exporter writes to it")
 }
 
 /// Cuts off what follows the last whole line, and returns where that ends.

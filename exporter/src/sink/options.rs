@@ -1,0 +1,13 @@
+//! What can be said about a sink beside its address.
+
+use super::{FileOptions, OtlpOptions};
+
+/// What can be said about a sink beside its address; each kind of sink heeds what is about it. The default is what an
+/// address alone stands for.
+#[derive(Clone, Debug, Default)]
+pub struct SinkOptions {
+    /// How an OTLP receiver is asked.
+    pub otlp: OtlpOptions,
+    /// How a file grows.
+    pub file: FileOptions,
+}
