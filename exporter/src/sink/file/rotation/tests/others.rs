@@ -119,3 +119,17 @@ fn what_a_link_leads_to_is_rotated_and_the_link_stays() {
     fs::remove_file(link).unwrap();
     assert_eq!(place.files(), [line(4), line(5)]);
 }
+
+#[test]
+fn a_link_into_nowhere_that_is_called_as_a_compressed_file_stays_with_the_plain_one() {
+    const STAMP: &str = "20261129T025157Z-000000";
+    let place = Place::new(Compression::Zstd);
+    fs::write(place.path(STAMP), line(3)).unwrap();
+    let link = place.path(&format!("{STAMP}.zst"));
+    symlink("nowhere", &link).unwrap();
+    let mut sink = place.open();
+    let message = place.deliver(&mut sink, 1);
+    assert!(message.contains("000000 stays uncompressed: File exists"), "{message}");
+    assert!(link.is_symlink() && place.names().len() == 2, "{:?}", place.names());
+    assert_eq!(fs::read(place.path(STAMP)).unwrap(), line(3));
+}
