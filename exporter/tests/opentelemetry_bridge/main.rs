@@ -18,6 +18,7 @@ use spanring_spool::{Dropped, Reader, SpanData, Spool, SpoolBuilder, StopReport}
 mod choosing;
 mod contexts;
 mod differences;
+mod exported;
 mod kill;
 mod life;
 mod programs;
