@@ -96,7 +96,7 @@ fn an_exporter_that_is_killed_at_any_moment_of_rotating_loses_no_span() {
         command.args(ROTATED).args(["--once", "--compress", "zstd"]).stdout(Stdio::null());
         let mut exporter = command.spawn().unwrap();
         // Later and later, so that one gets to the end.
-        thread::sleep(Duration::from_millis(round * 3));
+        thread::sleep(Duration::from_millis(round * 10));
         let ended = exporter.try_wait().unwrap();
         exporter.kill().unwrap();
         let status = exporter.wait().unwrap();

@@ -126,14 +126,14 @@ impl Lines {
             return Err(in_use());
         }
         let end = cut_to_whole_lines(&file)?;
+        let family = Family::of(path)?;
         let rotates = options.rotate_bytes.is_some();
         if rotates || metadata.nlink() > 1 {
-            rotation::sweep(&Family::of(path)?, &file)?;
+            rotation::sweep(&family, &file)?;
         }
         if end == 0 {
             // It may be new, or its maker have died before it was durable that there is such a file.
-            let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-            File::open(directory.unwrap_or(Path::new(".")))?.sync_all()?;
+            family.sync()?;
         }
         Ok(Lines { file, path: path.to_owned(), options: options.clone(), end, is_untidy: rotates })
     }
