@@ -2,18 +2,21 @@
 
 use std::io::{self, Read as _};
 use std::net::{Ipv4Addr, SocketAddr};
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, ready};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use flate2::read::GzDecoder;
-use http_body_util::{BodyExt as _, Full, Limited};
-use hyper::body::{Bytes, Incoming};
+use http_body_util::{BodyExt as _, Limited};
+use hyper::body::{Body, Bytes, Frame, Incoming, SizeHint};
 use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
+use tokio::time::{Sleep, sleep};
 
 /// No request is longer than this, in bytes, neither before nor after it is decompressed.
 const REQUEST_LEN_MAX: usize = 64 * 1024 * 1024;
@@ -49,19 +52,31 @@ pub struct Answer {
     pub body: Vec<u8>,
     /// How long to wait before.
     pub delay: Duration,
-    /// Whether the connection breaks, and nothing is answered.
-    pub breaks: bool,
+    /// How long to wait before each byte of the body. It comes in one piece where that is no time at all.
+    pub pause: Duration,
+    /// When the connection breaks, if it does.
+    pub breaks: Option<Break>,
+}
+
+/// When a connection breaks.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Break {
+    /// Before anything is answered.
+    AtOnce,
+    /// Behind the body, which comes byte by byte, and of which one more was announced.
+    InBody,
 }
 
 impl Answer {
     /// None, at once.
     pub fn broken() -> Self {
-        Answer { breaks: true, ..Answer::status(500) }
+        Answer { breaks: Some(Break::AtOnce), ..Answer::status(500) }
     }
 
     /// This status and nothing else, at once.
     pub fn status(status: u16) -> Self {
-        Answer { status, headers: Vec::new(), body: Vec::new(), delay: Duration::ZERO, breaks: false }
+        let [delay, pause] = [Duration::ZERO; 2];
+        Answer { status, headers: Vec::new(), body: Vec::new(), delay, pause, breaks: None }
     }
 }
 
@@ -82,8 +97,20 @@ impl Receiver {
     ///
     /// When there is no port or no thread.
     pub fn start(answer: impl FnMut(Received) -> Answer + Send + 'static) -> io::Result<Self> {
+        Self::start_at((Ipv4Addr::LOCALHOST, 0).into(), answer)
+    }
+
+    /// Starts such a server at this address, where another may have been before.
+    ///
+    /// # Errors
+    ///
+    /// When somebody listens there, or there is no thread.
+    pub fn start_at(
+        address: SocketAddr,
+        answer: impl FnMut(Received) -> Answer + Send + 'static,
+    ) -> io::Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let listener = runtime.block_on(TcpListener::bind((Ipv4Addr::LOCALHOST, 0)))?;
+        let listener = runtime.block_on(TcpListener::bind(address))?;
         let address = listener.local_addr()?;
         let (stop, stopped) = oneshot::channel();
         let answers: Arc<Answers> = Arc::new(Mutex::new(answer));
@@ -128,7 +155,7 @@ async fn serve(stream: TcpStream, answers: Arc<Answers>) {
     drop(hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await);
 }
 
-async fn respond(request: Request<Incoming>, answers: &Answers) -> io::Result<Response<Full<Bytes>>> {
+async fn respond(request: Request<Incoming>, answers: &Answers) -> io::Result<Response<Pieces>> {
     let answer = match receive(request).await {
         Ok(received) => {
             let mut answers = answers.lock().unwrap_or_else(PoisonError::into_inner);
@@ -136,19 +163,66 @@ async fn respond(request: Request<Incoming>, answers: &Answers) -> io::Result<Re
         }
         Err(error) => Answer { body: error.to_string().into_bytes(), ..Answer::status(400) },
     };
-    tokio::time::sleep(answer.delay).await;
-    if answer.breaks {
+    sleep(answer.delay).await;
+    if answer.breaks == Some(Break::AtOnce) {
         return Err(io::ErrorKind::ConnectionReset.into());
     }
     let mut response = Response::builder().status(answer.status);
     for (name, value) in answer.headers {
         response = response.header(name, value);
     }
-    Ok(response.body(Full::from(answer.body)).unwrap_or_else(|_| {
-        let mut response = Response::new(Full::default());
+    let is_cut = answer.breaks == Some(Break::InBody);
+    Ok(response.body(Pieces::new(answer.body, answer.pause, is_cut)).unwrap_or_else(|_| {
+        let mut response = Response::new(Pieces::new(Vec::new(), Duration::ZERO, false));
         *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
         response
     }))
+}
+
+/// The body of an answer, on its way.
+struct Pieces {
+    rest: Bytes,
+    pause: Duration,
+    /// Until when the next byte waits, or the break: what was before it is sent meanwhile.
+    waits: Pin<Box<Sleep>>,
+    is_cut: bool,
+}
+
+impl Pieces {
+    fn new(body: Vec<u8>, pause: Duration, is_cut: bool) -> Self {
+        // A timer of no time may be ready at once.
+        let pause = if is_cut { pause.max(Duration::from_millis(1)) } else { pause };
+        Pieces { rest: body.into(), pause, waits: Box::pin(sleep(pause)), is_cut }
+    }
+}
+
+impl Body for Pieces {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        if self.rest.is_empty() && !self.is_cut {
+            return Poll::Ready(None);
+        }
+        let mut piece_len = self.rest.len();
+        if !self.pause.is_zero() {
+            ready!(self.waits.as_mut().poll(cx));
+            self.waits = Box::pin(sleep(self.pause));
+            piece_len = piece_len.min(1);
+        }
+        Poll::Ready(Some(match piece_len {
+            0 => Err(io::ErrorKind::ConnectionReset.into()),
+            _ => Ok(Frame::data(self.rest.split_to(piece_len))),
+        }))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.rest.is_empty() && !self.is_cut
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.rest.len() as u64 + u64::from(self.is_cut))
+    }
 }
 
 async fn receive(request: Request<Incoming>) -> io::Result<Received> {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTracePartialSuccess;
 
 use super::*;
-use crate::demo::receiver::{Answer, Received, Receiver};
+use crate::demo::receiver::{Answer, Break, Received, Receiver};
 use crate::otlp::ExportTraceServiceRequest;
 use crate::sink::http::{Limits, Transport};
 use crate::sink::tests::Spans;
@@ -187,6 +187,33 @@ fn a_partial_success_is_delivered_and_says_what_was_rejected() {
 }
 
 #[test]
+fn what_is_rejected_counts_only_in_an_answer_that_is_whole() {
+    let partial = |error_message| {
+        let partial = ExportTracePartialSuccess { rejected_spans: 2, error_message };
+        protobuf(200, &ExportTraceServiceResponse { partial_success: Some(partial) })
+    };
+    let bytewise = Answer { pause: Duration::from_millis(2), ..partial("old".into()) };
+    assert_eq!(rejected(answered(bytewise).0), (2, "old".into()));
+    let cut = Answer { breaks: Some(Break::InBody), ..partial("old".into()) };
+    assert_eq!(answered(cut).0, Outcome::DELIVERED);
+    let around = partial("x".repeat(LIMITS.body_max)).body.len() - LIMITS.body_max;
+    let most = LIMITS.body_max - around;
+    assert_eq!(rejected(answered(partial("x".repeat(most))).0).0, 2);
+    assert_eq!(answered(partial("x".repeat(most + 1))).0, Outcome::DELIVERED);
+}
+
+#[test]
+fn a_failure_that_is_cut_or_comes_byte_by_byte_says_what_came_of_it() {
+    let failure = Answer { body: b"busy".to_vec(), ..Answer::status(503) };
+    let cut = Answer { breaks: Some(Break::InBody), ..failure.clone() };
+    // What comes byte by byte comes too slowly here.
+    let bytewise = Answer { pause: LIMITS.request / 3, ..failure };
+    assert_eq!(retried(answered(cut).0), (None, "it answered 503 Service Unavailable: busy".into()));
+    let (after, reason) = retried(answered(bytewise).0);
+    assert!(after.is_none() && reason.starts_with("it answered 503 Service Unavailable"), "{reason}");
+}
+
+#[test]
 fn an_overloaded_or_failing_receiver_is_asked_again_when_it_says() {
     for status in [408, 425, 429, 500, 502, 503, 504, 529] {
         assert_eq!(retried(answered(Answer::status(status)).0).0, None, "{status}");
@@ -227,10 +254,18 @@ fn a_refusal_names_the_status_and_what_the_receiver_said() {
 
 #[test]
 fn a_redirect_is_not_followed() {
-    let headers = vec![("location", "/elsewhere".to_owned())];
-    let (outcome, received) = answered(Answer { headers, ..Answer::status(308) });
-    assert_eq!(outcome, Outcome::Parked { reason: "it answered 308 Permanent Redirect".into() });
-    assert_eq!(received.len(), 1);
+    for (status, name) in [
+        (301, "Moved Permanently"),
+        (302, "Found"),
+        (303, "See Other"),
+        (307, "Temporary Redirect"),
+        (308, "Permanent Redirect"),
+    ] {
+        let headers = vec![("location", "/elsewhere".to_owned())];
+        let (outcome, received) = answered(Answer { headers, ..Answer::status(status) });
+        assert_eq!(outcome, Outcome::Parked { reason: format!("it answered {status} {name}") });
+        assert_eq!(received.len(), 1);
+    }
 }
 
 #[test]
