@@ -1,3 +1,5 @@
+mod outages;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
@@ -8,6 +10,7 @@ use proptest::prelude::*;
 use spanring::SpanId;
 use spanring_spool::{Cursor, DeadLetter, SpanData, Spool};
 use tempfile::TempDir;
+use tokio::runtime::Runtime;
 
 use super::*;
 use crate::sink::{Batch, Delivery, Outcome};
@@ -38,7 +41,10 @@ fn exporter(dir: &Path, sink: impl Sink + 'static) -> Exporter {
 }
 
 fn run(exporter: Exporter, stop: impl Future<Output = ()>) -> ExportReport {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    run_on(&tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap(), exporter, stop)
+}
+
+fn run_on(runtime: &Runtime, exporter: Exporter, stop: impl Future<Output = ()>) -> ExportReport {
     runtime.block_on(exporter.run(stop)).unwrap()
 }
 
