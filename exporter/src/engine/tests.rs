@@ -126,7 +126,7 @@ fn assert_divided(dir: &Path, seen: &Seen, spans: &[SpanId], poisoned: &BTreeSet
 
 #[test]
 fn a_span_that_is_refused_is_set_aside_wherever_it_stands_and_no_other_is() {
-    for count in [1, 2, 3, 13] {
+    for count in [1, 2, 3, 8, 13] {
         for at in 0..count {
             let (dir, spans) = spool(count);
             let (seen, poisoned) = (Seen::default(), BTreeSet::from([spans[at]]));
@@ -142,6 +142,27 @@ fn a_span_that_is_refused_is_set_aside_wherever_it_stands_and_no_other_is() {
             assert_eq!((letter.sink.as_str(), letter.reason.as_str()), ("told", "not this one"));
             assert_eq!((letter.number, letter.span.name.as_str()), (at as u64, "step"));
             assert!(letter.resource.get("service.name").is_some());
+        }
+    }
+}
+
+#[test]
+fn two_spans_that_are_refused_are_set_aside_wherever_they_stand_and_no_other_is() {
+    let everywhere = |count| (0..count).collect();
+    let at_edges = vec![0, SPANS_MAX / 2, SPANS_MAX - 1, SPANS_MAX, SPANS_MAX + 2];
+    let blocks = [(2, everywhere(2)), (3, everywhere(3)), (8, everywhere(8)), (SPANS_MAX + 3, at_edges)];
+    for (count, places) in blocks {
+        for (number, &first) in places.iter().enumerate() {
+            for &second in &places[number + 1..] {
+                let (dir, spans) = spool(count);
+                let (seen, poisoned) = (Seen::default(), BTreeSet::from([spans[first], spans[second]]));
+                let report = export(dir.path(), seen.told(without(poisoned.clone())));
+                assert_divided(dir.path(), &seen, &spans, &poisoned);
+                let SinkReport { delivered, dead_lettered, end, .. } = &report.sinks[0];
+                assert_eq!((*delivered, *dead_lettered, end), (count as u64 - 2, 2, &SinkEnd::Complete));
+                let numbers: BTreeSet<_> = letters(dir.path()).iter().map(|letter| letter.number).collect();
+                assert_eq!(numbers, BTreeSet::from([first as u64, second as u64]));
+            }
         }
     }
 }
