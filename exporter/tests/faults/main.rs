@@ -115,7 +115,7 @@ impl Round {
         }
 
         self.receiving.lock().unwrap().is_in(Mood::Well);
-        let receiver = self.receiver(usize::MAX, None);
+        let receiver = self.receiver(None, None);
         let output = self.export(&sinks).args(["--once", "--json", "--deadline", "1s"]).output().unwrap();
         drop(receiver);
         let report: serde_json::Value =
@@ -127,9 +127,9 @@ impl Round {
     /// Starts an exporter, and kills it sooner or later.
     fn kill_one(&mut self, sinks: &[&str], kills: &mut Kills) {
         let (mood, outage) = match self.random.pick(8) {
-            0 => (self.closed(), None),
-            1 => (Mood::Troubled, Some(Outage::Silent)),
-            2 => (Mood::Troubled, Some(Outage::Resets)),
+            0 | 1 => (self.closed(), None),
+            2 => (Mood::Troubled, Some(Outage::Silent)),
+            3 => (Mood::Troubled, Some(Outage::Resets)),
             _ => (Mood::Troubled, None),
         };
         self.receiving.lock().unwrap().is_in(mood);
@@ -145,13 +145,21 @@ impl Round {
                 outage.last(self.port.address, Duration::from_millis(outage_ms), || command.spawn().unwrap())
             }
         };
-        // As it waits for one of its first answers, or after a while.
+        // As it waits for one of its first answers, after it was told off, or after a while.
         let (waiting, waits) = mpsc::channel();
-        let at = if self.random.pick(2) == 0 { usize::MAX } else { 1 + self.random.pick(8) };
+        let is_waited_for = self.random.pick(2) == 0;
+        let at = match mood {
+            Mood::Closed { after, .. } => Some(after + 1),
+            _ => is_waited_for.then(|| 1 + self.random.pick(8)),
+        };
         let receiver = self.receiver(at, Some(waiting));
-        let patience = Duration::from_micros(self.random.below(400_000));
-        let patience = if at == usize::MAX { patience } else { Duration::from_millis(600) };
-        let killed_at_an_answer = waits.recv_timeout(patience) != Err(RecvTimeoutError::Timeout);
+        let a_while = Duration::from_micros(self.random.below(400_000));
+        let patience = if at.is_none() { a_while } else { Duration::from_millis(600) };
+        let is_asked = waits.recv_timeout(patience) != Err(RecvTimeoutError::Timeout);
+        let is_told_off = is_asked && matches!(mood, Mood::Closed { .. });
+        if is_told_off {
+            thread::sleep(a_while);
+        }
         exporter.kill().unwrap();
         exporter.wait().unwrap();
         // What it sent last is not read later than what the next one sends.
@@ -160,7 +168,7 @@ impl Round {
         let answers = self.receiving.lock().unwrap().answers;
         kills.all += 1;
         kills.at_work += usize::from(answers > 0);
-        kills.at_an_answer += usize::from(killed_at_an_answer);
+        kills.at_an_answer += usize::from(is_asked && !is_told_off);
         if let Mood::Closed { after, .. } = mood {
             assert!(answers <= after + 1, "seed {}: who was told off asked again", self.seed);
         }
@@ -180,13 +188,13 @@ impl Round {
     }
 
     /// Lets the receiver listen. It tells when somebody waits for its answer number `at`, which comes a little later.
-    fn receiver(&self, at: usize, waiting: Option<Sender<()>>) -> Receiver {
+    fn receiver(&self, at: Option<usize>, waiting: Option<Sender<()>>) -> Receiver {
         let receiving = Arc::clone(&self.receiving);
         let answer = move |request: Received| {
             let mut receiving = receiving.lock().unwrap();
             let answer = receiving.answer(&request);
             match &waiting {
-                Some(waiting) if receiving.answers == at => {
+                Some(waiting) if Some(receiving.answers) == at => {
                     waiting.send(()).unwrap();
                     Answer { delay: answer.delay + Duration::from_millis(2), ..answer }
                 }

@@ -26,7 +26,7 @@ const JSON: &str = "application/json";
 /// How the receiver is for a while.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Mood {
-    /// It takes what it ever takes.
+    /// It takes what it ever takes, though it says so oddly now and then.
     Well,
     /// It fails now and then.
     Troubled,
@@ -62,6 +62,8 @@ struct Request {
     body: Vec<u8>,
     /// How many of its spans it was told last that the receiver does not want, where that could be read.
     rejected: u64,
+    /// Whether it was refused, so that it may be divided.
+    is_refused: bool,
 }
 
 impl Receiving {
@@ -94,10 +96,11 @@ impl Receiving {
         let ids: Vec<_> = spans.iter().map(|span| span.span_id.clone()).collect();
         assert!(!ids.is_empty(), "a request without spans");
         let numbers: Vec<_> = spans.iter().map(number).collect();
-        let request = self
-            .requests
-            .entry(ids.clone())
-            .or_insert_with(|| Request { body: received.body.clone(), rejected: 0 });
+        let request = self.requests.entry(ids.clone()).or_insert_with(|| Request {
+            body: received.body.clone(),
+            rejected: 0,
+            is_refused: false,
+        });
         assert!(request.body == received.body, "the same spans make another request now");
 
         if let Mood::Closed { after, status } = self.mood
@@ -108,12 +111,14 @@ impl Receiving {
             return Answer { headers: vec![("location", elsewhere)], ..Answer::status(status) };
         }
         if spans.len() > self.spans_max || (spans.len() > 1 && received.body.len() > self.bytes_max) {
+            request.is_refused = true;
             return Answer::status(413);
         }
         if let Some(failure) = self.failure() {
             return failure;
         }
         if numbers.iter().flatten().any(|number| self.poisoned.contains(number)) {
+            self.requests.get_mut(&ids).unwrap().is_refused = true;
             return Answer::status(400);
         }
         self.taken.extend(numbers);
@@ -161,7 +166,10 @@ impl Receiving {
 
     /// An answer to spans that it has, and how many of them the exporter learns that it does not want.
     fn success(&mut self, spans: usize) -> (Answer, u64) {
-        let trouble = if self.mood == Mood::Troubled { self.random.pick(40) } else { usize::MAX };
+        let trouble = match (self.random.pick(60), self.mood) {
+            (0..3, Mood::Well) | (_, Mood::Closed { .. }) => usize::MAX,
+            (trouble, _) => trouble,
+        };
         let (whole, rejected) = match self.rejects && self.random.pick(3) == 0 {
             true => self.partial_success(spans),
             false => (Answer::status(200), 0),
@@ -217,17 +225,23 @@ impl Receiving {
         self.requests.values().map(|request| request.rejected).sum()
     }
 
-    /// The requests with a span in common are the same, or one is a part of the other: batches end where they ended before, and are divided
-    /// where they were divided.
+    /// The requests with a span in common are the same, or one is a part of the other, which was refused: batches end where they ended
+    /// before, and are divided where they were divided.
     pub(crate) fn assert_same_boundaries(&self, seed: u64) {
         for one in self.requests.keys() {
-            for other in self.requests.keys() {
-                let is_part =
-                    |part: &[Vec<u8>], whole: &[Vec<u8>]| whole.windows(part.len()).any(|at| at == part);
+            for (other, answered) in &self.requests {
+                let is_part = |part: &[Vec<u8>], whole: &[Vec<u8>]| {
+                    part.len() <= whole.len() && whole.windows(part.len()).any(|at| at == part)
+                };
                 let is_apart = one.iter().all(|id| !other.contains(id));
+                let is_divided = one != other && is_part(one, other);
                 assert!(
-                    is_apart || is_part(one, other) || is_part(other, one),
+                    is_apart || one == other || is_divided || is_part(other, one),
                     "seed {seed}: batches overlap"
+                );
+                assert!(
+                    !is_divided || answered.is_refused,
+                    "seed {seed}: a batch was divided without reason"
                 );
             }
         }
