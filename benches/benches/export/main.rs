@@ -1,19 +1,22 @@
 //! How fast are spans delivered?
 
-use std::sync::{Arc, Mutex, PoisonError};
+mod inbox;
+#[cfg(not(no_peers))]
+mod opentelemetry_sdk;
+
 use std::time::{Duration, Instant};
 
 use criterion::measurement::WallTime;
 use criterion::{Bencher, BenchmarkGroup, Criterion, SamplingMode, Throughput};
 use prost::Message as _;
 use spanring_benches::{AgentRun, Bed, Calls, Place};
-use spanring_exporter::Exporter;
-use spanring_exporter::demo::receiver::{Answer, Receiver};
 use spanring_exporter::engine::SPANS_MAX;
-use spanring_exporter::otlp::{self, ExportTraceServiceRequest};
-use spanring_exporter::sink::SinkAddress;
+use spanring_exporter::sink::{OtlpOptions, SinkAddress, SinkOptions};
+use spanring_exporter::{Exporter, otlp};
 use spanring_spool::{SpanData, SpoolBuilder};
 use tokio::runtime::Runtime;
+
+use inbox::{Inbox, spans_in};
 
 fn main() {
     let mut criterion = Criterion::default().configure_from_args();
@@ -30,7 +33,9 @@ const TOOLS: usize = 20_000;
 ///
 /// `encode` makes OTLP requests of spans in memory. `deliver` is a whole pass of the exporter, as `spanring export --once`
 /// does it: from segments until a receiver on loopback, in this process, has unpacked and acknowledged the last request, and the
-/// segments are removed. `from_ring` begins at the first span's start.
+/// segments are removed. `from_ring` begins at the first span's start, as `opentelemetry_sdk` does: its batch processor and its OTLP exporter, which
+/// deliver the same spans from memory to the same receiver. By default they send them as they are; `opentelemetry_sdk_gzip`
+/// compresses them as we do. We do not where `OTEL_EXPORTER_OTLP_COMPRESSION=none` is set.
 fn export(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("export");
     group.sample_size(10).sampling_mode(SamplingMode::Flat);
@@ -49,6 +54,14 @@ fn export(criterion: &mut Criterion) {
         let run = spanring::span("run").root().start();
         calls.tools(&run, TOOLS);
     });
+    #[cfg(not(no_peers))]
+    for (name, is_compressed) in [("opentelemetry_sdk", false), ("opentelemetry_sdk_gzip", true)] {
+        let mut line = None;
+        group.bench_function(format!("{name}/4_attributes"), |bencher| {
+            let line = line.get_or_insert_with(|| opentelemetry_sdk::Line::new(is_compressed));
+            bencher.iter_custom(|iterations| (0..iterations).map(|_| line.carry(&calls, TOOLS)).sum());
+        });
+    }
 }
 
 fn of(group: &mut BenchmarkGroup<'_, WallTime>, name: &str, spans: u64, record: &dyn Fn()) {
@@ -98,23 +111,19 @@ struct Line {
     bed: Bed,
     runtime: Runtime,
     sink: SinkAddress,
-    received: Arc<Mutex<Vec<Vec<u8>>>>,
-    _receiver: Receiver,
+    options: SinkOptions,
+    inbox: Inbox,
 }
 
 impl Line {
     fn new() -> Self {
-        let received = Arc::<Mutex<Vec<Vec<u8>>>>::default();
-        let bodies = Arc::clone(&received);
-        let receiver = Receiver::start(move |request| {
-            bodies.lock().unwrap_or_else(PoisonError::into_inner).push(request.body);
-            Answer::status(200)
-        });
-        let receiver = receiver.expect("the receiver starts");
-        let sink = format!("otlp+http://{}", receiver.address()).parse().expect("it is an address");
+        let inbox = Inbox::new();
+        let sink = format!("otlp+http://{}", inbox.address()).parse().expect("it is an address");
+        let otlp = OtlpOptions::from_environment().expect("the environment makes sense");
+        let options = SinkOptions { otlp, ..SinkOptions::default() };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.expect("a runtime can be built");
-        Line { bed: Bed::new(place(), large_ring), runtime, sink, received, _receiver: receiver }
+        Line { bed: Bed::new(place(), large_ring), runtime, sink, options, inbox }
     }
 
     /// Records spans, has them delivered, and counts them there. How long it took, with the recording or without.
@@ -126,23 +135,16 @@ impl Line {
             start = Instant::now();
         }
         let exporter = Exporter::new(self.bed.dir().clone())
-            .to(self.sink.open().expect("the sink can be opened"))
+            .to(self.sink.open_with(&self.options).expect("the sink can be opened"))
             .once(Duration::from_secs(30));
         let report = self.runtime.block_on(exporter.run(std::future::pending())).expect("it can begin");
         let timed = start.elapsed();
 
         assert!(report.is_complete(), "{report}");
-        let bodies = std::mem::take(&mut *self.received.lock().unwrap_or_else(PoisonError::into_inner));
-        assert_eq!(bodies.iter().map(|body| spans_in(body)).sum::<u64>(), spans, "spans in are spans out");
+        assert_eq!(self.inbox.take(), spans, "spans in are spans out");
         self.bed.settle(spans);
         timed
     }
-}
-
-fn spans_in(body: &[u8]) -> u64 {
-    let request = ExportTraceServiceRequest::decode(body).expect("it is a request");
-    let scopes = request.resource_spans.iter().flat_map(|resource| &resource.scope_spans);
-    scopes.map(|scope| scope.spans.len() as u64).sum()
 }
 
 /// All that is recorded at once fits half of it.
