@@ -2,12 +2,14 @@
 //!
 //! A batch is delivered once its line is written to the end; what the reader does with it, nobody knows here. A line that
 //! is cut short by an error is finished first when there is something to write again, so the reader only sees whole
-//! lines, each batch's once. Only where the process dies within a line does that stay without its end: what must survive
-//! that goes to a [file](super::FileSink).
+//! lines, each batch's once. Where the process dies within a line, that stays without its end. In a file, which the next process goes on with
+//! (`>> spans.jsonl`), it is ended by a line break, and the batch follows once more; of a pipe nobody can tell. What must survive that
+//! goes to a [file](super::FileSink).
 
 use std::fs::File;
 use std::io::{self, Write};
-use std::os::fd::AsFd as _;
+use std::os::fd::{AsFd as _, AsRawFd as _};
+use std::os::unix::fs::FileExt as _;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::{Batch, Delivery, Outcome, Sink};
@@ -37,7 +39,9 @@ impl StdoutSink {
     }
 
     fn to(file: File) -> Self {
-        StdoutSink { output: Arc::new(Mutex::new(Output { to: file, line: Vec::new(), written: 0 })) }
+        // Of a line that another process has cut, only the break can be written.
+        let (line, written) = if is_cut(&file) { (b"?\n".to_vec(), 1) } else { (Vec::new(), 0) };
+        StdoutSink { output: Arc::new(Mutex::new(Output { to: file, line, written })) }
     }
 }
 
@@ -64,6 +68,21 @@ impl Sink for StdoutSink {
             }
         })
     }
+}
+
+/// Whether it is a file that ends within a line. One that may not be read counts as whole.
+fn is_cut(file: &File) -> bool {
+    let last = || {
+        // Standard output is open for writing only.
+        let file = File::open(format!("/proc/self/fd/{}", file.as_raw_fd()))?;
+        let mut last = [b'\n'];
+        if let Some(at) = file.metadata()?.len().checked_sub(1) {
+            file.read_exact_at(&mut last, at)?;
+        }
+        Ok::<_, io::Error>(last[0])
+    };
+    // To open a pipe is to hold it open, or to wait for its other end.
+    file.metadata().is_ok_and(|metadata| metadata.is_file()) && last().is_ok_and(|last| last != b'\n')
 }
 
 /// What is written to, without a buffer, and how far its last line has come.
@@ -159,6 +178,23 @@ mod tests {
             output.write(b"second\n".into()).ok().or_else(|| output.write(b"second\n".into()).ok()).unwrap();
             let expected: &[u8] = if takes == 0 { b"second\n" } else { b"first\nsecond\n" };
             assert_eq!(output.to.taken, expected, "cut after {takes}");
+        }
+    }
+
+    #[test]
+    fn a_file_that_ends_within_a_line_is_gone_on_with_on_the_next() {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        for (before, lines) in [("", 1), ("a line\n", 2), ("{\"resourceSp", 2), ("a line\n{\"resourceSp", 3)]
+        {
+            let dir = tempfile::tempdir().unwrap();
+            let path = dir.path().join("lines");
+            std::fs::write(&path, before).unwrap();
+            let mut sink = StdoutSink::to(File::options().append(true).open(&path).unwrap());
+            assert_eq!(runtime.block_on(sink.deliver(&Spans::new(3).batch())), Outcome::DELIVERED);
+            let text = std::fs::read_to_string(&path).unwrap();
+            assert_eq!(text.lines().count(), lines, "{text}");
+            let last = text.strip_prefix(before).unwrap().trim_start_matches('\n');
+            assert_eq!(last.as_bytes(), Spans::new(3).batch().json_line());
         }
     }
 
