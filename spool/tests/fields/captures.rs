@@ -132,7 +132,7 @@ pub(crate) fn model_at(system: &str, field: &str, value: &Json) -> Option<String
 
 /// Every capture, taken apart.
 pub(crate) fn parts() -> Vec<Part> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/captures");
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../exporter/tests/captures");
     let mut files = Vec::new();
     list(&root, "", &mut files);
     files.sort();
