@@ -2,55 +2,6 @@
 
 use std::time::Duration;
 
-use tokio::time::Instant;
-
-/// How long a sink that fails is borne with.
-#[derive(Debug)]
-pub(crate) struct Patience {
-    /// How long it may fail without any success in between; for ever where there is none.
-    deadline: Option<Duration>,
-    backoff: Backoff,
-    /// When the first of the attempts began that have all failed since.
-    failing_since: Option<Instant>,
-}
-
-impl Patience {
-    pub(crate) fn new(deadline: Option<Duration>) -> Self {
-        Patience { deadline, backoff: Backoff::default(), failing_since: None }
-    }
-
-    /// Something succeeded: failures count anew.
-    pub(crate) fn restore(&mut self) {
-        self.backoff.reset();
-        self.failing_since = None;
-    }
-
-    /// How long to wait after an attempt that began at `began` and failed for this reason, where the sink asks to wait for `after`. Why it is
-    /// given up, if it is.
-    pub(crate) fn wait(
-        &mut self,
-        began: Instant,
-        after: Option<Duration>,
-        reason: &str,
-    ) -> Result<Duration, String> {
-        let failing_since = *self.failing_since.get_or_insert(began);
-        let wait = after.unwrap_or_default().max(self.backoff.next_wait());
-        let Some(deadline) = self.deadline else {
-            return Ok(wait);
-        };
-        let remaining = deadline.saturating_sub(failing_since.elapsed());
-        if remaining.is_zero() {
-            return Err(reason.to_owned());
-        }
-        if let Some(after) = after
-            && after > remaining
-        {
-            return Err(format!("{reason}; it asks to wait {} s, beyond the deadline", after.as_secs()));
-        }
-        Ok(wait.min(remaining))
-    }
-}
-
 /// Capped exponential backoff with full jitter: each wait is drawn evenly from nothing up to a bound that starts at
 /// `first`, doubles with each attempt, and stops at `cap`.
 #[derive(Clone, Debug)]
@@ -63,7 +14,7 @@ pub(crate) struct Backoff {
 impl Backoff {
     /// The bound of the first wait of a sink.
     pub(crate) const FIRST: Duration = Duration::from_millis(500);
-    /// The bound that a sink's waits grow to.
+    /// The bound that the waits of a sink grow to.
     pub(crate) const CAP: Duration = Duration::from_secs(30);
 
     /// Waits of at most `first` at the beginning, and of at most `cap` ever.
@@ -91,7 +42,7 @@ impl Default for Backoff {
 }
 
 /// An even fraction from 0 up to 1. Without random bytes from the system it is 1: late is better than in step.
-fn fraction() -> f64 {
+pub(crate) fn fraction() -> f64 {
     getrandom::u32().map_or(1.0, |random| f64::from(random) / f64::from(u32::MAX))
 }
 

@@ -9,23 +9,28 @@
 //!                                       cursors
 //! ```
 
+mod backlog;
 mod batching;
 mod courier;
 mod discovery;
 mod json;
 mod notice;
 mod report;
+mod route;
+mod status;
 
 pub use batching::{BYTES_MAX, SPANS_MAX};
 pub use json::{ledger_json, recovery_json};
 pub use notice::Notice;
 pub use report::{ExportReport, SinkEnd, SinkReport};
+pub use route::Route;
+pub use status::{Backlog, SinkSnapshot, SinkState, Snapshot, Status};
 
 use std::collections::BTreeSet;
 use std::fmt;
 use std::panic::resume_unwind;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use spanring_spool::SpoolDir;
 use tokio::sync::watch;
@@ -66,7 +71,9 @@ const PARKED_INTERVAL: Duration = Duration::from_secs(5 * 60);
 #[must_use = "an exporter delivers when it is run"]
 pub struct Exporter {
     spool: SpoolDir,
-    sinks: Vec<Box<dyn Sink>>,
+    routes: Vec<Route>,
+    status: Status,
+    is_watched: bool,
     mode: Mode,
     notices: Notices,
 }
@@ -90,13 +97,31 @@ impl Exporter {
     /// An exporter that follows the spool until it is stopped, and retries for ever.
     pub fn new(spool: SpoolDir) -> Self {
         let mode = Mode::Follow { parked_interval: PARKED_INTERVAL };
-        Exporter { spool, sinks: Vec::new(), mode, notices: Notices(Arc::new(drop)) }
+        Exporter {
+            spool,
+            routes: Vec::new(),
+            status: Status::default(),
+            is_watched: false,
+            mode,
+            notices: Notices(Arc::new(drop)),
+        }
     }
 
     /// Delivers to this sink too. What is delivered is removed once all sinks of this exporter have it.
-    pub fn to(mut self, sink: Box<dyn Sink>) -> Self {
-        self.sinks.push(sink);
+    pub fn to(self, sink: Box<dyn Sink>) -> Self {
+        self.along(Route::to(sink))
+    }
+
+    /// As [`to`](Self::to), in the way that the route says.
+    pub fn along(mut self, route: Route) -> Self {
+        self.routes.push(route);
         self
+    }
+
+    /// How the exporter stands, from now on and while it works.
+    pub fn status(&mut self) -> Status {
+        self.is_watched = true;
+        self.status.clone()
     }
 
     /// Delivers what is there when it is run, and ends. A sink that has failed for the time of `deadline` without any
@@ -120,13 +145,13 @@ impl Exporter {
     /// When delivery cannot begin: [`Error::NoSink`], [`Error::SinkTwice`], and [`Error::Spool`] where another exporter
     /// has claimed the spool. What goes wrong later is in the report.
     pub async fn run(self, stop: impl Future<Output = ()>) -> Result<ExportReport, Error> {
-        let Exporter { spool, sinks, mode, notices } = self;
-        if sinks.is_empty() {
+        let Exporter { spool, routes, status, is_watched, mode, notices } = self;
+        if routes.is_empty() {
             return Err(Error::NoSink);
         }
         let mut names = BTreeSet::new();
-        if let Some(twice) = sinks.iter().find(|sink| !names.insert(sink.name())) {
-            return Err(Error::SinkTwice { address: twice.name().to_owned() });
+        if let Some(twice) = routes.iter().find(|route| !names.insert(route.sink.name())) {
+            return Err(Error::SinkTwice { address: twice.sink.name().to_owned() });
         }
         let claim = spool.claim_for_export()?;
         let letters = spool.dead_letters();
@@ -135,20 +160,40 @@ impl Exporter {
             notices.tell(Notice::Trouble { recorder: None, reason });
         }
 
-        let progress = Arc::new(Progress::new(sinks.len()));
-        let mut discovery = Discovery::new(spool.clone(), mode, Arc::clone(&progress), notices.clone());
+        status.update(|standing| {
+            standing.began = Some(SystemTime::now());
+            standing.sinks = routes.iter().map(|route| SinkSnapshot::new(route.sink.name())).collect();
+        });
+        let progress = Arc::new(Progress::new(routes.len()));
+        let sinks = routes.iter().map(|route| route.sink.name().to_owned()).collect();
+        let mut discovery =
+            Discovery::new(spool.clone(), sinks, mode, Arc::clone(&progress), notices.clone());
         let census;
-        (discovery, census) = blocking(discovery, |discovery| {
+        (discovery, census) = blocking(discovery, move |discovery| {
             discovery.sweep();
-            discovery.census()
+            let census = discovery.census();
+            if is_watched {
+                discovery.look_at_ends(Some(&census));
+            }
+            census
         })
         .await;
+        status.update(|snapshot| discovery.show(snapshot));
         let (census, census_seen) = watch::channel(Arc::new(census));
         let (stopping, stop_seen) = watch::channel(false);
-        let shared = Shared { spool, letters, mode, progress, notices, census: census_seen, stop: stop_seen };
+        let shared = Shared {
+            spool,
+            letters,
+            mode,
+            progress,
+            status: status.clone(),
+            notices,
+            census: census_seen,
+            stop: stop_seen,
+        };
         let mut couriers = JoinSet::new();
-        for (number, sink) in sinks.into_iter().enumerate() {
-            let courier = Courier::new(number, sink, shared.clone());
+        for (number, route) in routes.into_iter().enumerate() {
+            let courier = Courier::new(number, route, shared.clone());
             couriers.spawn(async move { (number, courier.run().await) });
         }
 
@@ -164,9 +209,14 @@ impl Exporter {
                     (discovery, seen) = blocking(discovery, move |discovery| {
                         discovery.remove_delivered();
                         discovery.sweep_if_due();
-                        matches!(mode, Mode::Follow { .. }).then(|| discovery.census())
+                        let seen = matches!(mode, Mode::Follow { .. }).then(|| discovery.census());
+                        if is_watched {
+                            discovery.look_at_ends(seen.as_ref());
+                        }
+                        seen
                     })
                     .await;
+                    status.update(|standing| discovery.show(standing));
                     if let Some(seen) = seen.map(Arc::new) {
                         census.send_if_modified(|last| {
                             let differs = *last != seen;
@@ -183,6 +233,10 @@ impl Exporter {
             }
         }
         (discovery, ()) = blocking(discovery, Discovery::remove_delivered).await;
+        status.update(|standing| {
+            discovery.show(standing);
+            standing.has_ended = true;
+        });
         drop(claim);
         Ok(report(discovery, journeys))
     }

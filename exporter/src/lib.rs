@@ -50,9 +50,10 @@ pub mod otlp;
 pub mod sink;
 
 mod backoff;
+mod breaker;
 mod error;
 mod replay;
 
-pub use engine::{ExportReport, Exporter};
+pub use engine::{ExportReport, Exporter, Route};
 pub use error::{Error, with_causes};
 pub use replay::{Replay, ReplayReport};

@@ -10,7 +10,7 @@ use spanring_spool::{DeadLetter, DeadLetters, LetterName};
 use tokio::time::{Instant, sleep};
 
 use crate::Error;
-use crate::backoff::Patience;
+use crate::breaker::Breaker;
 use crate::engine::Notice;
 use crate::error::with_causes;
 use crate::sink::{Batch, BatchId, OtlpOptions, Outcome, Sink, SinkAddress, SinkOptions};
@@ -45,7 +45,7 @@ pub struct ReplayReport {
 /// A sink that letters are delivered to again.
 struct Receiver {
     sink: Box<dyn Sink>,
-    patience: Patience,
+    breaker: Breaker,
 }
 
 /// What became of one letter.
@@ -134,7 +134,7 @@ impl Replay {
     }
 
     fn receiver(&self, sink: Box<dyn Sink>) -> Receiver {
-        Receiver { sink, patience: Patience::new(Some(self.deadline)) }
+        Receiver { sink, breaker: Breaker::new(Some(self.deadline)) }
     }
 
     fn open(&self, address: &str) -> Result<Receiver, Error> {
@@ -148,12 +148,12 @@ impl Replay {
         let number = usize::try_from(letter.number).unwrap_or(usize::MAX);
         let id = BatchId { recorder: &letter.recorder, block: letter.block, number, part: BatchId::ALONE };
         let batch = Batch { id, resource: &letter.resource, spans: std::slice::from_ref(&letter.span) };
-        let Receiver { sink, patience } = receiver;
+        let Receiver { sink, breaker } = receiver;
         loop {
             let began = Instant::now();
             let (after, reason) = match sink.deliver(&batch).await {
                 Outcome::Delivered { rejected: 0, message } => {
-                    patience.restore();
+                    breaker.close();
                     if !message.is_empty() {
                         let (sink, batch) = (sink.name().to_owned(), batch.id.to_string());
                         (self.tell)(Notice::Answered { sink, batch, rejected: 0, message });
@@ -162,7 +162,7 @@ impl Replay {
                 }
                 // Once more, by a receiver that takes the request and does not want the span.
                 Outcome::Delivered { message: reason, .. } | Outcome::Rejected { reason } => {
-                    patience.restore();
+                    breaker.close();
                     let (sink, span_id) = (sink.name().to_owned(), letter.span.span_id);
                     (self.tell)(Notice::Refused { sink, span_id, reason });
                     return Fate::Refused;
@@ -170,8 +170,8 @@ impl Replay {
                 Outcome::Retry { after, reason } => (after, reason),
                 Outcome::Parked { reason } => return Fate::Kept(reason),
             };
-            let wait = match patience.wait(began, after, &reason) {
-                Ok(wait) => wait,
+            let wait = match breaker.fail(began, after, &reason) {
+                Ok(pause) => pause.wait,
                 Err(reason) => return Fate::Kept(reason),
             };
             (self.tell)(Notice::Retrying { sink: sink.name().to_owned(), wait, reason });

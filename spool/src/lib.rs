@@ -115,7 +115,7 @@ pub use life::{Doubt, Life};
 pub use lock::FileId;
 pub use position::Position;
 pub use progress::Trouble;
-pub use reader::{Block, BlockRef, Reader, RecorderReader};
+pub use reader::{Block, BlockRef, Reader, RecorderEnd, RecorderReader};
 pub use recorder_id::RecorderId;
 pub use recovery::RecoveryReport;
 #[cfg(feature = "patterns")]

@@ -15,6 +15,7 @@
 //! * **C4** A span that the sink refuses by itself is a dead letter, and durable as one, before the cursor passes it. No other span is one.
 
 mod delivery;
+mod rate;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -30,11 +31,13 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
 use self::delivery::Done;
+use self::rate::Rate;
 use super::discovery::{Census, Progress, Standing};
 use super::notice::Notice;
 use super::report::{SinkEnd, SinkReport};
-use super::{Mode, Notices};
-use crate::backoff::Patience;
+use super::status::{SinkSnapshot, SinkState, Status};
+use super::{Mode, Notices, Route};
+use crate::breaker::Breaker;
 use crate::error::with_causes;
 use crate::sink::Sink;
 
@@ -55,6 +58,7 @@ pub(super) struct Shared {
     pub(super) letters: DeadLetters,
     pub(super) mode: Mode,
     pub(super) progress: Arc<Progress>,
+    pub(super) status: Status,
     pub(super) notices: Notices,
     pub(super) census: watch::Receiver<Arc<Census>>,
     pub(super) stop: watch::Receiver<bool>,
@@ -76,7 +80,10 @@ pub(super) struct Courier {
     shared: Shared,
     places: BTreeMap<RecorderId, Place>,
     finished: BTreeSet<RecorderId>,
-    patience: Patience,
+    breaker: Breaker,
+    /// Why the sink failed, as it was told last while it is taken for one that is out.
+    told: Option<String>,
+    rate: Option<Rate>,
     /// How many spans it has refused that it had not before, since it took any.
     refused_in_a_row: u32,
     journey: Journey,
@@ -144,9 +151,10 @@ enum Turn {
 }
 
 impl Courier {
-    pub(super) fn new(number: usize, sink: Box<dyn Sink>, shared: Shared) -> Self {
+    pub(super) fn new(number: usize, route: Route, shared: Shared) -> Self {
+        let Route { sink, spans_per_second } = route;
         let report = SinkReport::new(sink.name());
-        let patience = Patience::new(match shared.mode {
+        let breaker = Breaker::new(match shared.mode {
             Mode::Once { deadline } => Some(deadline),
             Mode::Follow { .. } => None,
         });
@@ -156,7 +164,9 @@ impl Courier {
             shared,
             places: BTreeMap::new(),
             finished: BTreeSet::new(),
-            patience,
+            breaker,
+            told: None,
+            rate: spans_per_second.map(Rate::new),
             refused_in_a_row: 0,
             journey: Journey {
                 report,
@@ -187,7 +197,16 @@ impl Courier {
             self.settle(&recorder, &mut place);
         }
         self.journey.report.end = end;
+        self.show(|standing| standing.state = SinkState::Ended);
         self.journey
+    }
+
+    /// Shows how the sink stands.
+    fn show(&self, change: impl FnOnce(&mut SinkSnapshot)) {
+        self.shared.status.update_sink(self.number, |standing| {
+            standing.report = self.journey.report.clone();
+            change(standing);
+        });
     }
 
     async fn deliver_once(&mut self) -> Result<SinkEnd, SinkEnd> {
@@ -210,6 +229,7 @@ impl Courier {
                 tokio::task::yield_now().await;
                 continue;
             }
+            self.show(|standing| standing.backlog.oldest_unix_ns = 0);
             tokio::select! {
                 () = sleep(poll) => poll = (poll * 2).min(POLL_CAP),
                 Ok(()) = self.shared.census.changed() => {}

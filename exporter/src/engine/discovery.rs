@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 
 use spanring_spool::{Doubt, Error, Life, Position, RecorderId, RecoveryReport, SpoolDir};
 
+use super::backlog::Ends;
 use super::notice::Notice;
+use super::status::Snapshot;
 use super::{Mode, Notices};
 use crate::error::with_causes;
 
@@ -66,12 +68,17 @@ impl Progress {
 #[derive(Debug)]
 pub(super) struct Discovery {
     spool: SpoolDir,
+    /// The names of the sinks.
+    sinks: Vec<String>,
     mode: Mode,
     progress: Arc<Progress>,
     notices: Notices,
     /// The recorders that are there.
     seen: BTreeSet<RecorderId>,
     swept_at: Instant,
+    ends: Ends,
+    /// How many spans each sink is behind.
+    backlogs: Vec<u64>,
     pub(super) recorders: u64,
     pub(super) recoveries: u64,
     /// Only if all is delivered once: it would grow for ever.
@@ -93,14 +100,23 @@ enum Task {
 }
 
 impl Discovery {
-    pub(super) fn new(spool: SpoolDir, mode: Mode, progress: Arc<Progress>, notices: Notices) -> Self {
+    pub(super) fn new(
+        spool: SpoolDir,
+        sinks: Vec<String>,
+        mode: Mode,
+        progress: Arc<Progress>,
+        notices: Notices,
+    ) -> Self {
         Discovery {
             spool,
+            sinks,
             mode,
             progress,
             notices,
             seen: BTreeSet::new(),
             swept_at: Instant::now(),
+            ends: Ends::default(),
+            backlogs: Vec::new(),
             recorders: 0,
             recoveries: 0,
             recovered: Vec::new(),
@@ -116,6 +132,29 @@ impl Discovery {
         self.troubles.iter().map(|((recorder, _), reason)| {
             Notice::Trouble { recorder: recorder.clone(), reason: reason.clone() }.to_string()
         })
+    }
+
+    /// Shows how it stands with the recorders.
+    pub(super) fn show(&self, snapshot: &mut Snapshot) {
+        snapshot.recorders = self.recorders;
+        snapshot.recorders_present = self.seen.len() as u64;
+        snapshot.recoveries = self.recoveries;
+        snapshot.unproven = self.unproven.len() as u64;
+        snapshot.recorders_removed = self.recorders_removed;
+        snapshot.segments_removed = self.segments_removed;
+        snapshot.ledger = self.ends.ledger();
+        snapshot.troubles = self.troubles.len() as u64;
+        for (sink, &spans) in snapshot.sinks.iter_mut().zip(&self.backlogs) {
+            sink.backlog.spans = spans;
+        }
+    }
+
+    /// Looks how far the recorders have got, of which these are there unless it is the same as before, and how far that is ahead of each sink.
+    pub(super) fn look_at_ends(&mut self, census: Option<&Census>) {
+        if let Some(census) = census {
+            self.ends.look(&self.spool, census);
+        }
+        self.backlogs = self.sinks.iter().map(|sink| self.ends.backlog(&self.spool, sink)).collect();
     }
 
     /// Removes what processes left half done that were killed meanwhile.

@@ -51,6 +51,21 @@ pub enum Notice {
         /// Why it did not.
         reason: String,
     },
+    /// A sink has failed several times in a row, and is taken for one that is out: it is probed now and then until it answers, which is
+    /// told only where it fails for another reason.
+    Opened {
+        /// The sink.
+        sink: String,
+        /// Why it did not take what it was sent last.
+        reason: String,
+    },
+    /// A sink that was taken for one that is out answers again.
+    Closed {
+        /// The sink.
+        sink: String,
+        /// How long it had failed.
+        after: Duration,
+    },
     /// A sink took a batch and had something to say.
     Answered {
         /// The sink.
@@ -117,6 +132,12 @@ impl fmt::Display for Notice {
             Notice::Trouble { recorder: None, reason } => f.write_str(reason),
             Notice::Retrying { sink, wait, reason } => {
                 write!(f, "{sink}: {reason}; trying again in {:.1} s", wait.as_secs_f64())
+            }
+            Notice::Opened { sink, reason } => {
+                write!(f, "{sink}: {reason}; it is out, and asked now and then until it answers")
+            }
+            Notice::Closed { sink, after } => {
+                write!(f, "{sink} answers again, after {:.1} s", after.as_secs_f64())
             }
             Notice::Answered { sink, batch, rejected, message } => {
                 write!(f, "{sink} took batch {batch}")?;

@@ -1,4 +1,5 @@
 mod outages;
+mod watched;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::DirBuilderExt as _;

@@ -18,7 +18,7 @@ use crate::segment::{
     SegmentHeader, Source,
 };
 use crate::storage::open_regular;
-use crate::{Error, FileId, Position, Skipped, SpanData, layout};
+use crate::{Error, FileId, Ledger, Position, Skipped, SpanData, layout};
 
 /// The spans of one block.
 #[derive(Clone, PartialEq, Debug)]
@@ -148,6 +148,14 @@ impl RecorderReader {
     /// Says that the recorder's process is dead: what it left incomplete is then skipped.
     pub fn set_dead(&mut self) {
         self.live = false;
+    }
+
+    /// The account that the block carries which was found last.
+    pub(super) fn found_ledger(&self) -> Option<Ledger> {
+        match self.open.as_ref()?.scanner.frame()? {
+            Frame::Block(header, _) => Some(Ledger::decode(&header.ledger)),
+            _ => None,
+        }
     }
 
     /// Whether the recorder's process may still write, as far as this reader was told.

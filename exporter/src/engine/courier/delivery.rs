@@ -6,12 +6,13 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use spanring_spool::{Block, DeadLetter, Error, RecorderId, Resource};
 use tokio::task::spawn_blocking;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep_until};
 
 use super::super::Mode;
 use super::super::batching::{Part, batches};
 use super::super::notice::Notice;
 use super::super::report::SinkEnd;
+use super::super::status::SinkState;
 use super::{Courier, stopped};
 use crate::error::with_causes;
 use crate::sink::{Batch, BatchId, Outcome};
@@ -44,6 +45,8 @@ impl Courier {
         block: &Block,
     ) -> Result<Done, SinkEnd> {
         let (mut done, mut first) = (Done::default(), 0);
+        let oldest = block.spans.iter().map(|span| span.end_unix_ns).min().unwrap_or(0);
+        self.show(|standing| standing.backlog.oldest_unix_ns = oldest);
         for (number, spans) in batches(&block.spans).enumerate() {
             let id = BatchId { recorder, block: block.position, number, part: BatchId::WHOLE };
             let mut parts = vec![Part { batch: Batch { id, resource, spans }, first }];
@@ -70,20 +73,32 @@ impl Courier {
             if *self.shared.stop.borrow() {
                 return Err(SinkEnd::Stopped);
             }
+            self.keep_to_rate(batch).await?;
+            self.show(|standing| {
+                if matches!(standing.state, SinkState::Open | SinkState::Parked) {
+                    standing.state = SinkState::HalfOpen;
+                }
+            });
             let began = Instant::now();
             self.journey.report.requests += 1;
-            let outcome = self.sink.deliver(batch).await;
-            let (wait, reason) = match outcome {
+            match self.sink.deliver(batch).await {
                 Outcome::Delivered { rejected, message } => {
                     let rejected = self.delivered(batch, rejected, message);
                     return Ok(Answer::Taken { rejected });
                 }
-                Outcome::Rejected { reason } => return Ok(Answer::Refused { reason }),
-                Outcome::Retry { after, reason } => (self.retry_wait(began, after, &reason)?, reason),
-                Outcome::Parked { reason } => (self.parked_interval(&reason)?, reason),
-            };
-            self.journey.report.retries += 1;
-            self.pause(wait, reason).await?;
+                Outcome::Rejected { reason } => {
+                    self.answered();
+                    return Ok(Answer::Refused { reason });
+                }
+                Outcome::Retry { after, reason } => {
+                    self.journey.report.retries += 1;
+                    self.bear(began, after, reason).await?;
+                }
+                Outcome::Parked { reason } => {
+                    self.journey.report.retries += 1;
+                    self.park(reason).await?;
+                }
+            }
         }
     }
 
@@ -119,14 +134,13 @@ impl Courier {
                 letter.reason,
                 with_causes(&error)
             );
-            let wait = match error {
-                Error::Io { .. } => self.retry_wait(began, None, &reason)?,
+            match error {
+                Error::Io { .. } => self.bear(began, None, reason).await?,
                 // Somebody has to change something.
-                _ => self.parked_interval(&reason)?,
-            };
-            self.pause(wait, reason).await?;
+                _ => self.park(reason).await?,
+            }
         };
-        self.patience.restore();
+        self.answered();
         self.journey.report.dead_lettered += 1;
         let (sink, span_id, reason) = (letter.sink.clone(), letter.span.span_id, letter.reason.clone());
         self.shared.notices.tell(Notice::SetAside { sink, span_id, reason });
@@ -134,8 +148,7 @@ impl Courier {
         if self.refused_in_a_row > REFUSED_IN_A_ROW_MAX {
             self.refused_in_a_row = 0;
             let reason = format!("it refuses one span after the other: {}", letter.reason);
-            let wait = self.parked_interval(&reason)?;
-            self.pause(wait, reason).await?;
+            self.park(reason).await?;
         }
         Ok(())
     }
@@ -149,36 +162,70 @@ impl Courier {
         }
     }
 
-    fn retry_wait(
-        &mut self,
-        began: Instant,
-        after: Option<Duration>,
-        reason: &str,
-    ) -> Result<Duration, SinkEnd> {
-        self.patience.wait(began, after, reason).map_err(|reason| SinkEnd::GaveUp { reason })
-    }
-
-    /// How long to leave a sink alone that takes nothing; the end of it where nobody would wait.
-    fn parked_interval(&self, reason: &str) -> Result<Duration, SinkEnd> {
-        match self.shared.mode {
-            Mode::Follow { parked_interval } => Ok(parked_interval),
-            Mode::Once { .. } => Err(SinkEnd::Refused { reason: reason.to_owned() }),
+    /// Waits until the batch may be sent, where the sink is delivered to at a limited rate.
+    async fn keep_to_rate(&mut self, batch: &Batch<'_>) -> Result<(), SinkEnd> {
+        match &mut self.rate {
+            Some(rate) => {
+                let at = rate.admit(batch.spans.len());
+                self.wait_until(at).await
+            }
+            None => Ok(()),
         }
     }
 
-    /// Waits before the next attempt, unless a stop is asked for.
-    async fn pause(&mut self, wait: Duration, reason: String) -> Result<(), SinkEnd> {
+    /// Waits after a failure, until the sink may be asked again.
+    async fn bear(&mut self, began: Instant, after: Option<Duration>, reason: String) -> Result<(), SinkEnd> {
+        let pause = self.breaker.fail(began, after, &reason).map_err(|reason| SinkEnd::GaveUp { reason })?;
+        let since = SystemTime::now().checked_sub(began.elapsed());
+        self.show(|standing| {
+            standing.state = if pause.is_open { SinkState::Open } else { SinkState::Closed };
+            standing.failing_since = standing.failing_since.or(since);
+        });
         let sink = self.sink.name().to_owned();
-        self.shared.notices.tell(Notice::Retrying { sink, wait, reason });
+        if pause.has_opened {
+            self.shared.notices.tell(Notice::Opened { sink, reason: reason.clone() });
+            self.told = Some(reason);
+        } else if !pause.is_open || self.told.as_ref() != Some(&reason) {
+            self.shared.notices.tell(Notice::Retrying { sink, wait: pause.wait, reason: reason.clone() });
+            self.told = Some(reason);
+        }
+        self.wait_until(Instant::now() + pause.wait).await
+    }
+
+    /// Leaves a sink alone that takes nothing; ends it where nobody would wait.
+    async fn park(&mut self, reason: String) -> Result<(), SinkEnd> {
+        let Mode::Follow { parked_interval } = self.shared.mode else {
+            return Err(SinkEnd::Refused { reason });
+        };
+        self.show(|standing| {
+            standing.state = SinkState::Parked;
+            standing.failing_since = standing.failing_since.or(Some(SystemTime::now()));
+        });
+        let sink = self.sink.name().to_owned();
+        self.shared.notices.tell(Notice::Retrying { sink, wait: parked_interval, reason });
+        self.wait_until(Instant::now() + parked_interval).await
+    }
+
+    /// Waits, unless a stop is asked for.
+    async fn wait_until(&mut self, at: Instant) -> Result<(), SinkEnd> {
         tokio::select! {
-            () = sleep(wait) => Ok(()),
+            () = sleep_until(at) => Ok(()),
             () = stopped(&mut self.shared.stop) => Err(SinkEnd::Stopped),
         }
     }
 
+    /// Notes that the sink is there: it took a batch, or looked at it and refused it.
+    fn answered(&mut self) {
+        self.told = None;
+        if let Some(after) = self.breaker.close() {
+            let sink = self.sink.name().to_owned();
+            self.shared.notices.tell(Notice::Closed { sink, after });
+        }
+        self.show(|standing| (standing.state, standing.failing_since) = (SinkState::Closed, None));
+    }
+
     /// Notes that the sink has a batch; how many of its spans it did not want.
     fn delivered(&mut self, batch: &Batch<'_>, rejected: u64, message: String) -> u64 {
-        self.patience.restore();
         self.refused_in_a_row = 0;
         // No receiver can reject more than it was sent, whatever it says.
         let rejected = rejected.min(batch.spans.len() as u64);
@@ -188,6 +235,8 @@ impl Courier {
             let (sink, batch) = (self.sink.name().to_owned(), batch.id.to_string());
             self.shared.notices.tell(Notice::Answered { sink, batch, rejected, message });
         }
+        self.answered();
+        self.show(|standing| standing.delivered_at = Some(SystemTime::now()));
         rejected
     }
 }

@@ -1,0 +1,42 @@
+//! A way out of the spool.
+
+use std::fmt;
+use std::num::NonZeroU32;
+
+use crate::sink::Sink;
+
+/// A sink, and how it is served.
+#[must_use = "an exporter delivers along a route that it is given"]
+pub struct Route {
+    pub(super) sink: Box<dyn Sink>,
+    pub(super) spans_per_second: Option<NonZeroU32>,
+}
+
+impl Route {
+    /// To this sink, as fast as it takes what is there.
+    pub fn to(sink: Box<dyn Sink>) -> Self {
+        Route { sink, spans_per_second: None }
+    }
+
+    /// Sends at most so many spans a second on average, those that are sent again included. A second in which nothing was sent may be
+    /// made up for.
+    pub fn spans_per_second(mut self, limit: NonZeroU32) -> Self {
+        self.spans_per_second = Some(limit);
+        self
+    }
+}
+
+impl From<Box<dyn Sink>> for Route {
+    fn from(sink: Box<dyn Sink>) -> Self {
+        Route::to(sink)
+    }
+}
+
+impl fmt::Debug for Route {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Route")
+            .field("sink", &self.sink.name())
+            .field("spans_per_second", &self.spans_per_second)
+            .finish()
+    }
+}
