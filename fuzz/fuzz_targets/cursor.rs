@@ -52,7 +52,15 @@ fuzz_target!(init: { TEMPLATE.set(template()).ok().expect("made once") }, |input
 
 fn state(number: u64) -> CursorState {
     let position = Position { segment: number, offset: 8192 * number, next_sequence: 100 * number };
-    CursorState { position, delivered: 90 * number, dead_lettered: 7 * number, dropped: 3 * number }
+    let ahead = Position { segment: 2 * number, ..position };
+    CursorState {
+        position,
+        ahead,
+        settled: number % 3,
+        delivered: 90 * number,
+        dead_lettered: 7 * number,
+        dropped: 3 * number,
+    }
 }
 
 fn template() -> Template {

@@ -14,14 +14,15 @@
 //!        ┌──────────┬─────────┬──────────┬──────┬────────────┬──────┬─────────┬────────┬──────
 //!        │ SPRGCURS │ version │ name len │ crc  │ generation │ hash │ segment │ offset │ ...
 //!        └──────────┴─────────┴──────────┴──────┴────────────┴──────┴─────────┴────────┴──────
-//!           48              56          64              72        80         80 + name len  512
-//!        ───┬───────────────┬───────────┬───────────────┬─────────┬──────────────────┬───────┐
-//!           │ next sequence │ delivered │ dead-lettered │ dropped │ name of the sink │ zeros │
-//!        ───┴───────────────┴───────────┴───────────────┴─────────┴──────────────────┴───────┘
+//!           48              56          64              72        80      104       112       112 + name len  512
+//!        ───┬───────────────┬───────────┬───────────────┬─────────┬───────┬─────────┬──────────────────┬───────┐
+//!           │ next sequence │ delivered │ dead-lettered │ dropped │ ahead │ settled │ name of the sink │ zeros │
+//!        ───┴───────────────┴───────────┴───────────────┴─────────┴───────┴─────────┴──────────────────┴───────┘
 //!        crc          CRC-32C over every other byte of the slot
 //!        generation   from 1 on, one more with each store: odd ones in the first slot, even ones in the second
 //!        hash         FNV-1a of 64 bits over the whole name of the sink
-//!        name         its first 432 bytes, up to a whole character
+//!        ahead        segment, offset and next sequence of the second place
+//!        name         its first 400 bytes, up to a whole character
 //! ```
 //!
 //! Of the slots that check and are of the sink, the one with the higher generation holds. Where none does, the cursor
@@ -40,11 +41,18 @@ use crate::position::Position;
 use crate::storage::{DiskStorage, HeldLock, Storage, StorageFile, StorageSync, open_regular};
 use crate::{Error, layout};
 
-/// What a cursor holds: the place, and what became of all spans before it.
+/// What a cursor holds: the place, and what became of all spans that the sink is done with.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct CursorState {
     /// Behind the last block that the sink is done with.
     pub position: Position,
+    /// Where the sink is handed traces once they are over: behind the last block that was looked through for such. Of the blocks from
+    /// [`position`](Self::position) up to here it is done with all traces that were over by then, and with no others. For all other sinks it is
+    /// the same place.
+    pub ahead: Position,
+    /// What of that it was handed once nothing more came for a while: 0 nothing, 1 the traces whose root had ended, 2 all that had no open
+    /// span.
+    pub settled: u64,
     /// How many spans it acknowledged.
     pub delivered: u64,
     /// How many it refused for good, and that were set aside.
@@ -71,7 +79,7 @@ const SLOT_LEN: usize = 512;
 const MAGIC: &[u8; 8] = b"SPRGCURS";
 const VERSION: u16 = 0;
 const CRC_AT: usize = 12;
-const NAME_AT: usize = 80;
+const NAME_AT: usize = 112;
 const NAME_LEN_MAX: usize = SLOT_LEN - NAME_AT;
 
 impl Cursor {
@@ -231,16 +239,16 @@ struct Slot {
 
 impl Slot {
     fn encode(&self, sink: &Sink) -> [u8; SLOT_LEN] {
-        let CursorState { position, delivered, dead_lettered, dropped } = self.state;
-        let Position { segment, offset, next_sequence } = position;
+        let CursorState { position, ahead, settled, delivered, dead_lettered, dropped } = self.state;
         let name_len = u16::try_from(sink.name.len()).expect("a sink's name is cut to its room in a slot");
         let mut bytes = [0; SLOT_LEN];
         bytes[..8].copy_from_slice(MAGIC);
         bytes[8..10].copy_from_slice(&VERSION.to_le_bytes());
         bytes[10..12].copy_from_slice(&name_len.to_le_bytes());
-        let numbers =
-            [self.generation, sink.hash, segment, offset, next_sequence, delivered, dead_lettered, dropped];
-        for (number, field) in numbers.iter().zip(bytes[16..NAME_AT].chunks_exact_mut(8)) {
+        let [at, ahead] = [position, ahead].map(|place| [place.segment, place.offset, place.next_sequence]);
+        let before = [self.generation, sink.hash].into_iter().chain(at);
+        let numbers = before.chain([delivered, dead_lettered, dropped]).chain(ahead).chain([settled]);
+        for (number, field) in numbers.zip(bytes[16..NAME_AT].chunks_exact_mut(8)) {
             field.copy_from_slice(&number.to_le_bytes());
         }
         bytes[NAME_AT..][..sink.name.len()].copy_from_slice(sink.name.as_bytes());
@@ -264,8 +272,10 @@ impl Slot {
         let mut number = || numbers.next();
         let (generation, hash) = (number()?, number()?);
         let position = Position { segment: number()?, offset: number()?, next_sequence: number()? };
-        let state =
-            CursorState { position, delivered: number()?, dead_lettered: number()?, dropped: number()? };
+        let (delivered, dead_lettered, dropped) = (number()?, number()?, number()?);
+        let ahead = Position { segment: number()?, offset: number()?, next_sequence: number()? };
+        let settled = number()?;
+        let state = CursorState { position, ahead, settled, delivered, dead_lettered, dropped };
         Some((Slot { generation, state }, Sink { hash, name: name.to_owned() }))
     }
 }
@@ -298,6 +308,8 @@ mod tests {
     fn state(number: u64) -> CursorState {
         CursorState {
             position: Position { segment: number, offset: number * 8, next_sequence: number * 100 },
+            ahead: Position { segment: number * 3, offset: number * 16, next_sequence: number * 300 },
+            settled: number % 3,
             delivered: number * 99,
             dead_lettered: number,
             dropped: 0,

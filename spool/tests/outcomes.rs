@@ -306,7 +306,8 @@ fn delivered_is_reached_when_the_named_sink_has_acknowledged_all() {
     let block = reader.next_block().unwrap().expect("the flush has spooled it");
     let acknowledge = |name: &str| {
         let mut cursor = Cursor::open(&dir.recorder_path(spool.id()), name).unwrap();
-        let state = CursorState { position: block.position, delivered: 1, ..cursor.state() };
+        let state =
+            CursorState { position: block.position, ahead: block.position, delivered: 1, ..cursor.state() };
         cursor.store(state).unwrap();
     };
     acknowledge("otlp+http://localhost:4318");

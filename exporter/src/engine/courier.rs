@@ -349,6 +349,8 @@ impl Courier {
             let missed = place.reader.skipped().missing_rows;
             place.state = CursorState {
                 position: block.position,
+                ahead: block.position,
+                settled: 0,
                 delivered: place.state.delivered + block.spans.len() as u64 - rejected - dead_lettered,
                 dead_lettered: place.state.dead_lettered + dead_lettered,
                 // Rows that were missing may come late, and are not missing then.

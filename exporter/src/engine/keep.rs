@@ -1,0 +1,109 @@
+//! Which traces are worth keeping, once they are over.
+
+use std::time::Duration;
+
+use spanring::{Status, TraceId};
+use spanring_spool::SpanData;
+
+/// Which traces a sink is delivered, decided when all is known about each (tail sampling). A trace is kept if any rule says so; of the
+/// others, a share.
+///
+/// What ends more than two seconds after its trace was over, such as a task that nobody waited for, is judged by itself. A trace that several processes
+/// recorded is judged by what each recorded of it; the share is the same in all of them.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Keep {
+    errors: bool,
+    interrupted: bool,
+    slower_than: Option<Duration>,
+    dearer_than: Option<f64>,
+    share: f64,
+}
+
+/// What the rules ask about a trace.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub(super) struct Facts {
+    pub(super) first_start_unix_ns: u64,
+    pub(super) last_end_unix_ns: u64,
+    has_error: bool,
+    is_interrupted: bool,
+    /// In whatever currency was said.
+    cost: f64,
+}
+
+impl Keep {
+    /// Keeps every trace that has a span which failed, timed out or was interrupted, and of all others this share, from 0 to 1.
+    /// What lies outside counts as the nearer of both; what is no number, as 1.
+    pub fn errors_and_share(share: f64) -> Self {
+        let share = if share.is_nan() { 1.0 } else { share.clamp(0.0, 1.0) };
+        Keep { errors: true, interrupted: true, slower_than: None, dearer_than: None, share }
+    }
+
+    /// Whether to keep a trace since a span of it failed or timed out.
+    pub fn errors(mut self, errors: bool) -> Self {
+        self.errors = errors;
+        self
+    }
+
+    /// Whether to keep a trace since a span of it was interrupted.
+    pub fn interrupted(mut self, interrupted: bool) -> Self {
+        self.interrupted = interrupted;
+        self
+    }
+
+    /// Keeps a trace that lasted longer than this, from its first start to its last end.
+    pub fn slower_than(mut self, duration: Duration) -> Self {
+        self.slower_than = Some(duration);
+        self
+    }
+
+    /// Keeps a trace whose spans cost more than this together, as far as their cost was recorded: US dollars, unless other currencies were
+    /// said, which are added as they are.
+    pub fn dearer_than(mut self, cost: f64) -> Self {
+        self.dearer_than = Some(cost);
+        self
+    }
+
+    pub(super) fn keeps(&self, trace_id: TraceId, facts: &Facts) -> bool {
+        self.errors && facts.has_error
+            || self.interrupted && facts.is_interrupted
+            || self.slower_than.is_some_and(|limit| facts.duration() > limit)
+            || self.dearer_than.is_some_and(|limit| facts.cost > limit)
+            || is_in_share(trace_id, self.share)
+    }
+}
+
+/// Whether a trace is among this share of all: the same for whoever asks. The last eight bytes of an identity are its most random ones.
+fn is_in_share(trace_id: TraceId, share: f64) -> bool {
+    let bytes = trace_id.to_bytes();
+    let low = u64::from_be_bytes(bytes[8..].try_into().expect("the last 8 of 16 bytes are 8 bytes"));
+    share >= 1.0 || (low as f64) < share * 2_f64.powi(64)
+}
+
+impl Facts {
+    pub(super) fn add(&mut self, span: &SpanData) {
+        self.first_start_unix_ns = self.first_start_unix_ns.min(span.start_unix_ns);
+        self.last_end_unix_ns = self.last_end_unix_ns.max(span.end_unix_ns);
+        self.has_error |= matches!(span.status, Status::Error | Status::TimedOut);
+        self.is_interrupted |= span.interrupted;
+        if let Some(cost) = span.cost() {
+            let parts = [cost.input, cost.output, cost.reasoning].into_iter().flatten().sum::<f64>();
+            self.cost += cost.total.unwrap_or(parts - cost.cached_discount.unwrap_or(0.0));
+        }
+    }
+
+    fn duration(&self) -> Duration {
+        Duration::from_nanos(self.last_end_unix_ns.saturating_sub(self.first_start_unix_ns))
+    }
+}
+
+impl Default for Facts {
+    fn default() -> Self {
+        Facts {
+            first_start_unix_ns: u64::MAX,
+            last_end_unix_ns: 0,
+            has_error: false,
+            is_interrupted: false,
+            cost: 0.0,
+        }
+    }
+}

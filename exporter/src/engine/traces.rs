@@ -1,0 +1,217 @@
+//! Which traces are over, and where their spans stand.
+//!
+//! A trace is over once a root of it has ended, or was interrupted, no announced span of it is open, and nothing of it has come for a
+//! while. Time is that of the spans: the latest moment that any row of the recorder tells. So a trace is over at the same block whenever its recorder is
+//! read again. Only where no block comes for that long does the clock of the machine step in. Traces of which
+//! no root is known wait longer: it may be lost, or its announcement was.
+//!
+//! # Invariants
+//!
+//! * **T1** A row that was noted, a span or an announcement, belongs to one trace until the sink is done with that.
+//! * **T2** [`watermark`](Traces::watermark) is the place before the first block with a row of a trace that the sink is not done with.
+//! * **T3** Reading again from the watermark, and taking what is over at each block, takes no trace earlier than it was taken the first time. So what
+//!   had been taken up to a place, and is left out when it is taken again up to there, leaves out no span that had not been taken.
+//!
+//! Memory is some 16 bytes for each span that is waited for, and some hundred for each trace and block.
+
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::time::Duration;
+
+use spanring::{SpanId, TraceId};
+use spanring_spool::{Block, Position, SpanData};
+
+use super::keep::Facts;
+
+/// How long nothing of a trace must have come after its root has ended: what other threads recorded meanwhile is spooled by then.
+pub(super) const SETTLE: Duration = Duration::from_secs(2);
+/// How long nothing must have come of a trace of which no root is known.
+pub(super) const ORPHAN: Duration = Duration::from_secs(60);
+
+/// The traces of one recorder, and of what was recovered of it, that are not over.
+#[derive(Debug, Default)]
+pub(super) struct Traces {
+    open: HashMap<TraceId, Open>,
+    /// The blocks from the first on with a span that is waited for.
+    blocks: VecDeque<Held>,
+    /// How many blocks were noted before those.
+    first: u64,
+    /// The latest moment that any row told, in nanoseconds since the Unix epoch.
+    now: u64,
+}
+
+/// A block with rows of traces that the sink is not done with, or was not for long.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Held {
+    /// Which recorder it is of.
+    pub(super) part: usize,
+    /// Where to read on to find it.
+    pub(super) before: Position,
+    waiting: u32,
+}
+
+/// What of a trace stands in one block.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Share {
+    pub(super) block: u64,
+    /// How many spans that ended.
+    pub(super) spans: u32,
+    /// How many rows, announcements included.
+    rows: u32,
+}
+
+/// A trace that is not over.
+#[derive(Debug, Default)]
+struct Open {
+    /// The announced spans that have not ended.
+    started: HashSet<SpanId>,
+    ended: HashSet<SpanId>,
+    has_root: bool,
+    /// In which blocks its rows stand, in order.
+    shares: Vec<Share>,
+    facts: Facts,
+}
+
+/// A trace that is over.
+#[derive(Debug)]
+pub(super) struct Over {
+    pub(super) trace_id: TraceId,
+    /// In which blocks its rows stand, in order.
+    pub(super) shares: Vec<Share>,
+    /// Its spans.
+    pub(super) ids: HashSet<SpanId>,
+    pub(super) facts: Facts,
+}
+
+impl Over {
+    /// How many spans it has.
+    pub(super) fn len(&self) -> usize {
+        self.shares.iter().map(|share| share.spans as usize).sum()
+    }
+}
+
+impl Traces {
+    /// Notes a block, which follows all that were noted, of a recorder that is part number `part`; reading on at `before` finds it.
+    pub(super) fn note(&mut self, part: usize, before: Position, block: &Block) {
+        let number = self.first + self.blocks.len() as u64;
+        for span in &block.spans {
+            self.now = self.now.max(span.end_unix_ns);
+            let open = self.open.entry(span.trace_id).or_default();
+            open.end(span);
+            open.share(number).spans += 1;
+        }
+        for span in &block.starts {
+            self.now = self.now.max(span.start_unix_ns);
+            let open = self.open.entry(span.trace_id).or_default();
+            open.share(number);
+            // It may have ended on another thread, whose ring was drained before.
+            match open.ended.contains(&span.span_id) {
+                true => open.has_root = true,
+                false => drop(open.started.insert(span.span_id)),
+            }
+        }
+        let rows = block.spans.len() + block.starts.len();
+        self.blocks.push_back(Held { part, before, waiting: u32::try_from(rows).unwrap_or(u32::MAX) });
+        self.shift();
+    }
+
+    /// Takes the traces that are over as far as the rows tell, in the order in which their first rows stand. Nothing of them came with the
+    /// last block.
+    pub(super) fn take_over(&mut self) -> Vec<Over> {
+        let (now, last) = (self.now, (self.first + self.blocks.len() as u64).saturating_sub(1));
+        self.take(|open| {
+            let quiet = if open.has_root { SETTLE } else { ORPHAN };
+            let quiet = u64::try_from(quiet.as_nanos()).unwrap_or(u64::MAX);
+            open.shares.last().is_some_and(|share| share.block < last)
+                && open.started.is_empty()
+                && now >= open.facts.last_end_unix_ns.saturating_add(quiet)
+        })
+    }
+
+    /// Takes those of which no announced span is open, since no block has come for a while: for [`SETTLE`], or even for [`ORPHAN`].
+    pub(super) fn take_quiet(&mut self, orphans: bool) -> Vec<Over> {
+        self.take(|open| open.started.is_empty() && (open.has_root || orphans))
+    }
+
+    /// Takes all: nothing more will come.
+    pub(super) fn take_all(&mut self) -> Vec<Over> {
+        self.take(|_| true)
+    }
+
+    fn take(&mut self, is_over: impl Fn(&Open) -> bool) -> Vec<Over> {
+        let taken = self.open.extract_if(|_, open| is_over(open));
+        let mut over: Vec<_> = taken
+            .map(|(trace_id, Open { ended: ids, shares, facts, .. })| Over { trace_id, shares, ids, facts })
+            .collect();
+        over.sort_by_key(|over| (over.shares.first().map(|share| share.block), over.trace_id));
+        over
+    }
+
+    /// The sink is done with these traces, which had been taken.
+    pub(super) fn done<'a>(&mut self, traces: impl IntoIterator<Item = &'a Over>) {
+        for share in traces.into_iter().flat_map(|over| &over.shares) {
+            if let Some(held) = self.at(share.block).and_then(|at| self.blocks.get_mut(at)) {
+                held.waiting = held.waiting.saturating_sub(share.rows);
+            }
+        }
+        self.shift();
+    }
+
+    /// The place before the first block of this part with a span that is waited for; `None` where there is no such block.
+    pub(super) fn watermark(&self, part: usize) -> Option<Position> {
+        self.blocks.iter().find(|held| held.part == part && held.waiting > 0).map(|held| held.before)
+    }
+
+    /// Where a block is found, which has spans that are waited for.
+    pub(super) fn block(&self, number: u64) -> Option<Held> {
+        self.blocks.get(self.at(number)?).copied()
+    }
+
+    /// How many traces are not over.
+    pub(super) fn len(&self) -> usize {
+        self.open.len()
+    }
+
+    fn at(&self, number: u64) -> Option<usize> {
+        usize::try_from(number.checked_sub(self.first)?).ok()
+    }
+
+    fn shift(&mut self) {
+        while self.blocks.front().is_some_and(|held| held.waiting == 0) {
+            self.blocks.pop_front();
+            self.first += 1;
+        }
+    }
+}
+
+impl Open {
+    fn end(&mut self, span: &SpanData) {
+        let was_announced = self.started.remove(&span.span_id);
+        self.has_root |= was_announced || span.parent_id.is_none();
+        self.ended.insert(span.span_id);
+        self.facts.add(span);
+    }
+
+    /// What stands in this block, with one row more.
+    fn share(&mut self, block: u64) -> &mut Share {
+        if self.shares.last().is_none_or(|share| share.block != block) {
+            self.shares.push(Share { block, spans: 0, rows: 0 });
+        }
+        let share = self.shares.last_mut().expect("there is one, since it was just looked at or made");
+        share.rows += 1;
+        share
+    }
+}
+
+/// The spans of these traces, by block: which blocks to read, and what to take out of each.
+pub(super) fn by_block<'a>(traces: impl IntoIterator<Item = &'a Over>) -> BTreeMap<u64, HashSet<TraceId>> {
+    let mut blocks = BTreeMap::<u64, HashSet<TraceId>>::new();
+    for over in traces {
+        for share in over.shares.iter().filter(|share| share.spans > 0) {
+            blocks.entry(share.block).or_default().insert(over.trace_id);
+        }
+    }
+    blocks
+}
+
+#[cfg(test)]
+mod tests;
