@@ -49,6 +49,9 @@ const DISCOVERY_INTERVAL: Duration = Duration::from_secs(1);
 /// something first: its credentials, its address.
 const PARKED_INTERVAL: Duration = Duration::from_secs(5 * 60);
 
+/// How long a sink has for the batch that it is at once a stop was asked for, unless said otherwise.
+pub const STOP_DEADLINE: Duration = Duration::from_secs(10);
+
 /// Delivers a spool to sinks.
 ///
 /// ```no_run
@@ -75,6 +78,7 @@ pub struct Exporter {
     status: Status,
     is_watched: bool,
     mode: Mode,
+    stop_deadline: Duration,
     notices: Notices,
 }
 
@@ -103,6 +107,7 @@ impl Exporter {
             status: Status::default(),
             is_watched: false,
             mode,
+            stop_deadline: STOP_DEADLINE,
             notices: Notices(Arc::new(drop)),
         }
     }
@@ -131,6 +136,13 @@ impl Exporter {
         self
     }
 
+    /// Waits so long for what the sinks answer to the batches that they are at, once a stop was asked for. A batch without an answer is
+    /// delivered again by the next run; the sink may have had it. Unless it is said, it is [`STOP_DEADLINE`].
+    pub fn stop_deadline(mut self, deadline: Duration) -> Self {
+        self.stop_deadline = deadline;
+        self
+    }
+
     /// Calls `tell` for each notice, from any thread.
     pub fn on_notice(mut self, tell: impl Fn(Notice) + Send + Sync + 'static) -> Self {
         self.notices = Notices(Arc::new(tell));
@@ -138,14 +150,15 @@ impl Exporter {
     }
 
     /// Delivers, on a tokio runtime with time (and I/O, if a sink needs it). Once `stop` is ready, each sink finishes the
-    /// batch that it is at.
+    /// batch that it is at, or is left at it after the [deadline](Self::stop_deadline). A file or a pipe may be written to on a thread of
+    /// the runtime's even then, so whoever must not wait for a disk ends the runtime by `shutdown_background`.
     ///
     /// # Errors
     ///
     /// When delivery cannot begin: [`Error::NoSink`], [`Error::SinkTwice`], and [`Error::Spool`] where another exporter
     /// has claimed the spool. What goes wrong later is in the report.
     pub async fn run(self, stop: impl Future<Output = ()>) -> Result<ExportReport, Error> {
-        let Exporter { spool, routes, status, is_watched, mode, notices } = self;
+        let Exporter { spool, routes, status, is_watched, mode, stop_deadline, notices } = self;
         if routes.is_empty() {
             return Err(Error::NoSink);
         }
@@ -190,6 +203,7 @@ impl Exporter {
             notices,
             census: census_seen,
             stop: stop_seen,
+            stop_deadline,
         };
         let mut couriers = JoinSet::new();
         for (number, route) in routes.into_iter().enumerate() {

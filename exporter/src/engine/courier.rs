@@ -62,6 +62,8 @@ pub(super) struct Shared {
     pub(super) notices: Notices,
     pub(super) census: watch::Receiver<Arc<Census>>,
     pub(super) stop: watch::Receiver<bool>,
+    /// How long a sink may take for the batch that it is at once a stop is asked for.
+    pub(super) stop_deadline: Duration,
 }
 
 /// What a courier comes back with.

@@ -104,6 +104,13 @@ pub enum Notice {
         /// Why it refuses.
         reason: String,
     },
+    /// A sink had not answered when the time to stop was over. Its batch is delivered again next time.
+    Abandoned {
+        /// The sink.
+        sink: String,
+        /// The batch.
+        batch: String,
+    },
     /// A sink will not be asked any more. What it did not take is kept.
     Ended {
         /// The sink.
@@ -154,6 +161,12 @@ impl fmt::Display for Notice {
             }
             Notice::Refused { sink, span_id, reason } => {
                 write!(f, "{sink} refuses span {span_id}, which stays a dead letter: {reason}")
+            }
+            Notice::Abandoned { sink, batch } => {
+                write!(
+                    f,
+                    "{sink} did not answer in the time that there is to stop; batch {batch} is sent again next time"
+                )
             }
             Notice::Ended { sink, reason } => write!(f, "{sink}: {reason}"),
         }

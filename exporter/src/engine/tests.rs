@@ -1,4 +1,5 @@
 mod outages;
+mod stopping;
 mod watched;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -97,6 +98,10 @@ impl Seen {
 
     fn taken(&self) -> Taken {
         self.0.lock().unwrap().1.clone()
+    }
+
+    fn sent(&self) -> Vec<(String, Vec<SpanId>)> {
+        self.0.lock().unwrap().0.clone().into_iter().collect()
     }
 
     fn requests(&self) -> usize {

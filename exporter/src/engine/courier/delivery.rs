@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use spanring_spool::{Block, DeadLetter, Error, RecorderId, Resource};
 use tokio::task::spawn_blocking;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 
 use super::super::Mode;
 use super::super::batching::{Part, batches};
@@ -81,7 +81,16 @@ impl Courier {
             });
             let began = Instant::now();
             self.journey.report.requests += 1;
-            match self.sink.deliver(batch).await {
+            let overdue = async {
+                stopped(&mut self.shared.stop).await;
+                sleep(self.shared.stop_deadline).await;
+            };
+            let outcome = tokio::select! {
+                biased;
+                outcome = self.sink.deliver(batch) => outcome,
+                () = overdue => return Err(self.abandoned(batch)),
+            };
+            match outcome {
                 Outcome::Delivered { rejected, message } => {
                     let rejected = self.delivered(batch, rejected, message);
                     return Ok(Answer::Taken { rejected });
@@ -151,6 +160,13 @@ impl Courier {
             self.park(reason).await?;
         }
         Ok(())
+    }
+
+    /// Notes that a batch was left without an answer, since there was no more time. The next run delivers it again.
+    fn abandoned(&self, batch: &Batch<'_>) -> SinkEnd {
+        let (sink, batch) = (self.sink.name().to_owned(), batch.id.to_string());
+        self.shared.notices.tell(Notice::Abandoned { sink, batch });
+        SinkEnd::Stopped
     }
 
     /// Notes that a batch is halved.
