@@ -27,12 +27,19 @@ use std::time::Duration;
 
 use spanring_spool::{Position, RecorderId, Resource, SpanData};
 
+use crate::engine::SPANS_MAX;
 use crate::otlp;
 
 /// Somewhere to deliver spans to.
 pub trait Sink: Send {
     /// Its address in canonical form. The cursors are kept under this name, so it must stay the same across restarts.
     fn name(&self) -> &str;
+
+    /// How many spans it takes at once, which must stay the same across restarts: batches end where this says. The engine sends no more than
+    /// [`SPANS_MAX`] whatever it says, and no fewer than one.
+    fn spans_max(&self) -> usize {
+        SPANS_MAX
+    }
 
     /// Delivers one batch. The engine hands over the batches of a recorder in order, the same batch again after
     /// [`Outcome::Retry`], or after a restart, and its halves after [`Outcome::Rejected`].

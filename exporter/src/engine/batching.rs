@@ -1,7 +1,7 @@
 //! How a block's spans are divided into batches, and a batch that a sink refuses into parts.
 //!
-//! Where a batch ends depends on the block and on nothing else: not on the sink, nor on what was delivered before. So a
-//! batch that is sent again after a restart is the same batch. A part is a half of what was refused, so that it depends on the
+//! Where a batch ends depends on the block and on how many spans the sink takes at once, which never changes, and on nothing else, such as what
+//! was delivered before. So a batch that is sent again after a restart is the same batch. A part is a half of what was refused, so that it depends on the
 //! answers besides.
 
 use spanring_spool::{EventData, SpanData, Value};
@@ -13,13 +13,14 @@ pub const SPANS_MAX: usize = 512;
 /// No batch of more than one span is estimated at more bytes, as protobuf and before compression.
 pub const BYTES_MAX: usize = 4 * 1024 * 1024;
 
-/// The batches of a block, in order; none of them is empty.
-pub(super) fn batches(spans: &[SpanData]) -> Batches<'_> {
-    Batches { rest: spans }
+/// The batches of a block for a sink that takes so many spans at once, in order; none of them is empty.
+pub(super) fn batches(spans: &[SpanData], spans_max: usize) -> Batches<'_> {
+    Batches { rest: spans, spans_max: spans_max.clamp(1, SPANS_MAX) }
 }
 
 pub(super) struct Batches<'a> {
     rest: &'a [SpanData],
+    spans_max: usize,
 }
 
 impl<'a> Iterator for Batches<'a> {
@@ -31,7 +32,7 @@ impl<'a> Iterator for Batches<'a> {
             bytes += span_len(span);
             bytes <= BYTES_MAX
         };
-        let count = self.rest.iter().take(SPANS_MAX).take_while(fits).count();
+        let count = self.rest.iter().take(self.spans_max).take_while(fits).count();
         // A span that is larger than a batch by itself goes alone.
         let (batch, rest) = self.rest.split_at(count.max(1).min(self.rest.len()));
         self.rest = rest;
@@ -107,7 +108,7 @@ mod tests {
     use crate::sink::tests::span;
 
     fn lens(spans: &[SpanData]) -> Vec<usize> {
-        batches(spans).map(<[SpanData]>::len).collect()
+        batches(spans, usize::MAX).map(<[SpanData]>::len).collect()
     }
 
     fn of_len(len: usize) -> SpanData {
@@ -121,6 +122,15 @@ mod tests {
         assert_eq!(lens(&vec![of_len(1_000_000); 9]), [4, 4, 1]);
         let mixed = [span(1), of_len(BYTES_MAX), of_len(2 * BYTES_MAX), span(2), span(3)];
         assert_eq!(lens(&mixed), [1, 1, 1, 2]);
+    }
+
+    #[test]
+    fn a_sink_that_takes_fewer_spans_at_once_gets_batches_of_as_many() {
+        let spans = vec![span(1); 300];
+        for (spans_max, expected) in [(128, vec![128, 128, 44]), (299, vec![299, 1]), (0, vec![1; 300])] {
+            let lens: Vec<_> = batches(&spans, spans_max).map(<[SpanData]>::len).collect();
+            assert_eq!(lens, expected, "{spans_max}");
+        }
     }
 
     #[test]

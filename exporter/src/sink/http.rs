@@ -21,12 +21,18 @@ use rustls_platform_verifier::BuilderVerifierExt as _;
 use super::retry_after;
 use super::{Batch, Delivery, OtlpOptions, Outcome, Sink};
 use crate::Error;
+use crate::engine::SPANS_MAX;
 use crate::error::with_causes;
 
 /// An API over HTTP: spans in, a request out; a response in, an outcome out. It does no I/O.
 pub trait HttpApi: Send {
     /// The request that delivers a batch. The same batch makes the same request.
     fn request(&self, batch: &Batch<'_>) -> Request;
+
+    /// How many spans a request has at most: see [`Sink::spans_max`].
+    fn spans_max(&self) -> usize {
+        SPANS_MAX
+    }
 
     /// What a response says about the batch of its request.
     fn outcome(&self, response: &Response) -> Outcome;
@@ -55,8 +61,10 @@ pub struct Response {
     pub status: u16,
     /// The media type of the body, in lower case and without parameters; empty where none is named.
     pub media_type: String,
-    /// How long the server asks to wait, at most an hour.
+    /// How long the server asks to wait, at most an hour: `Retry-After-Ms`, else `Retry-After`.
     pub retry_after: Option<Duration>,
+    /// Whether the server asks not to be sent the same again: `X-Should-Retry: false`.
+    pub forbids_retry: bool,
     /// The body, as far as it was read.
     pub body: Vec<u8>,
     /// Whether that is all of it. Else it was too long, or the connection broke.
@@ -197,12 +205,17 @@ impl<A: HttpApi> HttpSink<A> {
     }
 
     async fn read(&self, mut response: reqwest::Response, deadline: Instant) -> Response {
-        let header = |name| response.headers().get(name).and_then(|value: &HeaderValue| value.to_str().ok());
-        let media_type = header(CONTENT_TYPE).and_then(|value| value.split(';').next()).unwrap_or_default();
+        let header =
+            |name: &str| response.headers().get(name).and_then(|value: &HeaderValue| value.to_str().ok());
+        let media_type =
+            header(CONTENT_TYPE.as_str()).and_then(|value| value.split(';').next()).unwrap_or_default();
         let mut read = Response {
             status: response.status().as_u16(),
             media_type: media_type.trim().to_ascii_lowercase(),
-            retry_after: header(RETRY_AFTER).and_then(|value| retry_after::wait(value, SystemTime::now())),
+            retry_after: (header("retry-after-ms").and_then(retry_after::wait_ms))
+                .or_else(|| retry_after::wait(header(RETRY_AFTER.as_str())?, SystemTime::now())),
+            forbids_retry: header("x-should-retry")
+                .is_some_and(|value| value.trim().eq_ignore_ascii_case("false")),
             ..Response::default()
         };
         while Instant::now() < deadline {
@@ -224,6 +237,10 @@ impl<A: HttpApi> HttpSink<A> {
 impl<A: HttpApi + Sync> Sink for HttpSink<A> {
     fn name(&self) -> &str {
         &self.name
+    }
+
+    fn spans_max(&self) -> usize {
+        self.api.spans_max()
     }
 
     fn deliver<'a>(&'a mut self, batch: &'a Batch<'a>) -> Delivery<'a> {

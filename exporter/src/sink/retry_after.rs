@@ -1,4 +1,4 @@
-//! The `Retry-After` header of HTTP: seconds, or a date.
+//! The `Retry-After` header of HTTP: seconds, or a date. Some servers say `Retry-After-Ms` beside it, which is finer.
 
 use std::time::{Duration, SystemTime};
 
@@ -17,6 +17,13 @@ pub(super) fn wait(header: &str, now: SystemTime) -> Option<Duration> {
         date.duration_since(now).unwrap_or_default()
     };
     Some(wait.min(WAIT_MAX))
+}
+
+/// How long `Retry-After-Ms` asks to wait, at most an hour: milliseconds, perhaps with a fraction. A header that is no such number says
+/// nothing.
+pub(super) fn wait_ms(header: &str) -> Option<Duration> {
+    let ms = header.trim().parse::<f64>().ok().filter(|ms| ms.is_finite() && *ms >= 0.0)?;
+    Some(Duration::try_from_secs_f64(ms / 1000.0).unwrap_or(WAIT_MAX).min(WAIT_MAX))
 }
 
 #[cfg(test)]
@@ -60,6 +67,26 @@ mod tests {
         ];
         for (header, seconds) in cases {
             assert_eq!(wait(header, now), seconds.map(Duration::from_secs), "{header:?}");
+        }
+    }
+
+    #[test]
+    fn milliseconds_are_waits_of_at_most_an_hour() {
+        let cases = [
+            ("0", Some(0.0)),
+            (" 250 ", Some(0.25)),
+            ("1.5", Some(0.0015)),
+            ("3600000", Some(3600.0)),
+            ("3600001", Some(3600.0)),
+            ("1e300", Some(3600.0)),
+            ("-1", None),
+            ("nan", None),
+            ("inf", None),
+            ("soon", None),
+            ("", None),
+        ];
+        for (header, seconds) in cases {
+            assert_eq!(wait_ms(header), seconds.map(Duration::from_secs_f64), "{header:?}");
         }
     }
 }

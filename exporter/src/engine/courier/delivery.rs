@@ -47,7 +47,7 @@ impl Courier {
         let (mut done, mut first) = (Done::default(), 0);
         let oldest = block.spans.iter().map(|span| span.end_unix_ns).min().unwrap_or(0);
         self.show(|standing| standing.backlog.oldest_unix_ns = oldest);
-        for (number, spans) in batches(&block.spans).enumerate() {
+        for (number, spans) in batches(&block.spans, self.sink.spans_max()).enumerate() {
             let id = BatchId { recorder, block: block.position, number, part: BatchId::WHOLE };
             let mut parts = vec![Part { batch: Batch { id, resource, spans }, first }];
             first += spans.len();
