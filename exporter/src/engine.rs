@@ -14,13 +14,16 @@ mod batching;
 mod courier;
 mod discovery;
 mod json;
+mod keep;
 mod notice;
 mod report;
 mod route;
 mod status;
+mod traces;
 
 pub use batching::{BYTES_MAX, SPANS_MAX};
 pub use json::{ledger_json, recovery_json};
+pub use keep::Keep;
 pub use notice::Notice;
 pub use report::{ExportReport, SinkEnd, SinkReport};
 pub use route::Route;

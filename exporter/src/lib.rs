@@ -54,6 +54,6 @@ mod breaker;
 mod error;
 mod replay;
 
-pub use engine::{ExportReport, Exporter, Route, STOP_DEADLINE};
+pub use engine::{ExportReport, Exporter, Keep, Route, STOP_DEADLINE};
 pub use error::{Error, with_causes};
 pub use replay::{Replay, ReplayReport};

@@ -12,6 +12,7 @@ mod otlp_http;
 mod otlp_options;
 mod retry_after;
 mod stdout;
+mod trace;
 
 pub use address::{FORMS, SinkAddress};
 pub use file::{Compression, FileOptions, FileSink};
@@ -20,6 +21,7 @@ pub use options::SinkOptions;
 pub use otlp_http::OtlpHttp;
 pub use otlp_options::{OtlpOptions, Protocol};
 pub use stdout::StdoutSink;
+pub use trace::{Trace, TraceSpans};
 
 use std::fmt;
 use std::pin::Pin;
@@ -41,22 +43,44 @@ pub trait Sink: Send {
         SPANS_MAX
     }
 
+    /// What it has to know of a trace before it can take any of it. It must stay the same across restarts.
+    fn needs(&self) -> Needs {
+        Needs::Spans
+    }
+
     /// Delivers one batch. The engine hands over the batches of a recorder in order, the same batch again after
     /// [`Outcome::Retry`], or after a restart, and its halves after [`Outcome::Rejected`].
     fn deliver<'a>(&'a mut self, batch: &'a Batch<'a>) -> Delivery<'a>;
+
+    /// Delivers a whole trace: what a sink is asked for that [needs](Needs::Traces) such, in place of [`deliver`](Self::deliver). After
+    /// [`Outcome::Rejected`] all its spans are set aside.
+    fn deliver_trace<'a>(&'a mut self, _: &'a mut Trace<'_>) -> Delivery<'a> {
+        Box::pin(async { Outcome::Parked { reason: "it takes no whole traces".to_owned() } })
+    }
+}
+
+/// What a sink has to know of a trace before it can take any of it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Needs {
+    /// Nothing: spans are delivered as they end.
+    Spans,
+    /// Batches of spans whose parents it was delivered before, or that are not there: spans are delivered when their trace is over.
+    ParentsFirst,
+    /// All of it, in one.
+    Traces,
 }
 
 /// What a batch will have come to.
 pub type Delivery<'a> = Pin<Box<dyn Future<Output = Outcome> + Send + 'a>>;
 
-/// Spans that are delivered together. All are of one block, hence of one recorder; there is at least one.
+/// Spans that are delivered together. All are of one process, and of one block unless the sink [needs](Sink::needs) more; there is at least one.
 #[derive(Clone, Copy, Debug)]
 pub struct Batch<'a> {
     /// Which batch it is.
     pub id: BatchId<'a>,
     /// What the recording process was.
     pub resource: &'a Resource,
-    /// The spans, in sequence order.
+    /// The spans, in sequence order, or parents first.
     pub spans: &'a [SpanData],
 }
 
@@ -77,7 +101,8 @@ pub struct BatchId<'a> {
     pub recorder: &'a RecorderId,
     /// Behind the block.
     pub block: Position,
-    /// Which batch of the block, counted from 0. Of a span alone: which of the block's spans.
+    /// Which batch of the block, counted from 0. Of a span alone, of a trace, and of a batch for a sink that does not take spans as they end:
+    /// which of the block's spans its first is.
     pub number: usize,
     /// Which part of it: 1 is the whole, and those of part n are 2n, its first half, and 2n + 1. 0 is a span alone, out of the dead
     /// letters.

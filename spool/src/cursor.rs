@@ -50,8 +50,8 @@ pub struct CursorState {
     /// [`position`](Self::position) up to here it is done with all traces that were over by then, and with no others. For all other sinks it is
     /// the same place.
     pub ahead: Position,
-    /// What of that it was handed once nothing more came for a while: 0 nothing, 1 the traces whose root had ended, 2 all that had no open
-    /// span.
+    /// What of that it was handed since nothing more came for a while: 0 nothing, 1 the traces that had no open span, 2 everything, as the
+    /// recorder is over.
     pub settled: u64,
     /// How many spans it acknowledged.
     pub delivered: u64,

@@ -14,25 +14,30 @@
 //! * **C3** One block is in memory at a time. All growing recorders are open, but only one that is over.
 //! * **C4** A span that the sink refuses by itself is a dead letter, and durable as one, before the cursor passes it. No other span is one.
 
+mod aside;
+mod by_trace;
 mod delivery;
+mod gather;
+mod load;
+mod patience;
+mod place;
 mod rate;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use spanring_spool::{
-    Cursor, CursorState, DeadLetters, Error, Position, RecorderId, RecorderReader, Resource, Skipped,
-    SpoolDir,
-};
+use spanring_spool::{CursorState, DeadLetters, Error, RecorderId, Skipped, SpoolDir};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
+use self::by_trace::{Lineage, Strand};
 use self::delivery::Done;
+use self::load::{Load, Places};
+use self::place::Place;
 use self::rate::Rate;
 use super::discovery::{Census, Progress, Standing};
+use super::keep::Keep;
 use super::notice::Notice;
 use super::report::{SinkEnd, SinkReport};
 use super::status::{SinkSnapshot, SinkState, Status};
@@ -79,8 +84,11 @@ pub(super) struct Journey {
 pub(super) struct Courier {
     number: usize,
     sink: Box<dyn Sink>,
+    keep: Option<Keep>,
     shared: Shared,
     places: BTreeMap<RecorderId, Place>,
+    /// Where spans are delivered by trace, in place of that, by the recorder that recorded them.
+    lineages: BTreeMap<RecorderId, Lineage>,
     finished: BTreeSet<RecorderId>,
     breaker: Breaker,
     /// Why the sink failed, as it was told last while it is taken for one that is out.
@@ -89,57 +97,6 @@ pub(super) struct Courier {
     /// How many spans it has refused that it had not before, since it took any.
     refused_in_a_row: u32,
     journey: Journey,
-}
-
-/// Where the sink has got in one recorder.
-struct Place {
-    reader: RecorderReader,
-    cursor: Cursor,
-    resource: Resource,
-    /// What the sink has acknowledged. The cursor lags behind it while it cannot be stored.
-    state: CursorState,
-    /// Up to where the cursor is durable and that was published, and since when.
-    synced: Option<(Position, Instant)>,
-    /// How many rows the reader has missed that the state counts as dropped.
-    missed: u64,
-    /// Where to stop in a recorder that grows, when only what is there now is wanted.
-    last_segment: u64,
-    /// Whether the sink is new to a recorder that another sink has a cursor in, and no block was read yet.
-    is_late: bool,
-    /// How many segments and rows had been removed before a sink that is new. The reader calls them missing.
-    late: (u64, u64),
-}
-
-impl Place {
-    /// The sink has its first block. If segments before that are not there and nothing else is amiss, they were removed once
-    /// the other sinks had them. Returns how many there were.
-    fn begin(&mut self) -> u64 {
-        let skipped = self.reader.skipped();
-        if !std::mem::take(&mut self.is_late) || skipped.files + skipped.holes > 0 {
-            return 0;
-        }
-        self.late = (skipped.missing_segments, skipped.missing_rows);
-        self.missed = skipped.missing_rows;
-        skipped.missing_segments
-    }
-
-    /// What was left out that should have been there.
-    fn skipped(&self) -> Skipped {
-        let mut skipped = self.reader.skipped().clone();
-        let (segments, rows) = match self.is_late {
-            true => (skipped.missing_segments, skipped.missing_rows),
-            false => self.late,
-        };
-        skipped.missing_segments = skipped.missing_segments.saturating_sub(segments);
-        skipped.missing_rows = skipped.missing_rows.saturating_sub(rows);
-        skipped
-    }
-}
-
-/// How many sinks have a cursor in the directory of a recorder.
-fn cursors(recorder_dir: &Path) -> usize {
-    let names = fs::read_dir(recorder_dir).into_iter().flatten().flatten().map(|entry| entry.file_name());
-    names.filter(|name| name.to_str().is_some_and(|name| name.starts_with("cursor-"))).count()
 }
 
 /// What a turn with a recorder came to.
@@ -154,7 +111,7 @@ enum Turn {
 
 impl Courier {
     pub(super) fn new(number: usize, route: Route, shared: Shared) -> Self {
-        let Route { sink, spans_per_second } = route;
+        let Route { sink, spans_per_second, keep } = route;
         let report = SinkReport::new(sink.name());
         let breaker = Breaker::new(match shared.mode {
             Mode::Once { deadline } => Some(deadline),
@@ -163,8 +120,10 @@ impl Courier {
         Courier {
             number,
             sink,
+            keep,
             shared,
             places: BTreeMap::new(),
+            lineages: BTreeMap::new(),
             finished: BTreeSet::new(),
             breaker,
             told: None,
@@ -198,6 +157,10 @@ impl Courier {
         for (recorder, mut place) in std::mem::take(&mut self.places) {
             self.settle(&recorder, &mut place);
         }
+        for strand in std::mem::take(&mut self.lineages).into_values().flat_map(|lineage| lineage.strands) {
+            let Strand { recorder, mut place, .. } = strand;
+            self.settle(&recorder, &mut place);
+        }
         self.journey.report.end = end;
         self.show(|standing| standing.state = SinkState::Ended);
         self.journey
@@ -214,6 +177,9 @@ impl Courier {
     async fn deliver_once(&mut self) -> Result<SinkEnd, SinkEnd> {
         let census = self.shared.census.borrow().clone();
         for (recorder, standing) in &census.recorders {
+            if self.is_part_of_another(recorder, &census) {
+                continue;
+            }
             while matches!(self.turn(recorder, *standing).await?, Turn::More) {}
             self.leave(recorder);
         }
@@ -244,12 +210,12 @@ impl Courier {
     async fn round(&mut self, census: &Census) -> Result<bool, SinkEnd> {
         let mut more = false;
         for (recorder, standing) in &census.recorders {
-            if *standing == Standing::Growing && !self.finished.contains(recorder) {
+            if *standing == Standing::Growing && self.is_due(recorder, census) {
                 more |= matches!(self.turn(recorder, *standing).await?, Turn::More);
             }
         }
         for (recorder, standing) in &census.recorders {
-            if *standing == Standing::Over && !self.finished.contains(recorder) {
+            if *standing == Standing::Over && self.is_due(recorder, census) {
                 let turn = self.turn(recorder, *standing).await?;
                 if !matches!(turn, Turn::More) {
                     self.leave(recorder);
@@ -262,8 +228,24 @@ impl Courier {
         Ok(more)
     }
 
+    /// Whether a recorder has its turn by itself, and may have more.
+    fn is_due(&self, recorder: &RecorderId, census: &Census) -> bool {
+        !self.finished.contains(recorder) && !self.is_part_of_another(recorder, census)
+    }
+
+    /// Whether a recorder is read together with the one that it was recovered from.
+    fn is_part_of_another(&self, recorder: &RecorderId, census: &Census) -> bool {
+        self.is_by_trace()
+            && recorder
+                .origin()
+                .is_some_and(|origin| census.contains(&origin) && !self.finished.contains(&origin))
+    }
+
     /// Delivers some blocks of one recorder.
     async fn turn(&mut self, recorder: &RecorderId, standing: Standing) -> Result<Turn, SinkEnd> {
+        if self.is_by_trace() {
+            return self.turn_by_trace(recorder, standing).await;
+        }
         if *self.shared.stop.borrow() {
             return Err(SinkEnd::Stopped);
         }
@@ -290,39 +272,6 @@ impl Courier {
         }
     }
 
-    fn open(&self, recorder: &RecorderId) -> Result<Place, Error> {
-        let spool = &self.shared.spool;
-        let mut reader = spool.reader(recorder)?;
-        let cursor = Cursor::open(&spool.recorder_path(recorder), self.sink.name())?;
-        let state = cursor.state();
-        let last_segment = match self.shared.mode {
-            Mode::Once { .. } => reader.last_segment()?,
-            Mode::Follow { .. } => u64::MAX,
-        };
-        let is_late = state == CursorState::default() && cursors(&spool.recorder_path(recorder)) > 1;
-        reader.seek(state.position);
-        // A resource that cannot be read costs its attributes, and no span.
-        let resource = match spool.resource(recorder) {
-            Ok(resource) => resource,
-            Err(error) => {
-                let reason = format!("its spans go without their resource: {}", with_causes(&error));
-                self.shared.notices.tell(Notice::Trouble { recorder: Some(recorder.clone()), reason });
-                Resource::default()
-            }
-        };
-        Ok(Place {
-            reader,
-            cursor,
-            resource,
-            state,
-            synced: None,
-            missed: 0,
-            last_segment,
-            is_late,
-            late: (0, 0),
-        })
-    }
-
     async fn blocks(
         &mut self,
         recorder: &RecorderId,
@@ -340,13 +289,14 @@ impl Courier {
                 Ok(_) => return Ok(self.caught_up(recorder, standing, place)),
                 Err(error) => return Ok(Err(error)),
             };
-            let segments = place.begin();
-            if segments > 0 {
-                let sink = self.sink.name().to_owned();
-                let notice = Notice::BeganLate { sink, recorder: recorder.clone(), segments };
-                self.shared.notices.tell(notice);
-            }
-            let Done { rejected, dead_lettered } = self.deliver(recorder, &place.resource, &block).await?;
+            self.note_late(recorder, place);
+            let load = Load {
+                recorder,
+                resource: &place.resource,
+                spans: &block.spans,
+                places: Places::Block(block.position),
+            };
+            let Done { rejected, dead_lettered } = self.deliver(&load).await?;
             let before = place.state.position;
             let missed = place.reader.skipped().missing_rows;
             place.state = CursorState {
@@ -406,6 +356,9 @@ impl Courier {
                 self.places.insert(recorder.clone(), place);
             }
         }
+        if self.finished.contains(recorder) {
+            self.lineages.remove(recorder);
+        }
     }
 
     /// Syncs what was not worth a sync before.
@@ -420,6 +373,15 @@ impl Courier {
         }
     }
 
+    /// Tells where a sink that is new to a recorder begins late.
+    fn note_late(&self, recorder: &RecorderId, place: &mut Place) {
+        let segments = place.begin();
+        if segments > 0 {
+            let sink = self.sink.name().to_owned();
+            self.shared.notices.tell(Notice::BeganLate { sink, recorder: recorder.clone(), segments });
+        }
+    }
+
     fn note_skipped(&mut self, recorder: &RecorderId, skipped: Skipped) {
         if skipped.is_damage() && self.journey.skipped.get(recorder) != Some(&skipped) {
             let notice = Notice::Skipped { recorder: recorder.clone(), skipped: skipped.clone() };
@@ -431,9 +393,8 @@ impl Courier {
 
     /// Forgets recorders that are gone.
     fn forget_all_but(&mut self, census: &Census) {
-        let is_there = |recorder: &RecorderId| {
-            census.recorders.binary_search_by(|(listed, _)| listed.cmp(recorder)).is_ok()
-        };
+        let is_there = |recorder: &RecorderId| census.contains(recorder);
+        self.lineages.retain(|recorder, _| is_there(recorder));
         self.places.retain(|recorder, _| is_there(recorder));
         self.finished.retain(is_there);
         self.journey.skipped.retain(|recorder, _| is_there(recorder));
@@ -444,6 +405,7 @@ impl Courier {
         if let Error::NoSuchRecorder { .. } = error {
             // It is gone, and the next census will say so too.
             self.places.remove(recorder);
+            self.lineages.remove(recorder);
             self.finished.insert(recorder.clone());
             return Turn::CaughtUp;
         }

@@ -21,6 +21,13 @@ pub(super) struct Census {
     pub(super) recorders: Vec<(RecorderId, Standing)>,
 }
 
+impl Census {
+    /// Whether a recorder is there.
+    pub(super) fn contains(&self, recorder: &RecorderId) -> bool {
+        self.recorders.binary_search_by(|(listed, _)| listed.cmp(recorder)).is_ok()
+    }
+}
+
 /// What is to be expected of a recorder's segments.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Standing {

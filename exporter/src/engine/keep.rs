@@ -74,8 +74,7 @@ impl Keep {
 
 /// Whether a trace is among this share of all: the same for whoever asks. The last eight bytes of an identity are its most random ones.
 fn is_in_share(trace_id: TraceId, share: f64) -> bool {
-    let bytes = trace_id.to_bytes();
-    let low = u64::from_be_bytes(bytes[8..].try_into().expect("the last 8 of 16 bytes are 8 bytes"));
+    let low = trace_id.to_bytes()[8..].iter().fold(0_u64, |low, &byte| low << 8 | u64::from(byte));
     share >= 1.0 || (low as f64) < share * 2_f64.powi(64)
 }
 

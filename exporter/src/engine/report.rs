@@ -48,6 +48,8 @@ pub struct SinkReport {
     pub rejected: u64,
     /// How many spans it refused one by one, and that were set aside as dead letters.
     pub dead_lettered: u64,
+    /// How many spans it was not sent, since the rules of its route do not keep their traces.
+    pub sampled_out: u64,
     /// How many batches were sent, again or not.
     pub requests: u64,
     /// How many of those were sent again.
@@ -84,9 +86,17 @@ pub enum SinkEnd {
 
 impl SinkReport {
     pub(super) fn new(sink: &str) -> Self {
-        let (delivered, rejected, dead_lettered, requests, retries, divided) = (0, 0, 0, 0, 0, 0);
-        let (sink, end) = (sink.to_owned(), SinkEnd::Stopped);
-        SinkReport { sink, delivered, rejected, dead_lettered, requests, retries, divided, end }
+        SinkReport {
+            sink: sink.to_owned(),
+            delivered: 0,
+            rejected: 0,
+            dead_lettered: 0,
+            sampled_out: 0,
+            requests: 0,
+            retries: 0,
+            divided: 0,
+            end: SinkEnd::Stopped,
+        }
     }
 }
 
@@ -133,7 +143,17 @@ impl fmt::Display for ExportReport {
 
 impl fmt::Display for SinkReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let SinkReport { sink, delivered, rejected, dead_lettered, requests, retries, divided, end } = self;
+        let SinkReport {
+            sink,
+            delivered,
+            rejected,
+            dead_lettered,
+            sampled_out,
+            requests,
+            retries,
+            divided,
+            end,
+        } = self;
         write!(f, "{sink}: {} delivered in {}", counted(*delivered, "span"), counted(*requests, "request"))?;
         if *retries > 0 {
             write!(f, ", {} again", retries)?;
@@ -146,6 +166,9 @@ impl fmt::Display for SinkReport {
         }
         if *dead_lettered > 0 {
             write!(f, ", {} refused and set aside as dead letters", counted(*dead_lettered, "span"))?;
+        }
+        if *sampled_out > 0 {
+            write!(f, ", {} of traces that are not kept", counted(*sampled_out, "span"))?;
         }
         match end {
             SinkEnd::Complete => Ok(()),

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::num::NonZeroU32;
 
+use super::Keep;
 use crate::sink::Sink;
 
 /// A sink, and how it is served.
@@ -10,18 +11,26 @@ use crate::sink::Sink;
 pub struct Route {
     pub(super) sink: Box<dyn Sink>,
     pub(super) spans_per_second: Option<NonZeroU32>,
+    pub(super) keep: Option<Keep>,
 }
 
 impl Route {
     /// To this sink, as fast as it takes what is there.
     pub fn to(sink: Box<dyn Sink>) -> Self {
-        Route { sink, spans_per_second: None }
+        Route { sink, spans_per_second: None, keep: None }
     }
 
     /// Sends at most so many spans a second on average, those that are sent again included. A second in which nothing was sent may be
     /// made up for.
     pub fn spans_per_second(mut self, limit: NonZeroU32) -> Self {
         self.spans_per_second = Some(limit);
+        self
+    }
+
+    /// Delivers only the traces that the rules keep, each once it is over. Spans of the others count as [sampled
+    /// out](super::SinkReport::sampled_out), and as dropped in the sink's cursor.
+    pub fn keep(mut self, rules: Keep) -> Self {
+        self.keep = Some(rules);
         self
     }
 }
@@ -37,6 +46,7 @@ impl fmt::Debug for Route {
         f.debug_struct("Route")
             .field("sink", &self.sink.name())
             .field("spans_per_second", &self.spans_per_second)
+            .field("keep", &self.keep)
             .finish()
     }
 }

@@ -79,6 +79,8 @@ pub struct Backlog {
     /// How many spans stand in the spool that it has not been done with. It is looked at every second; of a spool with very many recorders
     /// it takes some until all are known.
     pub spans: u64,
+    /// How many traces are waited for, where it is delivered traces that are over: their spans are part of the backlog.
+    pub open_traces: u64,
     /// When the first span of the block that it is at ended, in nanoseconds since the Unix epoch; 0 where it has everything.
     pub oldest_unix_ns: u64,
 }

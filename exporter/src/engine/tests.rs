@@ -1,5 +1,6 @@
 mod outages;
 mod stopping;
+mod traces;
 mod watched;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -254,7 +255,7 @@ fn a_sink_that_refuses_everything_is_left_alone_before_all_is_set_aside_and_goes
         assert_eq!(letters(dir.path()).len(), aside);
         match &report.sinks[0].end {
             SinkEnd::Refused { reason } if aside < 250 => {
-                assert_eq!(reason, "it refuses one span after the other: not this one");
+                assert_eq!(reason, "it refuses one after the other: not this one");
             }
             end => assert_eq!((end, aside), (&SinkEnd::Complete, 250)),
         }

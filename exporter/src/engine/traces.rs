@@ -1,9 +1,14 @@
 //! Which traces are over, and where their spans stand.
 //!
-//! A trace is over once a root of it has ended, or was interrupted, no announced span of it is open, and nothing of it has come for a
-//! while. Time is that of the spans: the latest moment that any row of the recorder tells. So a trace is over at the same block whenever its recorder is
-//! read again. Only where no block comes for that long does the clock of the machine step in. Traces of which
-//! no root is known wait longer: it may be lost, or its announcement was.
+//! A trace is over when no announced span of it is open, and nothing of it has come for two seconds: what other threads recorded
+//! meanwhile is spooled by then. Roots are always announced when they start, so a trace is waited for as long as a root of it is open; one whose root
+//! another process has is over when what started it here has ended.
+//!
+//! Time is that of the spans, the latest moment that any row of the recorder tells. So a trace is over at the same block whenever its recorder is
+//! read again. Only where no block comes for that long does the clock of the machine step in. What comes after that is a trace by itself.
+//!
+//! What is relied on: an announcement is spooled with the end of its span or before it, or at once behind it, where another thread's ring was drained
+//! in between.
 //!
 //! # Invariants
 //!
@@ -18,14 +23,12 @@ use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::time::Duration;
 
 use spanring::{SpanId, TraceId};
-use spanring_spool::{Block, Position, SpanData};
+use spanring_spool::{Position, SpanData};
 
 use super::keep::Facts;
 
-/// How long nothing of a trace must have come after its root has ended: what other threads recorded meanwhile is spooled by then.
+/// How long nothing of a trace must have come.
 pub(super) const SETTLE: Duration = Duration::from_secs(2);
-/// How long nothing must have come of a trace of which no root is known.
-pub(super) const ORPHAN: Duration = Duration::from_secs(60);
 
 /// The traces of one recorder, and of what was recovered of it, that are not over.
 #[derive(Debug, Default)]
@@ -65,7 +68,6 @@ struct Open {
     /// The announced spans that have not ended.
     started: HashSet<SpanId>,
     ended: HashSet<SpanId>,
-    has_root: bool,
     /// In which blocks its rows stand, in order.
     shares: Vec<Share>,
     facts: Facts,
@@ -90,26 +92,26 @@ impl Over {
 }
 
 impl Traces {
-    /// Notes a block, which follows all that were noted, of a recorder that is part number `part`; reading on at `before` finds it.
-    pub(super) fn note(&mut self, part: usize, before: Position, block: &Block) {
+    /// Notes the spans and announcements of a block, which follows all that were noted, of a recorder that is part number `part`; reading
+    /// on at `before` finds it.
+    pub(super) fn note(&mut self, part: usize, before: Position, spans: &[SpanData], starts: &[SpanData]) {
         let number = self.first + self.blocks.len() as u64;
-        for span in &block.spans {
+        for span in spans {
             self.now = self.now.max(span.end_unix_ns);
             let open = self.open.entry(span.trace_id).or_default();
             open.end(span);
             open.share(number).spans += 1;
         }
-        for span in &block.starts {
+        for span in starts {
             self.now = self.now.max(span.start_unix_ns);
             let open = self.open.entry(span.trace_id).or_default();
             open.share(number);
             // It may have ended on another thread, whose ring was drained before.
-            match open.ended.contains(&span.span_id) {
-                true => open.has_root = true,
-                false => drop(open.started.insert(span.span_id)),
+            if !open.ended.contains(&span.span_id) {
+                open.started.insert(span.span_id);
             }
         }
-        let rows = block.spans.len() + block.starts.len();
+        let rows = spans.len() + starts.len();
         self.blocks.push_back(Held { part, before, waiting: u32::try_from(rows).unwrap_or(u32::MAX) });
         self.shift();
     }
@@ -117,19 +119,18 @@ impl Traces {
     /// Takes the traces that are over as far as the rows tell, in the order in which their first rows stand. Nothing of them came with the
     /// last block.
     pub(super) fn take_over(&mut self) -> Vec<Over> {
-        let (now, last) = (self.now, (self.first + self.blocks.len() as u64).saturating_sub(1));
+        let (now, last) = (self.now, self.newest());
+        let quiet = u64::try_from(SETTLE.as_nanos()).unwrap_or(u64::MAX);
         self.take(|open| {
-            let quiet = if open.has_root { SETTLE } else { ORPHAN };
-            let quiet = u64::try_from(quiet.as_nanos()).unwrap_or(u64::MAX);
-            open.shares.last().is_some_and(|share| share.block < last)
+            open.shares.last().is_some_and(|share| Some(share.block) < last)
                 && open.started.is_empty()
                 && now >= open.facts.last_end_unix_ns.saturating_add(quiet)
         })
     }
 
-    /// Takes those of which no announced span is open, since no block has come for a while: for [`SETTLE`], or even for [`ORPHAN`].
-    pub(super) fn take_quiet(&mut self, orphans: bool) -> Vec<Over> {
-        self.take(|open| open.started.is_empty() && (open.has_root || orphans))
+    /// Takes those of which no announced span is open, since no block has come for [`SETTLE`].
+    pub(super) fn take_quiet(&mut self) -> Vec<Over> {
+        self.take(|open| open.started.is_empty())
     }
 
     /// Takes all: nothing more will come.
@@ -166,6 +167,11 @@ impl Traces {
         self.blocks.get(self.at(number)?).copied()
     }
 
+    /// The number of the block that was noted last.
+    pub(super) fn newest(&self) -> Option<u64> {
+        (self.first + self.blocks.len() as u64).checked_sub(1)
+    }
+
     /// How many traces are not over.
     pub(super) fn len(&self) -> usize {
         self.open.len()
@@ -185,8 +191,7 @@ impl Traces {
 
 impl Open {
     fn end(&mut self, span: &SpanData) {
-        let was_announced = self.started.remove(&span.span_id);
-        self.has_root |= was_announced || span.parent_id.is_none();
+        self.started.remove(&span.span_id);
         self.ended.insert(span.span_id);
         self.facts.add(span);
     }

@@ -1,0 +1,88 @@
+//! What the sink refuses span by span: put aside as dead letters.
+
+use std::panic::resume_unwind;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use spanring_spool::{DeadLetter, Error, Resource, SpanData};
+use tokio::task::spawn_blocking;
+use tokio::time::Instant;
+
+use super::super::notice::Notice;
+use super::super::report::SinkEnd;
+use super::Courier;
+use super::load::SpanPlace;
+use crate::error::with_causes;
+
+/// How many times in a row a sink may refuse what it has not refused before, until it is left alone as one that takes nothing: more likely than
+/// that all of it is bad is that it is no such sink at all.
+const REFUSED_IN_A_ROW_MAX: u32 = 100;
+
+impl Courier {
+    /// Makes a dead letter of a span that the sink refuses by itself.
+    pub(super) async fn set_aside(
+        &mut self,
+        place: SpanPlace,
+        resource: &Resource,
+        span: &SpanData,
+        reason: String,
+    ) -> Result<(), SinkEnd> {
+        let is_new = self.make_letter(place, resource, span, &reason).await?;
+        self.refused(is_new, &reason).await
+    }
+
+    /// Makes a dead letter; whether it was none before.
+    pub(super) async fn make_letter(
+        &mut self,
+        place: SpanPlace,
+        resource: &Resource,
+        span: &SpanData,
+        reason: &str,
+    ) -> Result<bool, SinkEnd> {
+        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let letter = Arc::new(DeadLetter {
+            sink: self.sink.name().to_owned(),
+            reason: reason.to_owned(),
+            set_aside_unix_ns: u64::try_from(since_epoch.as_nanos()).unwrap_or(u64::MAX),
+            recorder: place.recorder,
+            block: place.block,
+            number: place.number as u64,
+            resource: resource.clone(),
+            span: span.clone(),
+        });
+        let is_new = loop {
+            let began = Instant::now();
+            let (letters, adding) = (self.shared.letters.clone(), Arc::clone(&letter));
+            let added = match spawn_blocking(move || letters.add(&adding)).await {
+                Ok(added) => added,
+                Err(error) => resume_unwind(error.into_panic()),
+            };
+            let error = match added {
+                Ok(is_new) => break is_new,
+                Err(error) => error,
+            };
+            let reason =
+                format!("a span that it refuses ({reason}) cannot be set aside: {}", with_causes(&error));
+            match error {
+                Error::Io { .. } => self.bear(began, None, reason).await?,
+                // Somebody has to change something.
+                _ => self.park(reason).await?,
+            }
+        };
+        self.answered();
+        self.journey.report.dead_lettered += 1;
+        let (sink, span_id) = (letter.sink.clone(), letter.span.span_id);
+        self.shared.notices.tell(Notice::SetAside { sink, span_id, reason: reason.to_owned() });
+        Ok(is_new)
+    }
+
+    /// Notes that the sink has refused something by itself, and leaves it alone where it refuses one after the other.
+    pub(super) async fn refused(&mut self, is_new: bool, reason: &str) -> Result<(), SinkEnd> {
+        self.refused_in_a_row += u32::from(is_new);
+        if self.refused_in_a_row > REFUSED_IN_A_ROW_MAX {
+            self.refused_in_a_row = 0;
+            self.park(format!("it refuses one after the other: {reason}")).await?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,75 @@
+//! What is delivered, and where each span of it stands.
+
+use spanring_spool::{Position, RecorderId, Resource, SpanData};
+
+use crate::sink::{Batch, BatchId, Trace};
+
+/// Spans on their way, and where each stands.
+pub(super) struct Load<'a> {
+    pub(super) recorder: &'a RecorderId,
+    pub(super) resource: &'a Resource,
+    pub(super) spans: &'a [SpanData],
+    pub(super) places: Places<'a>,
+}
+
+/// Where spans stand.
+pub(super) enum Places<'a> {
+    /// They are those of one block.
+    Block(Position),
+    /// Each for itself.
+    Each(&'a [SpanPlace]),
+}
+
+/// Where a span stands.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct SpanPlace {
+    pub(super) recorder: RecorderId,
+    /// Behind its block.
+    pub(super) block: Position,
+    /// Which of the block's spans it is, counted from 0.
+    pub(super) number: usize,
+}
+
+/// What is sent at once.
+pub(super) enum Parcel<'a, 'b> {
+    Batch(&'a Batch<'b>),
+    Trace(&'a mut Trace<'b>),
+}
+
+impl Parcel<'_, '_> {
+    pub(super) fn id(&self) -> BatchId<'_> {
+        match self {
+            Parcel::Batch(batch) => batch.id,
+            Parcel::Trace(trace) => trace.id,
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        match self {
+            Parcel::Batch(batch) => batch.spans.len(),
+            Parcel::Trace(trace) => trace.len,
+        }
+    }
+}
+
+impl Load<'_> {
+    /// The identity of the batch of this number, which begins with the span of that one.
+    pub(super) fn id(&self, number: usize, first: usize) -> BatchId<'_> {
+        let part = BatchId::WHOLE;
+        match self.places {
+            Places::Block(block) => BatchId { recorder: self.recorder, block, number, part },
+            Places::Each(places) => {
+                let SpanPlace { recorder, block, number } = &places[first];
+                BatchId { recorder, block: *block, number: *number, part }
+            }
+        }
+    }
+
+    /// Where the span of this number stands.
+    pub(super) fn place(&self, number: usize) -> SpanPlace {
+        match self.places {
+            Places::Block(block) => SpanPlace { recorder: self.recorder.clone(), block, number },
+            Places::Each(places) => places[number].clone(),
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! Where a sink has got in one recorder.
+
+use std::fs;
+use std::path::Path;
+
+use spanring_spool::{Cursor, CursorState, Error, Position, RecorderId, RecorderReader, Resource, Skipped};
+use tokio::time::Instant;
+
+use super::super::Mode;
+use super::super::notice::Notice;
+use super::Courier;
+use crate::error::with_causes;
+
+/// Where the sink has got in one recorder.
+pub(super) struct Place {
+    pub(super) reader: RecorderReader,
+    pub(super) cursor: Cursor,
+    pub(super) resource: Resource,
+    /// What the sink has acknowledged. The cursor lags behind it while it cannot be stored.
+    pub(super) state: CursorState,
+    /// Up to where the cursor is durable and that was published, and since when.
+    pub(super) synced: Option<(Position, Instant)>,
+    /// How many rows the reader has missed that the state counts as dropped.
+    pub(super) missed: u64,
+    /// Where to stop in a recorder that grows, when only what is there now is wanted.
+    pub(super) last_segment: u64,
+    /// Whether the sink is new to a recorder that another sink has a cursor in, and no block was read yet.
+    is_late: bool,
+    /// How many segments and rows had been removed before a sink that is new. The reader calls them missing.
+    late: (u64, u64),
+}
+
+impl Place {
+    /// The sink has its first block. If segments before that are not there and nothing else is amiss, they were removed once
+    /// the other sinks had them. Returns how many there were.
+    pub(super) fn begin(&mut self) -> u64 {
+        let skipped = self.reader.skipped();
+        if !std::mem::take(&mut self.is_late) || skipped.files + skipped.holes > 0 {
+            return 0;
+        }
+        self.late = (skipped.missing_segments, skipped.missing_rows);
+        self.missed = skipped.missing_rows;
+        skipped.missing_segments
+    }
+
+    /// What was left out that should have been there.
+    pub(super) fn skipped(&self) -> Skipped {
+        let mut skipped = self.reader.skipped().clone();
+        let (segments, rows) = match self.is_late {
+            true => (skipped.missing_segments, skipped.missing_rows),
+            false => self.late,
+        };
+        skipped.missing_segments = skipped.missing_segments.saturating_sub(segments);
+        skipped.missing_rows = skipped.missing_rows.saturating_sub(rows);
+        skipped
+    }
+}
+
+/// How many sinks have a cursor in the directory of a recorder.
+fn cursors(recorder_dir: &Path) -> usize {
+    let names = fs::read_dir(recorder_dir).into_iter().flatten().flatten().map(|entry| entry.file_name());
+    names.filter(|name| name.to_str().is_some_and(|name| name.starts_with("cursor-"))).count()
+}
+
+impl Courier {
+    /// Opens a recorder at the place that the sink has got to in it.
+    pub(super) fn open(&self, recorder: &RecorderId) -> Result<Place, Error> {
+        let spool = &self.shared.spool;
+        let mut reader = spool.reader(recorder)?;
+        let cursor = Cursor::open(&spool.recorder_path(recorder), self.sink.name())?;
+        let state = cursor.state();
+        let last_segment = match self.shared.mode {
+            Mode::Once { .. } => reader.last_segment()?,
+            Mode::Follow { .. } => u64::MAX,
+        };
+        let is_late = state == CursorState::default() && cursors(&spool.recorder_path(recorder)) > 1;
+        reader.seek(state.position);
+        // A resource that cannot be read costs its attributes, and no span.
+        let resource = match spool.resource(recorder) {
+            Ok(resource) => resource,
+            Err(error) => {
+                let reason = format!("its spans go without their resource: {}", with_causes(&error));
+                self.shared.notices.tell(Notice::Trouble { recorder: Some(recorder.clone()), reason });
+                Resource::default()
+            }
+        };
+        Ok(Place {
+            reader,
+            cursor,
+            resource,
+            state,
+            synced: None,
+            missed: 0,
+            last_segment,
+            is_late,
+            late: (0, 0),
+        })
+    }
+}

@@ -1,0 +1,411 @@
+//! Traces that are delivered once they are over.
+
+use std::time::SystemTime;
+
+use spanring::{Context, Span, Status, TraceId};
+use spanring_spool::{CursorState, Level};
+
+use super::*;
+use crate::engine::Keep;
+use crate::sink::{Needs, Trace};
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// What was recorded: the spans of each trace, and the parent of each.
+type Recorded = BTreeMap<TraceId, BTreeMap<SpanId, Option<SpanId>>>;
+
+/// Records, in a spool whose blocks end where `record` flushes.
+fn recorded(record: impl FnOnce(&Spool, &mut Recorded)) -> (TempDir, Recorded) {
+    let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    let dir = tempfile::tempdir().unwrap();
+    let spool = Spool::open(dir.path()).linger(MINUTE).rings(1, 1).ring_bytes(8 << 20).start().unwrap();
+    let mut recorded = Recorded::new();
+    record(&spool, &mut recorded);
+    let stopped = spool.stop(MINUTE);
+    assert!(stopped.is_complete, "{stopped}");
+    assert_eq!(stopped.ledger.dropped.total(), 0, "{stopped}");
+    (dir, recorded)
+}
+
+fn start(recorded: &mut Recorded, parent: Option<Context>) -> Span {
+    let builder = spanring::span("step");
+    let span = match parent {
+        None => builder.root().start(),
+        Some(parent) => builder.parent(parent).start(),
+    };
+    let (context, parent) = (span.context(), parent.map(|parent| parent.span_id()));
+    recorded.entry(context.trace_id()).or_default().insert(context.span_id(), parent);
+    span
+}
+
+fn cut(spool: &Spool) {
+    spool.flush(Level::Spooled, MINUTE).unwrap();
+}
+
+/// So many traces of so many levels, whose spans end in turn, a level of all in each block: children before parents.
+fn interleaved(count: usize, levels: usize) -> (TempDir, Recorded) {
+    recorded(|spool, recorded| {
+        let mut open =
+            vec![Vec::new(); count].into_iter().map(|_: Vec<()>| Vec::<Span>::new()).collect::<Vec<_>>();
+        for _ in 0..levels {
+            for spans in &mut open {
+                let parent = spans.last().map(Span::context);
+                spans.push(start(recorded, parent));
+            }
+        }
+        for _ in 0..levels {
+            open.iter_mut().for_each(|spans| drop(spans.pop()));
+            cut(spool);
+        }
+    })
+}
+
+/// A sink that is delivered traces, or parents first, and takes them as it is told to.
+struct ByTrace<F> {
+    needs: Needs,
+    answer: F,
+    seen: Arc<Mutex<Handed>>,
+}
+
+/// What a sink was handed.
+#[derive(Default)]
+struct Handed {
+    /// What it took, in order: each batch or trace by itself.
+    taken: Vec<Vec<SpanData>>,
+    /// By the identities that it was sent under.
+    sent: Sent,
+    /// The most spans that it was shown at once.
+    most_at_once: usize,
+}
+
+impl<F: FnMut(usize) -> Outcome + Send> ByTrace<F> {
+    fn new(needs: Needs, answer: F) -> (Self, Arc<Mutex<Handed>>) {
+        let seen = Arc::<Mutex<Handed>>::default();
+        (ByTrace { needs, answer, seen: Arc::clone(&seen) }, seen)
+    }
+
+    fn note(&mut self, id: String, spans: Vec<SpanData>) -> Delivery<'static> {
+        let outcome = (self.answer)(spans.len());
+        let mut seen = self.seen.lock().unwrap();
+        let ids: Vec<_> = spans.iter().map(|span| span.span_id).collect();
+        assert_eq!(*seen.sent.entry(id).or_insert_with(|| ids.clone()), ids, "it is another one now");
+        if matches!(outcome, Outcome::Delivered { .. }) {
+            seen.taken.push(spans);
+        }
+        Box::pin(async { outcome })
+    }
+}
+
+impl<F: FnMut(usize) -> Outcome + Send> Sink for ByTrace<F> {
+    fn name(&self) -> &str {
+        "by trace"
+    }
+
+    fn needs(&self) -> Needs {
+        self.needs
+    }
+
+    fn deliver<'a>(&'a mut self, batch: &'a Batch<'a>) -> Delivery<'a> {
+        assert_ne!(self.needs, Needs::Traces);
+        self.note(batch.id.to_string(), batch.spans.to_vec())
+    }
+
+    fn deliver_trace<'a>(&'a mut self, trace: &'a mut Trace<'_>) -> Delivery<'a> {
+        assert_eq!(self.needs, Needs::Traces);
+        let mut spans = Vec::new();
+        // Twice, as a sink reads it that needs something of all before it can write the first.
+        for _ in 0..2 {
+            trace.spans.rewind();
+            spans.clear();
+            while let Some(chunk) = trace.spans.next().unwrap() {
+                spans.extend_from_slice(chunk);
+                let mut seen = self.seen.lock().unwrap();
+                seen.most_at_once = seen.most_at_once.max(chunk.len());
+            }
+        }
+        assert_eq!(spans.len(), trace.len);
+        assert!(spans.iter().all(|span| span.trace_id == trace.trace_id));
+        self.note(trace.id.to_string(), spans)
+    }
+}
+
+fn takes(_: usize) -> Outcome {
+    Outcome::DELIVERED
+}
+
+fn export_along(dir: &Path, route: Route) -> ExportReport {
+    run(Exporter::new(SpoolDir::open(dir).unwrap()).along(route).once(MINUTE), std::future::pending())
+}
+
+fn whole(recorded: &Recorded, spans: &[SpanData]) -> bool {
+    let ids: BTreeSet<_> = spans.iter().map(|span| span.span_id).collect();
+    ids.len() == spans.len() && recorded[&spans[0].trace_id].keys().copied().collect::<BTreeSet<_>>() == ids
+}
+
+#[track_caller]
+fn assert_parents_first(recorded: &Recorded, taken: &[Vec<SpanData>]) {
+    let mut known = BTreeSet::new();
+    for span in taken.iter().flatten() {
+        assert!(span.parent_id.is_none_or(|parent| known.contains(&parent)), "a child is before its parent");
+        assert!(known.insert(span.span_id), "a span comes twice");
+    }
+    let all: BTreeSet<_> = recorded.values().flat_map(BTreeMap::keys).copied().collect();
+    assert_eq!(known, all);
+}
+
+#[test]
+fn every_trace_arrives_whole_and_once_however_its_spans_are_spread_over_blocks() {
+    for (count, levels) in [(1, 1), (1, 5), (40, 6), (700, 8)] {
+        let (dir, recorded) = interleaved(count, levels);
+        let (sink, seen) = ByTrace::new(Needs::Traces, takes);
+        let report = export_along(dir.path(), Route::to(Box::new(sink)));
+        assert!(report.is_complete(), "{report}");
+        assert_eq!((report.sinks[0].delivered, report.recorders_removed), ((count * levels) as u64, 1));
+        let seen = seen.lock().unwrap();
+        assert_eq!(seen.taken.len(), count);
+        assert!(seen.taken.iter().all(|spans| whole(&recorded, spans)));
+    }
+}
+
+#[test]
+fn no_child_arrives_before_its_parent_however_deep_it_is() {
+    for (count, levels) in [(1, 1), (1, 30), (40, 6), (700, 8)] {
+        let (dir, recorded) = interleaved(count, levels);
+        let (sink, seen) = ByTrace::new(Needs::ParentsFirst, takes);
+        let report = export_along(dir.path(), Route::to(Box::new(sink)));
+        assert!(report.is_complete(), "{report}");
+        assert_parents_first(&recorded, &seen.lock().unwrap().taken);
+    }
+}
+
+#[test]
+fn a_trace_that_is_larger_than_what_is_held_at_once_is_read_block_by_block() {
+    let (dir, recorded) = recorded(|spool, recorded| {
+        let root = start(recorded, None);
+        for _ in 0..20 {
+            let branch = start(recorded, Some(root.context()));
+            for _ in 0..499 {
+                drop(start(recorded, Some(branch.context())));
+            }
+            drop(branch);
+            cut(spool);
+        }
+    });
+    for needs in [Needs::ParentsFirst, Needs::Traces] {
+        let copy = copy(dir.path());
+        let (sink, seen) = ByTrace::new(needs, takes);
+        let report = export_along(copy.path(), Route::to(Box::new(sink)));
+        assert_eq!(report.sinks[0].delivered, 10_001, "{report}");
+        let seen = seen.lock().unwrap();
+        match needs {
+            Needs::Traces => assert!(whole(&recorded, &seen.taken[0]) && seen.most_at_once < 1_000),
+            _ => assert_parents_first(&recorded, &seen.taken),
+        }
+    }
+}
+
+/// A copy of a spool whose recorders are over.
+fn copy(dir: &Path) -> TempDir {
+    let copy = tempfile::tempdir().unwrap();
+    let copied = std::process::Command::new("cp").arg("-a").arg(dir.join(".")).arg(copy.path()).status();
+    assert!(copied.unwrap().success());
+    copy
+}
+
+#[test]
+fn an_exporter_that_ends_after_any_delivery_and_the_next_one_lose_nothing_and_repeat_only_what_was_under_way()
+{
+    // The first trace is open to the end, so that nothing before it can be passed over.
+    let (dir, recorded) = recorded(|spool, recorded| {
+        let first = start(recorded, None);
+        for _ in 0..6 {
+            let spans: Vec<_> = (0..3).map(|_| start(recorded, None)).collect();
+            for root in &spans {
+                drop(start(recorded, Some(root.context())));
+            }
+            cut(spool);
+            drop(spans);
+            drop(start(recorded, Some(first.context())));
+            cut(spool);
+            // Far enough behind that the traces before are over.
+            let now = SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+            let later = u64::try_from(now.as_nanos()).unwrap() + 3_000_000_000;
+            assert_eq!(start(recorded, None).end_at_unix_ns(later), spanring::Ended::Recorded);
+            cut(spool);
+        }
+    });
+    for needs in [Needs::Traces, Needs::ParentsFirst, Needs::Spans] {
+        let mut repeated_most = 0;
+        for enough in 0..=recorded.len() {
+            let copy = copy(dir.path());
+            let mut taken = 0;
+            let answer = move |_: usize| {
+                taken += 1;
+                match taken <= enough {
+                    true => Outcome::DELIVERED,
+                    false => Outcome::Parked { reason: "no more".into() },
+                }
+            };
+            let route = |sink| Route::to(sink).keep(Keep::errors_and_share(1.0));
+            let (sink, before) = ByTrace::new(needs, answer);
+            export_along(copy.path(), route(Box::new(sink)));
+            let (sink, after) = ByTrace::new(needs, takes);
+            let report = export_along(copy.path(), route(Box::new(sink)));
+            assert!(report.is_complete() && report.recorders_removed == report.recorders, "{report}");
+            let (before, after) = (before.lock().unwrap(), after.lock().unwrap());
+            let mut times = BTreeMap::<_, usize>::new();
+            for span in before.taken.iter().chain(&after.taken).flatten() {
+                *times.entry(span.span_id).or_default() += 1;
+            }
+            let all: BTreeSet<_> = recorded.values().flat_map(BTreeMap::keys).copied().collect();
+            assert_eq!(times.keys().copied().collect::<BTreeSet<_>>(), all, "{needs:?} after {enough}");
+            assert!(times.values().all(|&times| times <= 2));
+            repeated_most = repeated_most.max(times.values().filter(|&&times| times == 2).count());
+            for (id, spans) in &after.sent {
+                assert!(
+                    before.sent.get(id).is_none_or(|earlier| earlier == spans),
+                    "{id} is another one now"
+                );
+            }
+        }
+        // What is over behind one block is under way at once. At the end that is the most: four traces of six spans, the one that lies far behind, and the
+        // first, of seven.
+        assert!(repeated_most <= 14, "{needs:?}: {repeated_most}");
+    }
+}
+
+#[test]
+fn a_refused_trace_is_set_aside_as_a_whole_and_the_others_go_on() {
+    let (dir, recorded) = interleaved(5, 4);
+    let mut asked = 0;
+    let answer = move |_: usize| {
+        asked += 1;
+        if asked == 3 { refused() } else { Outcome::DELIVERED }
+    };
+    let (sink, seen) = ByTrace::new(Needs::Traces, answer);
+    let report = export_along(dir.path(), Route::to(Box::new(sink)));
+    let SinkReport { delivered, dead_lettered, end, .. } = &report.sinks[0];
+    assert_eq!((*delivered, *dead_lettered, end), (16, 4, &SinkEnd::Complete), "{report}");
+    assert_eq!(report.recorders_removed, 1);
+    let aside: Vec<_> = letters(dir.path()).into_iter().map(|letter| letter.span).collect();
+    assert!(whole(&recorded, &aside));
+    assert!(seen.lock().unwrap().taken.iter().all(|spans| whole(&recorded, spans)));
+}
+
+#[test]
+fn an_open_trace_is_waited_for_while_others_go_on_and_nothing_of_it_is_removed() {
+    let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    let dir = tempfile::tempdir().unwrap();
+    let spool = Spool::open(dir.path()).linger(MINUTE).start().unwrap();
+    let mut recorded = Recorded::new();
+    let first = start(&mut recorded, None);
+    drop(start(&mut recorded, Some(first.context())));
+    let other = start(&mut recorded, None);
+    drop(start(&mut recorded, Some(other.context())));
+    drop(other);
+    cut(&spool);
+    let (sink, seen) = ByTrace::new(Needs::Traces, takes);
+    let report = export_along(dir.path(), Route::to(Box::new(sink)));
+    assert_eq!((report.sinks[0].delivered, report.segments_removed), (2, 0), "{report}");
+    let state =
+        Cursor::peek(&SpoolDir::open(dir.path()).unwrap().recorder_path(spool.id()), "by trace").unwrap();
+    assert!(state.position < state.ahead && state.delivered == 2, "{state:?}");
+
+    // It is over now. The other one does not come again.
+    drop(first);
+    assert!(spool.stop(MINUTE).is_complete);
+    let (sink, later) = ByTrace::new(Needs::Traces, takes);
+    let report = export_along(dir.path(), Route::to(Box::new(sink)));
+    assert_eq!((report.sinks[0].delivered, report.recorders_removed), (2, 1), "{report}");
+    for seen in [seen, later] {
+        let seen = seen.lock().unwrap();
+        assert!(seen.taken.len() == 1 && whole(&recorded, &seen.taken[0]));
+    }
+}
+
+#[test]
+fn a_quiet_recorder_is_delivered_what_seems_over_after_two_seconds_and_once() {
+    let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    let dir = tempfile::tempdir().unwrap();
+    let spool = Spool::open(dir.path()).linger(MINUTE).start().unwrap();
+    let mut recorded = Recorded::new();
+    let first = start(&mut recorded, None);
+    drop(start(&mut recorded, None));
+    cut(&spool);
+    for round in 0..2 {
+        // In virtual time: two seconds pass at once where nobody has anything to do.
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+        let (sink, seen) = ByTrace::new(Needs::Traces, takes);
+        let exporter = Exporter::new(SpoolDir::open(dir.path()).unwrap()).to(Box::new(sink));
+        let report = run_on(&runtime, exporter, async { tokio::time::sleep(MINUTE).await });
+        assert_eq!(report.sinks[0].delivered, [1, 0][round], "{report}");
+        assert_eq!(seen.lock().unwrap().taken.len(), [1, 0][round]);
+    }
+    drop(first);
+    assert!(spool.stop(MINUTE).is_complete);
+    let (sink, _) = ByTrace::new(Needs::Traces, takes);
+    assert_eq!(export_along(dir.path(), Route::to(Box::new(sink))).sinks[0].delivered, 1);
+}
+
+#[test]
+fn rules_keep_what_they_name_and_a_share_of_the_rest_and_everything_is_accounted_for() {
+    let (dir, recorded) = recorded(|spool, recorded| {
+        for number in 0..400_u32 {
+            let root = start(recorded, None);
+            let child = start(recorded, Some(root.context()));
+            match number % 100 {
+                0 => drop(child.set_status(Status::Error)),
+                1 => drop(child.set("spanring.cost.total", 2.5)),
+                _ => {}
+            }
+            drop(child);
+            drop(root);
+            if number % 50 == 0 {
+                cut(spool);
+            }
+        }
+    });
+    let all = recorded.values().map(BTreeMap::len).sum::<usize>() as u64;
+    for share in [0.0, 0.25, 1.0] {
+        let copy = copy(dir.path());
+        let seen = Seen::default();
+        let route = Route::to(Box::new(seen.told(|_| Outcome::DELIVERED)))
+            .keep(Keep::errors_and_share(share).dearer_than(2.0));
+        let report = export_along(copy.path(), route);
+        assert!(report.is_complete() && report.recorders_removed == 1, "{report}");
+        let SinkReport { delivered, sampled_out, .. } = report.sinks[0];
+        assert_eq!(delivered + sampled_out, all, "{report}");
+        let taken = seen.taken();
+        assert!(taken.values().all(|&times| times == 1));
+        for spans in recorded.values() {
+            let kept = spans.keys().filter(|span| taken.contains_key(span)).count();
+            assert!(kept == 0 || kept == spans.len(), "a trace is kept as a whole or not at all");
+        }
+        let kept = delivered / 2;
+        match share {
+            0.0 => assert_eq!(kept, 8, "four with an error, and four that cost much"),
+            1.0 => assert_eq!(kept, 400),
+            // Four standard deviations on each side.
+            _ => assert!((70..=140).contains(&kept), "{kept}"),
+        }
+    }
+}
+
+#[test]
+fn a_cursor_accounts_for_what_the_rules_leave_out() {
+    let (dir, _) = interleaved(10, 3);
+    let spool = SpoolDir::open(dir.path()).unwrap();
+    let recorder = spool.recorders().unwrap().remove(0);
+    let seen = Seen::default();
+    let route = Route::to(Box::new(seen.told(|_| Outcome::DELIVERED))).keep(Keep::errors_and_share(0.0));
+    // Another sink takes nothing, so that all is kept.
+    let (sink, _) = ByTrace::new(Needs::Spans, |_| Outcome::Parked { reason: "no".into() });
+    let exporter = Exporter::new(spool.clone()).along(route).to(Box::new(sink)).once(MINUTE);
+    let report = run(exporter, std::future::pending());
+    assert_eq!((report.sinks[0].sampled_out, report.sinks[0].requests), (30, 0), "{report}");
+    let state = Cursor::peek(&spool.recorder_path(&recorder), "told").unwrap();
+    let CursorState { delivered, dead_lettered, dropped, position, ahead, .. } = state;
+    assert_eq!((delivered, dead_lettered, dropped), (0, 0, 30));
+    assert!(position == ahead && position.segment > 0);
+}

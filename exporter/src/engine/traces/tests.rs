@@ -1,0 +1,219 @@
+use std::collections::BTreeSet;
+
+use proptest::prelude::*;
+use spanring::{SpanId, TraceId};
+
+use super::*;
+
+const SECOND: u64 = 1_000_000_000;
+
+/// A row of a recorder.
+#[derive(Clone, PartialEq, Debug)]
+struct Row {
+    trace: u8,
+    span: u64,
+    parent: Option<u64>,
+    at: u64,
+    is_start: bool,
+}
+
+fn data(row: &Row) -> SpanData {
+    SpanData {
+        trace_id: TraceId::from_bytes([row.trace + 1; 16]),
+        span_id: id(row.span),
+        parent_id: row.parent.map(id),
+        start_unix_ns: row.at,
+        end_unix_ns: row.at,
+        is_open: row.is_start,
+        ..SpanData::default()
+    }
+}
+
+fn id(number: u64) -> SpanId {
+    SpanId::from_bytes((number + 1).to_le_bytes())
+}
+
+fn place(block: usize) -> Position {
+    Position { segment: 1, offset: block as u64 * 8, next_sequence: 0 }
+}
+
+fn note(traces: &mut Traces, number: usize, rows: &[Row]) {
+    let of = |is_start| -> Vec<_> { rows.iter().filter(|row| row.is_start == is_start).map(data).collect() };
+    traces.note(0, place(number), &of(false), &of(true));
+}
+
+/// Where to read on after so many blocks.
+fn watermark(traces: &Traces, read: usize) -> usize {
+    traces.watermark(0).map_or(read, |position| usize::try_from(position.offset / 8).unwrap())
+}
+
+fn start(trace: u8, span: u64, at: u64) -> Row {
+    Row { trace, span, parent: None, at, is_start: true }
+}
+
+fn end(trace: u8, span: u64, parent: Option<u64>, at: u64) -> Row {
+    Row { trace, span, parent, at, is_start: false }
+}
+
+/// The traces that are taken at each block, as numbers.
+fn taken(blocks: &[Vec<Row>]) -> Vec<Vec<u8>> {
+    let mut traces = Traces::default();
+    let take = |(number, rows): (usize, &Vec<Row>)| {
+        note(&mut traces, number, rows);
+        let over = traces.take_over();
+        traces.done(&over);
+        over.iter().map(|over| over.trace_id.to_bytes()[0] - 1).collect()
+    };
+    blocks.iter().enumerate().map(take).collect()
+}
+
+#[test]
+fn a_trace_is_over_when_what_was_announced_has_ended_and_nothing_came_for_two_seconds() {
+    let later = |at| vec![end(9, 90, None, at)];
+    // The child of a root that is open for an hour is waited for; the trace of another is not.
+    let blocks = [
+        vec![start(0, 0, 0), end(0, 1, Some(0), SECOND)],
+        vec![start(1, 10, 2 * SECOND), end(1, 10, None, 3 * SECOND)],
+        later(5 * SECOND - 1),
+        later(5 * SECOND),
+        vec![end(0, 0, None, 3600 * SECOND)],
+        later(3602 * SECOND),
+    ];
+    let expected: [&[u8]; 6] = [&[], &[], &[], &[1], &[9], &[0]];
+    assert_eq!(taken(&blocks), expected);
+    // Not with the block that brought its last row, however late that is.
+    let late = [vec![end(0, 0, None, 0), end(1, 1, None, 3600 * SECOND)], later(3600 * SECOND)];
+    assert_eq!(taken(&late), [vec![], vec![0]]);
+}
+
+#[test]
+fn a_child_of_another_process_is_waited_for_where_it_was_announced() {
+    let blocks = [vec![start(0, 1, 0), end(0, 1, Some(0), SECOND)], vec![end(9, 90, None, 4 * SECOND)]];
+    assert_eq!(taken(&blocks), [vec![], vec![0]]);
+    // Also where its end was drained before its announcement.
+    let swapped =
+        [vec![end(0, 1, Some(0), SECOND)], vec![start(0, 1, 0)], vec![end(9, 90, None, 4 * SECOND)]];
+    assert_eq!(taken(&swapped), [vec![], vec![], vec![0]]);
+}
+
+#[test]
+fn the_watermark_stands_before_the_first_row_of_a_trace_that_is_not_done() {
+    let mut traces = Traces::default();
+    let blocks = [
+        vec![end(8, 80, None, 0)],
+        vec![start(0, 0, 0)],
+        vec![end(7, 70, None, 5 * SECOND), end(0, 1, Some(0), 5 * SECOND)],
+        vec![end(0, 0, None, 6 * SECOND)],
+        vec![end(6, 60, None, 9 * SECOND)],
+    ];
+    let mut marks = Vec::new();
+    for (number, rows) in blocks.iter().enumerate() {
+        note(&mut traces, number, rows);
+        let over = traces.take_over();
+        marks.push(watermark(&traces, number + 1));
+        traces.done(&over);
+        marks.push(watermark(&traces, number + 1));
+    }
+    // Before and after the sink is done with what is over.
+    assert_eq!(marks, [0, 0, 0, 0, 0, 1, 1, 1, 1, 4]);
+    let over = traces.take_quiet();
+    traces.done(&over);
+    assert_eq!((watermark(&traces, 5), traces.len()), (5, 0));
+}
+
+/// Blocks of random rows, in which time goes forward by up to three seconds a block, with some rows that come late. A span may be announced,
+/// at the latest with the block behind the one in which it ends, and may never end.
+fn blocks() -> impl Strategy<Value = Vec<Vec<Row>>> {
+    let step = proptest::collection::vec(0..3 * SECOND, 12);
+    let span = (0..4_u8, 0..12_usize, 0..6_usize, any::<Option<bool>>(), any::<bool>(), 0..3 * SECOND);
+    (step, proptest::collection::vec(span, 0..24)).prop_map(|(steps, spans)| {
+        let mut blocks = vec![Vec::new(); steps.len()];
+        let times: Vec<u64> =
+            (0..steps.len()).map(|to| 10 * SECOND + steps[..=to].iter().sum::<u64>()).collect();
+        for (number, (trace, from, length, announced, is_root, late)) in spans.into_iter().enumerate() {
+            let (number, to) = (number as u64, from + length);
+            let parent = (!is_root).then_some(1000);
+            let at = |block: usize| times[block.min(11)].saturating_sub(late);
+            let row = |is_start, at| Row { trace, span: number, parent, at, is_start };
+            if let Some(is_swapped) = announced {
+                let block = if is_swapped && to < 11 { to + 1 } else { from };
+                blocks[block].push(row(true, at(from)));
+            }
+            if to < 12 {
+                blocks[to].push(row(false, at(to)));
+            }
+        }
+        blocks
+    })
+}
+
+/// The places of rows, as block and number among the ends.
+type Ends = BTreeSet<(usize, usize)>;
+
+fn ends_of(blocks: &[Vec<Row>], over: &[Over], first: usize) -> Ends {
+    let mut ends = Ends::new();
+    for over in over {
+        for share in over.shares.iter().filter(|share| share.spans > 0) {
+            let block = first + usize::try_from(share.block).unwrap();
+            let rows = blocks[block].iter().filter(|row| !row.is_start).enumerate();
+            let of_trace = rows.filter(|(_, row)| data(row).trace_id == over.trace_id);
+            ends.extend(of_trace.map(|(number, _)| (block, number)));
+        }
+    }
+    ends
+}
+
+proptest! {
+    #[test]
+    fn a_run_that_ends_anywhere_and_another_behind_it_leave_out_nothing(
+        blocks in blocks(),
+        quiet in proptest::collection::vec(any::<bool>(), 12),
+        cut in 0..=12_usize,
+    ) {
+        // The first run takes what is over, and what is quiet where nothing comes for a while, and is cut behind a block.
+        let mut traces = Traces::default();
+        let mut delivered = Ends::new();
+        let mut is_settled = false;
+        for (number, rows) in blocks[..cut].iter().enumerate() {
+            note(&mut traces, number, rows);
+            let mut over = traces.take_over();
+            // An announcement that is behind the end of its span comes with the next block, and at once.
+            let is_split = |row: &Row| {
+                row.is_start && rows.iter().any(|end| !end.is_start && (end.trace, end.span) == (row.trace, row.span))
+            };
+            is_settled = quiet[number] && !blocks.get(number + 1).is_some_and(|next| next.iter().any(is_split));
+            if is_settled {
+                over.extend(traces.take_quiet());
+            }
+            let new = ends_of(&blocks, &over, 0);
+            prop_assert!(delivered.is_disjoint(&new), "nothing is taken twice");
+            delivered.extend(new);
+            traces.done(&over);
+        }
+        let from = watermark(&traces, cut);
+        for (block, rows) in blocks.iter().enumerate().take(from) {
+            let ends = rows.iter().filter(|row| !row.is_start).count();
+            prop_assert!((0..ends).all(|number| delivered.contains(&(block, number))), "passed over");
+        }
+        // The second leaves out what the first had taken.
+        let mut traces = Traces::default();
+        for (number, rows) in blocks.iter().enumerate().skip(from) {
+            if number == cut && is_settled {
+                let over = traces.take_quiet();
+                traces.done(&over);
+            }
+            note(&mut traces, number, rows);
+            let over = traces.take_over();
+            if number >= cut {
+                delivered.extend(ends_of(&blocks, &over, from));
+            }
+            traces.done(&over);
+        }
+        let over = traces.take_all();
+        delivered.extend(ends_of(&blocks, &over, from));
+        traces.done(&over);
+        prop_assert_eq!(watermark(&traces, blocks.len()), blocks.len());
+        let all: usize = blocks.iter().map(|rows| rows.iter().filter(|row| !row.is_start).count()).sum();
+        prop_assert_eq!(delivered.len(), all);
+    }
+}
