@@ -1,22 +1,20 @@
 //! `spanring export` with OpenTelemetry's variables, TLS included.
 
 mod agent;
+mod authority;
 
-use std::fs;
 use std::io::{self, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
-use rustls::pki_types::PrivateKeyDer;
-use rustls::server::WebPkiClientVerifier;
-use rustls::{RootCertStore, ServerConfig, ServerConnection, StreamOwned};
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
 use self::agent::{TestSpool, complaint, receiver};
+use self::authority::Authority;
 
 #[test]
 fn a_recording_process() {
@@ -78,66 +76,23 @@ fn secrets_go_to_one_receiver_only() {
     assert_eq!(complaint(output), (2, expected.into()));
 }
 
-/// Certificates of an authority that nobody else knows, in files.
-struct Authority {
-    dir: tempfile::TempDir,
-    issuer: CertifiedIssuer<'static, KeyPair>,
-}
-
-impl Authority {
-    fn new() -> Self {
-        let mut params = CertificateParams::new([]).unwrap();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
-        let dir = tempfile::tempdir().unwrap();
-        fs::write(dir.path().join("authority.pem"), issuer.pem()).unwrap();
-        Authority { dir, issuer }
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.dir.path().join(name)
-    }
-
-    /// Writes a certificate for `host` to `<host>.pem`, and its key to `<host>.key`.
-    fn certify(&self, host: &str) {
-        let key = KeyPair::generate().unwrap();
-        let certificate =
-            CertificateParams::new([host.to_owned()]).unwrap().signed_by(&key, &self.issuer).unwrap();
-        fs::write(self.path(&format!("{host}.pem")), certificate.pem()).unwrap();
-        fs::write(self.path(&format!("{host}.key")), key.serialize_pem()).unwrap();
-    }
-
-    /// A server as `localhost` that takes clients of this authority only, and tells the first line of each request.
-    fn serve(&self) -> (SocketAddr, Receiver<String>) {
-        self.certify("localhost");
-        let mut roots = RootCertStore::empty();
-        roots.add(self.issuer.der().clone()).unwrap();
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let clients =
-            WebPkiClientVerifier::builder_with_provider(roots.into(), Arc::clone(&provider)).build().unwrap();
-        let config =
-            ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
-        let key = KeyPair::generate().unwrap();
-        let certificate =
-            CertificateParams::new(["localhost".to_owned()]).unwrap().signed_by(&key, &self.issuer).unwrap();
-        let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
-        let config = config.with_client_cert_verifier(clients);
-        let config = Arc::new(config.with_single_cert(vec![certificate.der().clone()], key).unwrap());
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap();
-        let (sender, seen) = mpsc::channel();
-        thread::spawn(move || {
-            for stream in listener.incoming() {
-                // Those that do not come to an understanding are the clients' to notice.
-                if let Ok(line) = answer(stream.unwrap(), Arc::clone(&config))
-                    && sender.send(line).is_err()
-                {
-                    return;
-                }
+/// A server as `localhost` over TLS that takes clients of this authority only, and tells the first line of each request.
+fn serve(authority: &Authority) -> (SocketAddr, Receiver<String>) {
+    let config = Arc::new(authority.server(true));
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let (sender, seen) = mpsc::channel();
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            // Those that do not come to an understanding are the clients' to notice.
+            if let Ok(line) = answer(stream.unwrap(), Arc::clone(&config))
+                && sender.send(line).is_err()
+            {
+                return;
             }
-        });
-        (address, seen)
-    }
+        }
+    });
+    (address, seen)
 }
 
 /// Reads a request and takes it; its first line.
@@ -174,7 +129,7 @@ fn a_receiver_is_verified_by_the_given_authority_and_verifies_the_exporter() {
     let (ours, theirs) = (Authority::new(), Authority::new());
     ours.certify("exporter");
     theirs.certify("exporter");
-    let (address, seen) = ours.serve();
+    let (address, seen) = serve(&ours);
     let endpoint = format!("https://localhost:{}", address.port());
     let export = |authority: &Path, certificate: &Path, key: &Path| {
         let variables = [
