@@ -23,7 +23,7 @@ pub enum Error {
         /// Why not.
         source: io::Error,
     },
-    /// A variable of the environment makes no sense, or asks for what is not supported.
+    /// A variable of the environment makes no sense.
     Variable {
         /// Its name.
         name: String,

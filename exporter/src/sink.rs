@@ -2,12 +2,14 @@
 //!
 //! A [`Sink`] is handed one [`Batch`] at a time and says what became of it, an [`Outcome`]. It keeps no queue, does not
 //! retry and knows no cursor; the engine does all that, the same for every sink. A sink that speaks HTTP is an
-//! [`HttpApi`]: it makes a request of a batch and an outcome of a response, and does no I/O at all.
+//! [`HttpApi`]: it makes a request of a batch and an outcome of a response, and does no I/O at all. gRPC has a transport of its own.
 
 mod address;
 mod file;
+mod grpc;
 mod http;
 mod options;
+mod otlp_grpc;
 mod otlp_http;
 mod otlp_options;
 mod retry_after;
@@ -18,6 +20,7 @@ pub use address::{FORMS, SinkAddress};
 pub use file::{Compression, FileOptions, FileSink};
 pub use http::{HttpApi, HttpSink, Request, Response};
 pub use options::SinkOptions;
+pub use otlp_grpc::OtlpGrpc;
 pub use otlp_http::OtlpHttp;
 pub use otlp_options::{OtlpOptions, Protocol};
 pub use stdout::StdoutSink;

@@ -409,11 +409,18 @@ fn bad_input_is_status_2_and_one_line_that_names_it_and_the_reason() {
     let path = spool.path();
     let (path, empty) = (path.to_str().unwrap(), empty.path().to_str().unwrap());
     let file = format!("file:{}", spool.file("spans.jsonl").display());
-    let cases: [(&[&str], &[&str]); 9] = [
+    let cases: [(&[&str], &[&str]); 10] = [
         (&["export", "--spool", "/no/such/spool", "--to", &file, "--once"], &["/no/such/spool"]),
         (&["export", "--spool", empty, "--to", &file, "--once"], &[empty]),
-        (&["export", "--spool", path, "--to", "ftp://host"], &["\"ftp://host\"", "otlp+http://HOST[:PORT]"]),
+        (
+            &["export", "--spool", path, "--to", "ftp://host"],
+            &["\"ftp://host\"", "otlp+http[s]://HOST[:PORT]"],
+        ),
         (&["export", "--spool", path, "--to", "otlp+http://:1"], &["\"otlp+http://:1\""]),
+        (
+            &["export", "--spool", path, "--to", "otlp+grpcs://h/x"],
+            &["\"otlp+grpcs://h/x\"", "a path has no meaning"],
+        ),
         (&["export", "--spool", path, "--to", &file, "--to", &file, "--once"], &[&file]),
         (
             &["export", "--spool", path, "--to", "file:/no/such/dir/f"],

@@ -25,11 +25,11 @@ pub(super) struct Export {
     #[arg(long, value_name = "DIR")]
     spool: PathBuf,
 
-    /// Where to deliver to: file:PATH, stdout, otlp, otlp+http://HOST[:PORT] or otlp+https://HOST[:PORT]; may be repeated
+    /// Where to deliver to: file:PATH, stdout, otlp, otlp+http[s]://HOST[:PORT] or otlp+grpc[s]://HOST[:PORT]; may be repeated
     ///
-    /// file:PATH appends OTLP/JSON lines. stdout prints them; the report is printed to standard error then. otlp+http:// and otlp+https:// send OTLP protobuf to /v1/traces; the port is 4318
-    /// and 443 where none is named. otlp is where OTEL_EXPORTER_OTLP_ENDPOINT says; it and the other OTLP sinks heed
-    /// OTEL_EXPORTER_OTLP_HEADERS and the like. Each sink has its own place in the spool, and what is delivered is removed once all
+    /// file:PATH appends OTLP/JSON lines. stdout prints them; the report is printed to standard error then. otlp+http:// and otlp+https:// send OTLP protobuf to /v1/traces, otlp+grpc:// and otlp+grpcs:// over gRPC;
+    /// the port is 4318 or 4317 where none is named, and 443 with TLS. otlp is where OTEL_EXPORTER_OTLP_ENDPOINT says, asked as
+    /// OTEL_EXPORTER_OTLP_PROTOCOL says; it and the other OTLP sinks heed OTEL_EXPORTER_OTLP_HEADERS and the like. Each sink has its own place in the spool, and what is delivered is removed once all
     /// sinks named here have it.
     #[arg(long = "to", value_name = "SINK", required = true)]
     sinks: Vec<String>,

@@ -7,14 +7,16 @@ use std::str::FromStr;
 use reqwest::Url;
 
 use super::http::Transport;
-use super::{FileSink, HttpSink, OtlpHttp, OtlpOptions, Sink, SinkOptions, StdoutSink};
+use super::{FileSink, HttpSink, OtlpGrpc, OtlpHttp, OtlpOptions, Protocol, Sink, SinkOptions, StdoutSink};
 use crate::Error;
 
 /// The forms of an address, as a message lists them.
-pub const FORMS: &str = "file:PATH, stdout, otlp, otlp+http://HOST[:PORT] or otlp+https://HOST[:PORT]";
+pub const FORMS: &str = "file:PATH, stdout, otlp, otlp+http[s]://HOST[:PORT] or otlp+grpc[s]://HOST[:PORT]";
 
 /// The port of OTLP over HTTP, where an address names none. Over TLS it is 443.
 const OTLP_HTTP_PORT: u16 = 4318;
+/// The same of OTLP over gRPC.
+pub(super) const OTLP_GRPC_PORT: u16 = 4317;
 
 /// The address of a sink that comes with spanring. Its text is canonical, and does not depend on the working directory.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -29,6 +31,11 @@ pub enum SinkAddress {
         url: Url,
         /// Whether nothing is added, and the path is used as it is. In text, a `#` behind it says so.
         is_whole: bool,
+    },
+    /// An OTLP receiver over gRPC.
+    OtlpGrpc {
+        /// Host and port; its scheme is `https` where there is TLS, and `http` where there is none.
+        url: Url,
     },
 }
 
@@ -45,7 +52,10 @@ impl SinkAddress {
         match text {
             Self::OF_ENVIRONMENT => {
                 let endpoint = options.endpoint_or_default();
-                Ok(Self::otlp_http(endpoint.url, endpoint.is_whole))
+                Ok(match options.protocol {
+                    Protocol::Grpc => Self::OtlpGrpc { url: endpoint.url },
+                    Protocol::Protobuf | Protocol::Json => Self::otlp_http(endpoint.url, endpoint.is_whole),
+                })
             }
             text => text.parse(),
         }
@@ -73,12 +83,13 @@ impl SinkAddress {
                 let api = OtlpHttp::new(url, *is_whole, &options.otlp);
                 Box::new(HttpSink::with_transport(self.to_string(), api, Transport::of(&options.otlp))?)
             }
+            SinkAddress::OtlpGrpc { url } => Box::new(OtlpGrpc::open(self.to_string(), url, &options.otlp)?),
         })
     }
 
     /// Whether it is an OTLP receiver, which is sent what only that receiver may get to see.
     pub fn is_otlp(&self) -> bool {
-        matches!(self, SinkAddress::OtlpHttp { .. })
+        matches!(self, SinkAddress::OtlpHttp { .. } | SinkAddress::OtlpGrpc { .. })
     }
 
     /// Of one receiver there is one text, whatever ends its path.
@@ -97,16 +108,23 @@ impl fmt::Display for SinkAddress {
             SinkAddress::File(path) => write!(f, "file:{}", path.display()),
             SinkAddress::Stdout => f.write_str(StdoutSink::NAME),
             SinkAddress::OtlpHttp { url, is_whole } => {
-                // With the port that HTTP implies, since this scheme implies another one.
-                let port = url.port_or_known_default().unwrap_or(OTLP_HTTP_PORT);
-                write!(f, "otlp+{}://{}:{port}", url.scheme(), url.host_str().unwrap_or_default())?;
+                write!(f, "otlp+{}://{}", url.scheme(), host_and_port(url))?;
                 match is_whole {
                     true => write!(f, "{}#", url.path()),
                     false => f.write_str(url.path().trim_end_matches('/')),
                 }
             }
+            SinkAddress::OtlpGrpc { url } => {
+                let scheme = if url.scheme() == "https" { "otlp+grpcs" } else { "otlp+grpc" };
+                write!(f, "{scheme}://{}", host_and_port(url))
+            }
         }
     }
+}
+
+/// With the port that HTTP implies, since the schemes of sinks imply other ones.
+fn host_and_port(url: &Url) -> String {
+    format!("{}:{}", url.host_str().unwrap_or_default(), url.port_or_known_default().unwrap_or_default())
 }
 
 impl FromStr for SinkAddress {
@@ -130,6 +148,7 @@ impl FromStr for SinkAddress {
         match scheme {
             "file" => file(rest).map_err(unknown),
             "otlp+http" | "otlp+https" => otlp_http(address, scheme).map_err(|reason| unknown(&reason)),
+            "otlp+grpc" | "otlp+grpcs" => otlp_grpc(address, scheme).map_err(|reason| unknown(&reason)),
             // It may be a user's name, of an address that begins with credentials.
             _ => Err(unknown("no sink has such a scheme")),
         }
@@ -139,7 +158,8 @@ impl FromStr for SinkAddress {
 /// An address for a message, which may end in a log: with `…` in place of credentials, and of a query or a fragment. An
 /// address that is none has no certain parts, so rather too much is cut out.
 fn without_secrets(address: &str) -> String {
-    let is_known = |scheme: &str| matches!(scheme, "file" | "otlp+http" | "otlp+https");
+    let is_known =
+        |scheme: &str| matches!(scheme, "file" | "otlp+http" | "otlp+https" | "otlp+grpc" | "otlp+grpcs");
     let begin = match address.split_once(':') {
         Some((scheme, rest)) if is_known(scheme) || rest.starts_with("//") => {
             address.len() - rest.trim_start_matches(['/', '\\']).len()
@@ -171,24 +191,51 @@ fn file(path: &str) -> Result<SinkAddress, &'static str> {
 }
 
 fn otlp_http(address: &str, scheme: &str) -> Result<SinkAddress, String> {
-    let http = address.strip_prefix("otlp+").unwrap_or(address);
-    let mut url = Url::parse(http).map_err(|error| error.to_string())?;
+    let mut url = receiver(address, scheme, OTLP_HTTP_PORT)?;
+    let is_whole = url.fragment() == Some("");
+    url.set_fragment(None);
+    Ok(SinkAddress::otlp_http(url, is_whole))
+}
+
+fn otlp_grpc(address: &str, scheme: &str) -> Result<SinkAddress, String> {
+    let url = receiver(address, scheme, OTLP_GRPC_PORT)?;
+    if url.fragment().is_some() {
+        return Err("a query or fragment has no meaning here".into());
+    }
+    if !has_no_path(&url) {
+        return Err("a path has no meaning here".into());
+    }
+    Ok(SinkAddress::OtlpGrpc { url })
+}
+
+/// Where a receiver is, as a URL of HTTP, on this port where none is named and there is no TLS. It may have an empty fragment.
+fn receiver(address: &str, scheme: &str, default_port: u16) -> Result<Url, String> {
+    let is_tls = scheme.ends_with('s');
+    let rest = address.strip_prefix(scheme).unwrap_or(address);
+    let http = if is_tls { "https" } else { "http" };
+    let mut url = Url::parse(&format!("{http}{rest}")).map_err(|error| error.to_string())?;
     if !url.username().is_empty() || url.password().is_some() {
         return Err(
             "credentials do not belong into an address, where every user of the machine can read them".into(),
         );
     }
-    let is_whole = url.fragment() == Some("");
-    if url.query().is_some() || url.fragment().is_some() && !is_whole {
+    if url.query().is_some() || url.fragment().is_some_and(|fragment| !fragment.is_empty()) {
         return Err("a query or fragment has no meaning here".into());
     }
-    url.set_fragment(None);
-    // Under its own scheme the port is what was written, also if it is the one that HTTP implies.
-    let port_is_given = Url::parse(address).is_ok_and(|url| url.port().is_some());
-    if scheme == "otlp+http" && !port_is_given && url.set_port(Some(OTLP_HTTP_PORT)).is_err() {
+    if !is_tls && !has_port(address) && url.set_port(Some(default_port)).is_err() {
         return Err("it names no host".into());
     }
-    Ok(SinkAddress::otlp_http(url, is_whole))
+    Ok(url)
+}
+
+/// Whether an address names a port. Of a scheme that is not HTTP's, also if it is the one that HTTP implies.
+pub(super) fn has_port(address: &str) -> bool {
+    Url::parse(address).is_ok_and(|url| url.port().is_some())
+}
+
+/// Whether a URL stands for a host, and nothing in it.
+pub(super) fn has_no_path(url: &Url) -> bool {
+    matches!(url.path(), "" | "/")
 }
 
 #[cfg(test)]
@@ -214,8 +261,14 @@ mod tests {
         assert_eq!(canonical("otlp+https://host/a/b#"), "otlp+https://host:443/a/b#");
         assert_eq!(canonical("otlp+https://host/a/#"), "otlp+https://host:443/a/#");
         assert_eq!(canonical("otlp+http://host#"), "otlp+http://host:4318/#");
+        assert_eq!(canonical("otlp+grpc://LocalHost/"), "otlp+grpc://localhost:4317");
+        assert_eq!(canonical("otlp+grpc://[::1]:80"), "otlp+grpc://[::1]:80");
+        assert_eq!(canonical("otlp+grpcs://host"), "otlp+grpcs://host:443");
+        assert_eq!(canonical("otlp+grpcs://host:4317"), "otlp+grpcs://host:4317");
         let of_environment = SinkAddress::parse("otlp", &OtlpOptions::default()).unwrap();
         assert_eq!(of_environment, "otlp+http://localhost".parse().unwrap());
+        let grpc = OtlpOptions { protocol: Protocol::Grpc, ..OtlpOptions::default() };
+        assert_eq!(SinkAddress::parse("otlp", &grpc).unwrap(), "otlp+grpc://localhost".parse().unwrap());
     }
 
     #[test]
@@ -228,6 +281,10 @@ mod tests {
             "otlp+https://h",
             "otlp+https://h:1",
             "otlp+http://h/a/#",
+            "otlp+grpc://h",
+            "otlp+grpc://h:80",
+            "otlp+grpcs://h",
+            "otlp+grpcs://h:1",
         ] {
             assert_eq!(canonical(&canonical(address)), canonical(address), "{address}");
         }
@@ -244,6 +301,9 @@ mod tests {
             ("file://host/x", "a file is named by its path, without a host"),
             ("otlp+http://", "empty host"),
             ("otlp+http://h:99999", "invalid port number"),
+            ("otlp+grpc://", "empty host"),
+            ("otlp+grpc://h:99999", "invalid port number"),
+            ("otlp+grpcs://h/v1/traces", "a path has no meaning here"),
         ];
         for (address, reason) in cases {
             let message = address.parse::<SinkAddress>().unwrap_err().to_string();
@@ -264,6 +324,10 @@ mod tests {
             ("otlp+https://h?key=secret", "otlp+https://h…", "a query or fragment has no meaning here"),
             ("otlp+https://h#secret", "otlp+https://h…", "a query or fragment has no meaning here"),
             ("otlp+https://secret@h?key=secret", "otlp+https://…@h…", ""),
+            ("otlp+grpc://secret@h", "otlp+grpc://…@h", "credentials do not belong"),
+            ("otlp+grpcs:secret@h", "otlp+grpcs:…@h", "credentials do not belong"),
+            ("otlp+grpcs://h?key=secret", "otlp+grpcs://h…", "a query or fragment has no meaning here"),
+            ("otlp+grpc://h#", "otlp+grpc://h…", "a query or fragment has no meaning here"),
             ("https://secret:secret@h", "https://…@h", "no sink has such a scheme"),
             ("secret:secret@h", "…@h", "no sink has such a scheme"),
             ("secret@h", "…@h", "it has no scheme"),

@@ -24,6 +24,9 @@ use crate::Error;
 use crate::engine::SPANS_MAX;
 use crate::error::with_causes;
 
+/// What the exporter says it is.
+pub(super) const USER_AGENT: &str = concat!("spanring/", env!("CARGO_PKG_VERSION"));
+
 /// An API over HTTP: spans in, a request out; a response in, an outcome out. It does no I/O.
 pub trait HttpApi: Send {
     /// The request that delivers a batch. The same batch makes the same request.
@@ -258,7 +261,7 @@ fn reason(error: reqwest::Error) -> String {
     error.source().map_or_else(|| error.to_string(), with_causes)
 }
 
-fn gzip(body: &[u8]) -> io::Result<Vec<u8>> {
+pub(super) fn gzip(body: &[u8]) -> io::Result<Vec<u8>> {
     let mut encoder = GzEncoder::new(Vec::with_capacity(body.len() / 4), Compression::fast());
     encoder.write_all(body)?;
     encoder.finish()
@@ -276,14 +279,14 @@ fn client(url: &Url, transport: &Transport) -> io::Result<Client> {
         .tls_backend_preconfigured(tls)
         .redirect(Policy::none())
         .connect_timeout(transport.limits.connect)
-        .user_agent(concat!("spanring/", env!("CARGO_PKG_VERSION")));
+        .user_agent(USER_AGENT);
     if is_loopback(url) {
         client = client.no_proxy();
     }
     client.build().map_err(io::Error::other)
 }
 
-fn tls(transport: &Transport) -> io::Result<ClientConfig> {
+pub(super) fn tls(transport: &Transport) -> io::Result<ClientConfig> {
     let config = builder().map_err(io::Error::other)?;
     let config = match &transport.certificate {
         None => config.with_platform_verifier().map_err(io::Error::other)?,
@@ -304,7 +307,7 @@ fn tls(transport: &Transport) -> io::Result<ClientConfig> {
 }
 
 /// Trusts nobody.
-fn tls_of_nobody() -> Result<ClientConfig, rustls::Error> {
+pub(super) fn tls_of_nobody() -> Result<ClientConfig, rustls::Error> {
     Ok(builder()?.with_root_certificates(RootCertStore::empty()).with_no_client_auth())
 }
 
@@ -330,7 +333,7 @@ fn in_file(path: &Path, error: &dyn std::error::Error) -> io::Error {
 }
 
 /// What runs on this machine is not reached through a proxy, whatever the environment says.
-fn is_loopback(url: &Url) -> bool {
+pub(super) fn is_loopback(url: &Url) -> bool {
     let host = url.host_str().unwrap_or_default();
     let address = host.trim_start_matches('[').trim_end_matches(']');
     host == "localhost" || address.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())

@@ -52,7 +52,8 @@ impl HttpApi for OtlpHttp {
     fn request(&self, batch: &Batch<'_>) -> Request {
         let request = otlp::request(&batch.resource.attributes, batch.spans);
         let (media_type, body) = match self.protocol {
-            Protocol::Protobuf => (PROTOBUF, request.encode_to_vec()),
+            // Who asks for gRPC has protobuf from a sink that speaks HTTP.
+            Protocol::Protobuf | Protocol::Grpc => (PROTOBUF, request.encode_to_vec()),
             Protocol::Json => (JSON, otlp::to_json(&request).into_bytes()),
         };
         let media_type = HeaderValue::from_static(media_type);
@@ -62,16 +63,21 @@ impl HttpApi for OtlpHttp {
     }
 
     fn outcome(&self, response: &Response) -> Outcome {
-        let status = response.status;
-        match status {
+        match response.status {
             200..300 => success(response),
-            400 | 413 | 422 => Outcome::Rejected { reason: explain(response) },
-            501 | 505 => Outcome::Parked { reason: explain(response) },
-            408 | 425 | 429 | 500..=599 => {
-                Outcome::Retry { after: response.retry_after, reason: explain(response) }
-            }
-            _ => Outcome::Parked { reason: explain(response) },
+            _ => failure(response),
         }
+    }
+}
+
+/// What a response says that is no success.
+pub(super) fn failure(response: &Response) -> Outcome {
+    let reason = explain(response);
+    match response.status {
+        400 | 413 | 422 => Outcome::Rejected { reason },
+        501 | 505 => Outcome::Parked { reason },
+        408 | 425 | 429 | 500..=599 => Outcome::Retry { after: response.retry_after, reason },
+        _ => Outcome::Parked { reason },
     }
 }
 
@@ -89,7 +95,12 @@ fn success(response: &Response) -> Outcome {
         _ => None,
     };
     let (rejected, message) = partial.unwrap_or_default();
-    Outcome::Delivered { rejected: u64::try_from(rejected).unwrap_or(0), message: excerpt(&message) }
+    delivered(rejected, &message)
+}
+
+/// Delivered, with what a receiver says of it.
+pub(super) fn delivered(rejected: i64, message: &str) -> Outcome {
+    Outcome::Delivered { rejected: u64::try_from(rejected).unwrap_or(0), message: excerpt(message) }
 }
 
 /// The body of an OTLP error, as far as it is of use here.
@@ -101,7 +112,7 @@ struct RpcStatus {
     message: String,
 }
 
-fn explain(response: &Response) -> String {
+pub(super) fn explain(response: &Response) -> String {
     let said = match response.media_type.as_str() {
         PROTOBUF => RpcStatus::decode(response.body.as_slice())
             .map_or_else(|_| String::new(), |status| status.message),

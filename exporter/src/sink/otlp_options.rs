@@ -7,13 +7,17 @@
 //! |---|---|
 //! | `ENDPOINT` | where the sink `otlp` is: a base URL, to whose path `/v1/traces` is added; `http://localhost:4318` unless said otherwise |
 //! | `TRACES_ENDPOINT` | the same, and its path is used as it is |
-//! | `PROTOCOL` | `http/protobuf`, unless said otherwise, or `http/json`. `grpc` is an error, as it is not supported |
+//! | both, where `PROTOCOL` is `grpc` | `http://HOST[:PORT]`, `https://HOST[:PORT]` or `HOST[:PORT]`, without a path; `http://localhost:4317` unless said otherwise |
+//! | `PROTOCOL` | `http/protobuf`, unless said otherwise, `http/json`, or `grpc`: how the sink `otlp` is asked. A sink that is named by its address has its scheme say so, and JSON if it speaks HTTP |
 //! | `HEADERS` | `key=value,key=value`, percent-encoded, sent with each request. They are secrets, and never shown |
 //! | `COMPRESSION` | `gzip`, unless said otherwise, or `none` |
 //! | `TIMEOUT` | how long a request may take, in milliseconds; 30,000 unless said otherwise |
 //! | `CERTIFICATE` | a file of PEM certificates: who signed the receiver's, in place of the system's roots |
 //! | `CLIENT_CERTIFICATE`, `CLIENT_KEY` | files of PEM: what the exporter proves itself by, both or neither |
-//! | `INSECURE` | nothing: it is about gRPC |
+//! | `INSECURE` | `true`: an endpoint without a scheme is asked without TLS; its port is 4317 then, and 443 else, unless it is named |
+//!
+//! OpenTelemetry says nothing of a path in the endpoint of gRPC, which has no place for one; its SDKs ignore it, refuse it, or fail later. Here it
+//! is an error, as it was meant for HTTP.
 //!
 //! A number or a name that makes no sense is ignored, with a warning, as OpenTelemetry demands. What is ignored must not send spans to
 //! the wrong place, or in the clear, or as nobody: an endpoint, headers or a certificate that make no sense are errors.
@@ -27,11 +31,13 @@ use percent_encoding::percent_decode_str;
 use reqwest::Url;
 use reqwest::header::{HeaderName, HeaderValue};
 
+use super::address::{OTLP_GRPC_PORT, has_no_path, has_port};
 use super::http::Identity;
 use crate::Error;
 
 const PREFIX: &str = "OTEL_EXPORTER_OTLP_";
 const DEFAULT_ENDPOINT: &str = "http://localhost:4318";
+const DEFAULT_ENDPOINT_GRPC: &str = "http://localhost:4317";
 
 /// How OTLP receivers are asked.
 #[derive(Clone, Default)]
@@ -63,6 +69,8 @@ pub enum Protocol {
     Protobuf,
     /// OTLP/HTTP with JSON.
     Json,
+    /// OTLP/gRPC.
+    Grpc,
 }
 
 impl OtlpOptions {
@@ -70,7 +78,7 @@ impl OtlpOptions {
     ///
     /// # Errors
     ///
-    /// [`Error::Variable`] for a variable that makes no sense and cannot be ignored, or says what is not supported.
+    /// [`Error::Variable`] for a variable that makes no sense and cannot be ignored.
     pub fn from_environment() -> Result<Self, Error> {
         Self::read(|name| std::env::var_os(name))
     }
@@ -92,8 +100,12 @@ impl OtlpOptions {
 
     /// Where the sink `otlp` is.
     pub(super) fn endpoint_or_default(&self) -> Endpoint {
+        let default = match self.protocol {
+            Protocol::Protobuf | Protocol::Json => DEFAULT_ENDPOINT,
+            Protocol::Grpc => DEFAULT_ENDPOINT_GRPC,
+        };
         self.endpoint.clone().unwrap_or_else(|| Endpoint {
-            url: Url::parse(DEFAULT_ENDPOINT).expect("it is a URL, as a test shows"),
+            url: Url::parse(default).expect("it is a URL, as a test shows"),
             is_whole: false,
         })
     }
@@ -112,25 +124,34 @@ impl OtlpOptions {
             },
         };
 
+        match text("PROTOCOL")? {
+            Some((value, _)) if value == "http/json" => options.protocol = Protocol::Json,
+            Some((value, _)) if value == "grpc" => options.protocol = Protocol::Grpc,
+            Some((value, name)) if value != "http/protobuf" => {
+                options.ignore(&name, "it is none of http/protobuf, http/json and grpc");
+            }
+            _ => {}
+        }
+        let is_insecure = match text("INSECURE")? {
+            Some((value, _)) if value.eq_ignore_ascii_case("true") => true,
+            Some((value, name)) if !value.eq_ignore_ascii_case("false") => {
+                options.ignore(&name, "it is neither true nor false");
+                false
+            }
+            _ => false,
+        };
         if let Some((value, name)) = text("ENDPOINT")? {
-            let wrong = |reason| Error::Variable { name: name.clone(), reason };
+            let url = match options.protocol {
+                Protocol::Protobuf | Protocol::Json => endpoint(&value),
+                Protocol::Grpc => grpc_endpoint(&value, is_insecure),
+            };
             let is_whole = name.starts_with("OTEL_EXPORTER_OTLP_TRACES_");
-            options.endpoint = Some(Endpoint { url: endpoint(&value).map_err(wrong)?, is_whole });
+            let url = url.map_err(|reason| Error::Variable { name, reason })?;
+            options.endpoint = Some(Endpoint { url, is_whole });
         }
         if let Some((value, name)) = text("HEADERS")? {
             options.headers =
                 headers(&value).map_err(|reason| Error::Variable { name, reason: reason.to_owned() })?;
-        }
-        match text("PROTOCOL")? {
-            Some((value, name)) if value == "grpc" => {
-                let reason = "grpc is not supported; http/protobuf and http/json are".to_owned();
-                return Err(Error::Variable { name, reason });
-            }
-            Some((value, _)) if value == "http/json" => options.protocol = Protocol::Json,
-            Some((value, name)) if value != "http/protobuf" => {
-                options.ignore(&name, "it is none of http/protobuf and http/json");
-            }
-            _ => {}
         }
         match text("COMPRESSION")? {
             Some((value, _)) if value == "none" => options.is_plain = true,
@@ -177,6 +198,22 @@ fn endpoint(text: &str) -> Result<Url, String> {
         return Err("a query or fragment has no meaning here".to_owned());
     }
     Ok(url)
+}
+
+/// An endpoint of gRPC, where a scheme may be missing.
+fn grpc_endpoint(text: &str, is_insecure: bool) -> Result<Url, String> {
+    let url = match text.contains("://") {
+        true => endpoint(text)?,
+        false if is_insecure => {
+            let mut url = endpoint(&format!("http://{text}"))?;
+            if !has_port(&format!("grpc://{text}")) && url.set_port(Some(OTLP_GRPC_PORT)).is_err() {
+                return Err("it names no host".to_owned());
+            }
+            url
+        }
+        false => endpoint(&format!("https://{text}"))?,
+    };
+    if has_no_path(&url) { Ok(url) } else { Err("a path has no meaning to gRPC".to_owned()) }
 }
 
 /// Headers as W3C baggage writes its members, without properties.
@@ -255,6 +292,52 @@ mod tests {
         assert_eq!((whole.url.as_str(), whole.is_whole), ("https://b/c", true));
     }
 
+    fn grpc_endpoint_of(variables: &[(&str, &str)]) -> Result<String, String> {
+        let options = read(&[&[("PROTOCOL", "grpc")], variables].concat())?;
+        assert_eq!((options.protocol, options.warnings()), (Protocol::Grpc, [].as_slice()));
+        Ok(options.endpoint_or_default().url.to_string())
+    }
+
+    #[test]
+    fn an_endpoint_of_grpc_may_have_no_scheme_and_is_secure_unless_said_otherwise() {
+        assert_eq!(grpc_endpoint_of(&[]).unwrap(), "http://localhost:4317/");
+        for (endpoint, secure, insecure) in [
+            ("h:1", "https://h:1/", "http://h:1/"),
+            ("h", "https://h/", "http://h:4317/"),
+            ("h:80", "https://h:80/", "http://h/"),
+            ("h:443", "https://h/", "http://h:443/"),
+            ("[::1]:4317", "https://[::1]:4317/", "http://[::1]:4317/"),
+            ("http://h:1", "http://h:1/", "http://h:1/"),
+            ("http://h", "http://h/", "http://h/"),
+            ("https://h/", "https://h/", "https://h/"),
+        ] {
+            let of = |more: &[(&str, &str)]| {
+                let variables = [&[("ENDPOINT", endpoint)], more].concat();
+                grpc_endpoint_of(&variables).unwrap()
+            };
+            assert_eq!(of(&[]), secure, "{endpoint}");
+            assert_eq!(of(&[("INSECURE", "False")]), secure, "{endpoint}");
+            assert_eq!(of(&[("INSECURE", "True")]), insecure, "{endpoint}");
+            assert_eq!(of(&[("INSECURE", "true"), ("TRACES_INSECURE", "false")]), secure, "{endpoint}");
+        }
+    }
+
+    #[test]
+    fn an_endpoint_of_grpc_is_a_host() {
+        for (endpoint, reason) in [
+            ("http://h/v1/traces", "a path has no meaning to gRPC"),
+            ("h:1/x", "a path has no meaning to gRPC"),
+            ("unix:/run/socket", "a path has no meaning to gRPC"),
+            ("dns:///h", "its scheme is neither http nor https"),
+            ("secret@h", "credentials belong into OTEL_EXPORTER_OTLP_HEADERS"),
+            ("h?secret", "a query or fragment has no meaning here"),
+            ("h:port", "invalid port number"),
+        ] {
+            let expected = format!("cannot use {PREFIX}TRACES_ENDPOINT: {reason}");
+            assert_eq!(grpc_endpoint_of(&[("TRACES_ENDPOINT", endpoint)]).unwrap_err(), expected);
+        }
+    }
+
     #[test]
     fn headers_are_percent_decoded_and_trimmed() {
         let expected = [("api-key", "a b,c=d"), ("x", "")]
@@ -272,7 +355,6 @@ mod tests {
             ("ENDPOINT", "localhost:4318", "its scheme is neither http nor https"),
             ("TRACES_ENDPOINT", "http://secret@h", "credentials belong into OTEL_EXPORTER_OTLP_HEADERS"),
             ("ENDPOINT", "https://h?key=secret", "a query or fragment has no meaning here"),
-            ("PROTOCOL", "grpc", "grpc is not supported; http/protobuf and http/json are"),
             ("CLIENT_KEY", "/k", "it is of no use without OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE"),
             ("CLIENT_CERTIFICATE", "/c", "it is of no use without OTEL_EXPORTER_OTLP_CLIENT_KEY"),
         ] {
@@ -288,6 +370,7 @@ mod tests {
         for (name, value) in [
             ("PROTOCOL", "http/xml"),
             ("COMPRESSION", "zip"),
+            ("INSECURE", "yes"),
             ("TIMEOUT", "soon"),
             ("TIMEOUT", "0"),
             ("TRACES_TIMEOUT", "-1"),

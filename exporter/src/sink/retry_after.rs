@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 /// No receiver makes us wait longer than this at once, in seconds.
-const WAIT_MAX: Duration = Duration::from_secs(3600);
+pub(super) const WAIT_MAX: Duration = Duration::from_secs(3600);
 
 /// How long the header asks to wait from `now` on, at most an hour. A header that is neither says nothing, and a date
 /// that has passed asks for no wait.

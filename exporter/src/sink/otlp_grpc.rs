@@ -1,0 +1,135 @@
+//! OTLP over gRPC: `TraceService/Export`, with gzip unless told otherwise.
+//!
+//! | answer | outcome |
+//! |---|---|
+//! | OK | delivered, also if the message cannot be read; what `partial_success` rejects is counted and never sent again |
+//! | INVALID_ARGUMENT; RESOURCE_EXHAUSTED and OUT_OF_RANGE that say that the request is too large | rejected: this batch would be refused again, and its halves may be taken |
+//! | CANCELLED, UNKNOWN, DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED, ABORTED, OUT_OF_RANGE, INTERNAL, UNAVAILABLE, DATA_LOSS | retry, after the wait that a `RetryInfo` asks for |
+//! | no answer: no connection, a reset, no answer within 30 s, one without a status or of more than 4 MiB | retry |
+//! | any other code, UNAUTHENTICATED, PERMISSION_DENIED and UNIMPLEMENTED above all | parked: every batch would be refused |
+//! | HTTP without gRPC, as a proxy answers | as for [OTLP over HTTP](super::OtlpHttp); but a success is none, and parked |
+//!
+//! OTLP has a client drop the batch at UNKNOWN, INTERNAL, and RESOURCE_EXHAUSTED without a `RetryInfo`. Here nothing is dropped that the
+//! receiver may take later. Nor does OTLP know a request that is too large, for which servers have no code of its own:
+//! sent again as it is, it would hold up all spans behind it.
+
+use prost::Message as _;
+use reqwest::Url;
+
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceResponse;
+
+use super::grpc::{Channel, Code, Reply, Status, metadata};
+use super::http::{Transport, excerpt};
+use super::{Batch, Delivery, OtlpOptions, Outcome, Sink, otlp_http};
+use crate::Error;
+use crate::otlp;
+
+const EXPORT: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
+
+/// What servers say of a request that is too large, in lower case: those in Go, C++, Python and Node.js, in Java, in .NET, and in Rust.
+const TOO_LARGE: [&str; 5] = [
+    "larger than max",
+    "exceeds maximum size",
+    "exceeds the maximum configured message size",
+    "message length too large",
+    "exceeded while decompressing message",
+];
+
+/// An OTLP receiver, asked over gRPC.
+#[derive(Debug)]
+pub struct OtlpGrpc {
+    name: String,
+    channel: Channel,
+}
+
+impl OtlpGrpc {
+    /// A sink that is called `name` and asks the receiver at `url`, whose scheme is `http` or `https`. Nothing is sent yet.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Sink`] where TLS cannot be set up, or the host has a name that HTTP does not allow.
+    pub fn open(name: String, url: &Url, options: &OtlpOptions) -> Result<Self, Error> {
+        Self::with_transport(name, url, options, &Transport::of(options))
+    }
+
+    fn with_transport(
+        name: String,
+        url: &Url,
+        options: &OtlpOptions,
+        transport: &Transport,
+    ) -> Result<Self, Error> {
+        match Channel::open(url, EXPORT, metadata(&options.headers), transport) {
+            Ok(channel) => Ok(OtlpGrpc { name, channel }),
+            Err(error) => Err(Error::sink(name, "set up")(error)),
+        }
+    }
+
+    async fn send(&mut self, batch: &Batch<'_>) -> Outcome {
+        let request = otlp::request(&batch.resource.attributes, batch.spans).encode_to_vec();
+        match self.channel.call(&request).await {
+            Ok(Reply::Grpc(status, message)) => outcome(&status, message.as_deref()),
+            Ok(Reply::Http(response)) if (200..300).contains(&response.status) => {
+                Outcome::Parked { reason: format!("{}, which is no gRPC", otlp_http::explain(&response)) }
+            }
+            Ok(Reply::Http(response)) => otlp_http::failure(&response),
+            Err(reason) => Outcome::Retry { after: None, reason },
+        }
+    }
+}
+
+impl Sink for OtlpGrpc {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn deliver<'a>(&'a mut self, batch: &'a Batch<'a>) -> Delivery<'a> {
+        Box::pin(self.send(batch))
+    }
+}
+
+fn outcome(status: &Status, message: Option<&[u8]>) -> Outcome {
+    let after = status.retry_after;
+    match status.code {
+        Code::Ok => {
+            let answer = message.and_then(|message| ExportTraceServiceResponse::decode(message).ok());
+            let partial = answer.and_then(|answer| answer.partial_success).unwrap_or_default();
+            otlp_http::delivered(partial.rejected_spans, &partial.error_message)
+        }
+        Code::InvalidArgument => Outcome::Rejected { reason: explain(status) },
+        Code::ResourceExhausted | Code::OutOfRange if is_too_large(&status.message) => {
+            Outcome::Rejected { reason: explain(status) }
+        }
+        Code::Cancelled
+        | Code::Unknown
+        | Code::DeadlineExceeded
+        | Code::ResourceExhausted
+        | Code::Aborted
+        | Code::OutOfRange
+        | Code::Internal
+        | Code::Unavailable
+        | Code::DataLoss => Outcome::Retry { after, reason: explain(status) },
+        Code::NotFound
+        | Code::AlreadyExists
+        | Code::PermissionDenied
+        | Code::FailedPrecondition
+        | Code::Unimplemented
+        | Code::Unauthenticated => Outcome::Parked { reason: explain(status) },
+    }
+}
+
+fn is_too_large(message: &str) -> bool {
+    let message = message.to_ascii_lowercase();
+    TOO_LARGE.iter().any(|words| message.contains(words))
+}
+
+fn explain(status: &Status) -> String {
+    let mut text = format!("it answered {}", status.code);
+    let said = excerpt(&status.message);
+    if !said.is_empty() {
+        text.push_str(&format!(": {said}"));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests;
