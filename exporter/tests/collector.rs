@@ -55,6 +55,13 @@ const WAYS: &[Way] = &[
         variables: &[("OTEL_EXPORTER_OTLP_PROTOCOL", "http/json")],
         is_exact: false,
     },
+    Way { scheme: "otlp+grpc", to: |collector| collector.grpc, variables: &[], is_exact: true },
+    Way {
+        scheme: "otlp+grpc",
+        to: |collector| collector.grpc,
+        variables: &[("OTEL_EXPORTER_OTLP_COMPRESSION", "none")],
+        is_exact: true,
+    },
 ];
 
 #[test]
