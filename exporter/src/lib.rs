@@ -47,6 +47,7 @@
 pub mod demo;
 pub mod engine;
 pub mod otlp;
+pub mod quantity;
 pub mod sink;
 
 mod backoff;

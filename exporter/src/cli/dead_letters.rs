@@ -7,7 +7,7 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 use spanring::SpanId;
 use spanring_exporter::sink::{SinkAddress, SinkOptions};
-use spanring_exporter::{Replay, with_causes};
+use spanring_exporter::{Replay, quantity, with_causes};
 use spanring_spool::{DeadLetter, DeadLetters, LetterName, SpoolDir};
 
 use super::Failure;
@@ -85,7 +85,7 @@ struct ReplayLetters {
     to: Option<String>,
 
     /// Give a sink up that has failed for so long without a success in between
-    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = super::export::duration)]
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = quantity::duration)]
     deadline: Duration,
 
     /// Print the report as one JSON object

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use spanring_exporter::sink::{Compression, FileOptions, OtlpOptions, SinkAddress, SinkOptions};
-use spanring_exporter::{Error, Exporter};
+use spanring_exporter::{Error, Exporter, quantity};
 use spanring_spool::SpoolDir;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
@@ -41,14 +41,14 @@ pub(super) struct Export {
     /// With --once: give a sink up that has failed for so long without a success in between
     ///
     /// A number with the unit ms, s, m or h.
-    #[arg(long, value_name = "TIME", default_value = "30s", requires = "once", value_parser = duration)]
+    #[arg(long, value_name = "TIME", default_value = "30s", requires = "once", value_parser = quantity::duration)]
     deadline: Duration,
 
     /// Begin a new file before one grows longer than this, for file:PATH
     ///
     /// A number with the unit KiB, MiB or GiB. The file that was there is PATH.TIME-NUMBER then, with the time in UTC; the
     /// names sort by age. A single longer line has a file to itself.
-    #[arg(long, value_name = "SIZE", value_parser = size)]
+    #[arg(long, value_name = "SIZE", value_parser = quantity::size)]
     rotate: Option<u64>,
 
     /// With --rotate: remove the oldest rotated files beyond so many, with the spans in them; all are kept unless this is given
@@ -173,63 +173,11 @@ async fn either(one: &mut Signal, other: &mut Signal) {
     }
 }
 
-pub(super) fn duration(text: &str) -> Result<Duration, String> {
-    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
-    let (number, unit) = text.split_at(digits);
-    let ms = match unit {
-        "ms" => 1,
-        "s" => 1000,
-        "m" => 60 * 1000,
-        "h" => 60 * 60 * 1000,
-        _ => return Err("a time is a number with the unit ms, s, m or h, as in 30s".to_owned()),
-    };
-    let ms = number.parse::<u64>().ok().and_then(|number| number.checked_mul(ms));
-    ms.map(Duration::from_millis).ok_or_else(|| "the number is missing or too large".to_owned())
-}
-
-fn size(text: &str) -> Result<u64, String> {
-    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
-    let (number, unit) = text.split_at(digits);
-    let bytes = match unit {
-        "KiB" => 1 << 10,
-        "MiB" => 1 << 20,
-        "GiB" => 1 << 30,
-        _ => return Err("a size is a number with the unit KiB, MiB or GiB, as in 100MiB".to_owned()),
-    };
-    let bytes = number.parse::<u64>().ok().and_then(|number| number.checked_mul(bytes));
-    bytes.filter(|&bytes| bytes > 0).ok_or_else(|| "the number is missing, zero or too large".to_owned())
-}
-
 #[cfg(test)]
 mod tests {
     use spanring_exporter::sink::FORMS;
 
     use super::*;
-
-    #[test]
-    fn a_time_has_a_number_and_a_unit() {
-        let ms = |text| duration(text).map(|duration| duration.as_millis());
-        assert_eq!(ms("30s"), Ok(30_000));
-        assert_eq!(ms("250ms"), Ok(250));
-        assert_eq!(ms("0s"), Ok(0));
-        assert_eq!(ms("2h"), Ok(7_200_000));
-        for text in
-            ["30", "s", "", "-1s", "1.5s", "30 s", "30d", "99999999999999999999s", "9999999999999999999h"]
-        {
-            assert!(duration(text).is_err(), "{text:?}");
-        }
-    }
-
-    #[test]
-    fn a_size_has_a_number_and_a_unit() {
-        assert_eq!(size("100MiB"), Ok(100 << 20));
-        assert_eq!(size("1KiB"), Ok(1024));
-        assert_eq!(size("2GiB"), Ok(2 << 30));
-        for text in ["100", "MiB", "", "0KiB", "-1MiB", "1.5MiB", "1 MiB", "1MB", "1mib", "99999999999999GiB"]
-        {
-            assert!(size(text).is_err(), "{text:?}");
-        }
-    }
 
     #[test]
     fn the_help_names_the_forms_that_are_known() {
