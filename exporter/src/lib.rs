@@ -54,6 +54,8 @@ mod backoff;
 mod breaker;
 mod error;
 mod replay;
+mod secret;
+mod small_file;
 
 pub use engine::{ExportReport, Exporter, Keep, Route, STOP_DEADLINE};
 pub use error::{Error, with_causes};

@@ -10,6 +10,7 @@
 //! | both, where `PROTOCOL` is `grpc` | `http://HOST[:PORT]`, `https://HOST[:PORT]` or `HOST[:PORT]`, without a path; `http://localhost:4317` unless said otherwise |
 //! | `PROTOCOL` | `http/protobuf`, unless said otherwise, `http/json`, or `grpc`: how the sink `otlp` is asked. A sink that is named by its address has its scheme say so, and JSON if it speaks HTTP |
 //! | `HEADERS` | `key=value,key=value`, percent-encoded, sent with each request. They are secrets, and never shown |
+//! | `HEADERS_FILE` | a file that holds what `HEADERS` says, without its last line break. This one is spanring's own |
 //! | `COMPRESSION` | `gzip`, unless said otherwise, or `none` |
 //! | `TIMEOUT` | how long a request may take, in milliseconds; 30,000 unless said otherwise |
 //! | `CERTIFICATE` | a file of PEM certificates: who signed the receiver's, in place of the system's roots |
@@ -21,6 +22,9 @@
 //!
 //! A number or a name that makes no sense is ignored, with a warning, as OpenTelemetry demands. What is ignored must not send spans to
 //! the wrong place, or in the clear, or as nobody: an endpoint, headers or a certificate that make no sense are errors.
+
+mod in_file;
+mod setters;
 
 use std::ffi::OsString;
 use std::fmt;
@@ -110,7 +114,8 @@ impl OtlpOptions {
         })
     }
 
-    fn read(get: impl Fn(&str) -> Option<OsString>) -> Result<Self, Error> {
+    /// What the variables say that `get` knows.
+    pub(crate) fn read(get: impl Fn(&str) -> Option<OsString>) -> Result<Self, Error> {
         let mut options = OtlpOptions::default();
         let variable = |name: &str| {
             let names = [format!("{PREFIX}TRACES_{name}"), format!("{PREFIX}{name}")];
@@ -149,7 +154,8 @@ impl OtlpOptions {
             let url = url.map_err(|reason| Error::Variable { name, reason })?;
             options.endpoint = Some(Endpoint { url, is_whole });
         }
-        if let Some((value, name)) = text("HEADERS")? {
+        let of_headers = ["TRACES_HEADERS", "HEADERS"].map(|name| format!("{PREFIX}{name}"));
+        if let Some((value, name)) = in_file::text_or_file(of_headers, &get)? {
             options.headers =
                 headers(&value).map_err(|reason| Error::Variable { name, reason: reason.to_owned() })?;
         }
@@ -344,6 +350,40 @@ mod tests {
             .map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec()));
         assert_eq!(headers_of(" Api-Key = a%20b%2Cc=d , x= ,,").unwrap(), expected);
         assert_eq!(headers_of("authorization=Bearer%20t").unwrap()[0].1, b"Bearer t");
+    }
+
+    #[test]
+    fn headers_may_be_kept_in_a_file_and_what_is_said_of_traces_wins_in_either_form() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = |name: &str, text: &str| {
+            std::fs::write(dir.path().join(name), text).unwrap();
+            dir.path().join(name).into_os_string().into_string().unwrap()
+        };
+        let (a, b) = (file("a", "x=a\n"), file("b", " x = %62,\r\n"));
+        for (variables, expected) in [
+            (&[("HEADERS_FILE", a.as_str())][..], "a"),
+            (&[("HEADERS_FILE", &a), ("TRACES_HEADERS_FILE", &b)], "b"),
+            (&[("HEADERS_FILE", &a), ("TRACES_HEADERS", "x=c")], "c"),
+            (&[("HEADERS", "x=c"), ("TRACES_HEADERS_FILE", &b)], "b"),
+            (&[("HEADERS", ""), ("HEADERS_FILE", &a)], "a"),
+        ] {
+            let options = read(variables).unwrap();
+            assert_eq!(options.headers[0].1, expected, "{variables:?}");
+            assert!(options.headers[0].1.is_sensitive() && options.has_secrets());
+        }
+        for (name, text, reason) in [
+            ("empty", "\n", "it is empty"),
+            ("none", "secret", "a header has no ="),
+            ("long", &"secret".repeat(20_000), "it is longer than 65536 bytes"),
+        ] {
+            let message = read(&[("HEADERS_FILE", &file(name, text))]).unwrap_err();
+            assert!(message.starts_with("cannot use OTEL_EXPORTER_OTLP_HEADERS_FILE: "), "{message}");
+            assert!(message.ends_with(reason) && !message.contains("secret"), "{message}");
+        }
+        let both = read(&[("HEADERS_FILE", &a), ("HEADERS", "x=secret")]).unwrap_err();
+        let expected = "cannot use OTEL_EXPORTER_OTLP_HEADERS_FILE: OTEL_EXPORTER_OTLP_HEADERS is there too, \
+            and one of them is to be left out";
+        assert_eq!(both, expected);
     }
 
     #[test]
