@@ -44,6 +44,7 @@
 //! It does not order spans beyond what their recorder did: first in, first out for each thread.
 #![forbid(unsafe_code)]
 
+pub mod config;
 pub mod demo;
 pub mod engine;
 pub mod otlp;

@@ -92,6 +92,11 @@ impl SinkAddress {
         matches!(self, SinkAddress::OtlpHttp { .. } | SinkAddress::OtlpGrpc { .. })
     }
 
+    /// Whether it is asked over TLS.
+    pub fn is_over_tls(&self) -> bool {
+        matches!(self, SinkAddress::OtlpHttp { url, .. } if url.scheme() == "https")
+    }
+
     /// Of one receiver there is one text, whatever ends its path.
     fn otlp_http(mut url: Url, is_whole: bool) -> Self {
         if !is_whole {

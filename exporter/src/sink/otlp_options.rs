@@ -25,6 +25,7 @@
 
 mod in_file;
 mod setters;
+mod summary;
 
 use std::ffi::OsString;
 use std::fmt;

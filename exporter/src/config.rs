@@ -1,0 +1,208 @@
+//! Configurations: what an exporter is to do, in a file of TOML.
+//!
+//! ```toml
+//! spool = "/var/spool/shop"
+//! stop_deadline = "10s"
+//!
+//! [[sink]]
+//! to = "otlp+https://collector.example"
+//! headers = { authorization = { file = "token", prefix = "Bearer " }, x-scope = "shop" }
+//!
+//! [[sink]]
+//! to = "file:spans.jsonl"
+//! rotate = "100MiB"
+//! keep = 7
+//! ```
+//!
+//! | key | |
+//! |---|---|
+//! | `spool` | the directory of the spool |
+//! | `stop_deadline` | how long a sink has for the batch that it is at when a stop is asked for; 10 s unless said otherwise |
+//! | `[[sink]]` | a sink, at least one |
+//!
+//! | key of a `[[sink]]` | of | |
+//! |---|---|---|
+//! | `to` | all | the [address](crate::sink::SinkAddress) |
+//! | `protocol` | OTLP | `http/protobuf`, unless said otherwise, or `http/json` |
+//! | `compression` | OTLP | `gzip`, unless said otherwise, or `none` |
+//! | `timeout` | OTLP | how long a request may take; 30 s unless said otherwise |
+//! | `headers` | OTLP | a table of what is sent with each request: a text, `{ env = "NAME" }` or `{ file = "PATH" }`, with a `prefix` before it if need be |
+//! | `certificate` | OTLP over TLS | a file of PEM: who signed the receiver's certificate, in place of the system's roots |
+//! | `client_certificate`, `client_key` | OTLP over TLS | files of PEM that the exporter proves itself by, both or neither |
+//! | `rotate` | files | a new file is begun before one grows longer |
+//! | `keep`, `compress` | files that rotate | how many are kept; `zstd`, or `none` |
+//!
+//! Times are texts with the unit `ms`, `s`, `m` or `h`, sizes with `KiB`, `MiB` or `GiB`. Relative paths, also that of `file:PATH`, begin in the
+//! directory of the file. Nothing is passed over: an unknown key, or one that is about another kind of sink, is an error, with its place.
+//!
+//! # The environment
+//!
+//! OpenTelemetry's variables ([`OtlpOptions`]) are heeded for the sink `otlp`, which is where they say, and for no other: a key that they hold
+//! goes to nobody else. What the file says of that sink wins, option by option; of the headers all or none. If the file names no sink
+//! `otlp`, they are not even read.
+//!
+//! # Two steps
+//!
+//! [`Config::parse`] knows the text alone. [`Config::plan`] looks at the spool, the secrets, the certificates and the environment, and
+//! changes nothing; [`Plan::exporter`] opens what is written to.
+
+mod error;
+mod plan;
+mod sink;
+mod table;
+
+pub use error::{ConfigError, Fault, Place};
+pub use plan::Plan;
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf, absolute};
+use std::time::Duration;
+
+use spanring_spool::SpoolDir;
+use toml::de::{DeTable, DeValue};
+
+use self::sink::{SinkConfig, Target};
+use self::table::{Source, Table};
+use crate::sink::{OtlpOptions, SinkAddress, SinkOptions};
+use crate::{Error, Exporter, STOP_DEADLINE, small_file};
+
+/// No configuration is longer, in bytes.
+const LEN_MAX: u64 = 1 << 20;
+
+/// Where sinks are, and what is said of each.
+type Sinks = Vec<(SinkAddress, SinkOptions)>;
+
+/// What a file says an exporter is to do. No part of it shows a secret.
+#[derive(Clone, Debug)]
+pub struct Config {
+    path: PathBuf,
+    spool: PathBuf,
+    spool_place: Place,
+    stop_deadline: Duration,
+    sinks: Vec<SinkConfig>,
+}
+
+impl Config {
+    /// Reads the file at `path`.
+    ///
+    /// # Errors
+    ///
+    /// Where it cannot be read, and as for [`parse`](Self::parse).
+    pub fn read(path: impl AsRef<Path>) -> Result<Self, ConfigError> {
+        let path = path.as_ref();
+        let whole = |fault| ConfigError { path: path.to_owned(), place: None, fault };
+        let bytes = small_file::read(path, LEN_MAX).map_err(|error| whole(Fault::Unreadable(error)))?;
+        match str::from_utf8(&bytes) {
+            Ok(text) => Self::parse(text, path),
+            Err(error) => {
+                let place = Some(table::place(&bytes, error.valid_up_to()));
+                Err(ConfigError { path: path.to_owned(), place, fault: Fault::NotUtf8 })
+            }
+        }
+    }
+
+    /// Reads `text`, which stands in the file at `path`. Neither that file nor any other is looked at.
+    ///
+    /// # Errors
+    ///
+    /// At the first mistake.
+    pub fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
+        let source = Source { path, text };
+        let whole = |fault| ConfigError { path: path.to_owned(), place: None, fault };
+        if text.len() as u64 > LEN_MAX {
+            let reason = format!("it is longer than {LEN_MAX} bytes");
+            let error = std::io::Error::new(std::io::ErrorKind::FileTooLarge, reason);
+            return Err(whole(Fault::Unreadable(error)));
+        }
+        if let Some(at) = text.find('\0') {
+            return Err(source.error(&(at..at), Fault::Nul));
+        }
+        let document = DeTable::parse(text).map_err(|error| {
+            let span = error.span().unwrap_or_default();
+            source.error(&span, Fault::Syntax(error.message().to_owned()))
+        })?;
+        if document.get_ref().is_empty() {
+            return Err(whole(Fault::Empty));
+        }
+        let table = Table { source, name: "the file", span: 0..0, keys: document.get_ref() };
+        table.check(&["spool", "stop_deadline", "sink"])?;
+        let file = absolute(path).unwrap_or_else(|_| path.to_owned());
+        let dir = file.parent().unwrap_or(&file);
+        let spool = table.required("spool", table.value("spool", table::text)?)?;
+        let stop_deadline = table.plain("stop_deadline", table::duration)?;
+        let listed = table.required("sink", table.value("sink", table::list)?)?;
+        let mut sinks = Vec::new();
+        for item in listed.value {
+            let DeValue::Table(keys) = item.get_ref() else {
+                let expected = "each sink is a table of its own: [[sink]]";
+                return Err(source.error(&item.span(), Fault::Unfit { key: "sink".to_owned(), expected }));
+            };
+            let table = Table { source, name: "[[sink]]", span: item.span(), keys };
+            sinks.push(SinkConfig::read(&table, dir)?);
+        }
+        if sinks.is_empty() {
+            return Err(source.error(&listed.span, Fault::Exporter(Error::NoSink)));
+        }
+        Ok(Config {
+            path: path.to_owned(),
+            spool: dir.join(spool.value),
+            spool_place: source.place(spool.span.start),
+            stop_deadline: stop_deadline.unwrap_or(STOP_DEADLINE),
+            sinks,
+        })
+    }
+
+    /// What is to be done, once the spool, the secrets, the certificates and the environment were looked at. Nothing is written to or sent.
+    ///
+    /// # Errors
+    ///
+    /// At the first thing that is missing or makes no sense.
+    pub fn plan(&self) -> Result<Plan, ConfigError> {
+        let spool = SpoolDir::open(&self.spool)
+            .map_err(|error| self.error(self.spool_place, Fault::Exporter(error.into())))?;
+        let (sinks, warnings) = self.resolve(|name| std::env::var_os(name))?;
+        Ok(Plan { spool, sinks, stop_deadline: self.stop_deadline, warnings })
+    }
+
+    /// An exporter that does what the file says.
+    ///
+    /// # Errors
+    ///
+    /// As for [`plan`](Self::plan), and where a file cannot be opened.
+    pub fn exporter(&self) -> Result<Exporter, ConfigError> {
+        self.plan()?.exporter().map_err(|error| ConfigError {
+            path: self.path.clone(),
+            place: None,
+            fault: Fault::Exporter(error),
+        })
+    }
+
+    /// The sinks, with their secrets, where `get` knows the environment's variables; and what of those was ignored.
+    fn resolve(&self, get: impl Fn(&str) -> Option<OsString>) -> Result<(Sinks, Vec<String>), ConfigError> {
+        let of_environment = self.sinks.iter().find(|sink| sink.target == Target::Environment);
+        let environment = match of_environment {
+            Some(sink) => {
+                OtlpOptions::read(&get).map_err(|error| self.error(sink.place, Fault::Exporter(error)))?
+            }
+            None => OtlpOptions::default(),
+        };
+        let mut sinks = Sinks::new();
+        for sink in &self.sinks {
+            let (address, options) =
+                sink.resolve(&environment, &get).map_err(|(place, fault)| self.error(place, fault))?;
+            if sinks.iter().any(|(other, _)| *other == address) {
+                let twice = Error::SinkTwice { address: address.to_string() };
+                return Err(self.error(sink.place, Fault::Exporter(twice)));
+            }
+            sinks.push((address, options));
+        }
+        Ok((sinks, environment.warnings().to_vec()))
+    }
+
+    fn error(&self, place: Place, fault: Fault) -> ConfigError {
+        ConfigError { path: self.path.clone(), place: Some(place), fault }
+    }
+}
+
+#[cfg(test)]
+mod tests;

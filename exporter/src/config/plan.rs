@@ -1,0 +1,67 @@
+//! What an exporter is to do, when all that can be looked at beforehand was.
+
+use std::fmt;
+use std::time::Duration;
+
+use spanring_spool::SpoolDir;
+
+use crate::sink::{Compression, FileOptions, SinkAddress, SinkOptions};
+use crate::{Error, Exporter};
+
+/// What an exporter is to do. Its text says so to a person, without a secret.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// What is delivered.
+    pub spool: SpoolDir,
+    /// Where to, and what is said of each sink.
+    pub sinks: Vec<(SinkAddress, SinkOptions)>,
+    /// How long a sink has for the batch that it is at when a stop is asked for.
+    pub stop_deadline: Duration,
+    /// What was ignored, since it makes no sense; a line each.
+    pub warnings: Vec<String>,
+}
+
+impl Plan {
+    /// An exporter that does it. The files that are written to are opened.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Sink`] where a sink cannot be set up.
+    pub fn exporter(&self) -> Result<Exporter, Error> {
+        let mut exporter = Exporter::new(self.spool.clone()).stop_deadline(self.stop_deadline);
+        for (address, options) in &self.sinks {
+            exporter = exporter.to(address.open_with(options)?);
+        }
+        Ok(exporter)
+    }
+
+    /// Whether standard output is a sink, so that nothing else belongs there.
+    pub fn has_stdout(&self) -> bool {
+        self.sinks.iter().any(|(address, _)| *address == SinkAddress::Stdout)
+    }
+}
+
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "from {}", self.spool.path().display())?;
+        for (address, options) in &self.sinks {
+            write!(f, "\nto {address}")?;
+            match address {
+                SinkAddress::File(_) => write_file_options(f, &options.file)?,
+                _ if address.is_otlp() => write!(f, ": {}", options.otlp)?,
+                _ => {}
+            }
+        }
+        write!(f, "\na stop waits {:?} for an answer at most", self.stop_deadline)
+    }
+}
+
+fn write_file_options(f: &mut fmt::Formatter<'_>, options: &FileOptions) -> fmt::Result {
+    let Some(bytes) = options.rotate_bytes else { return Ok(()) };
+    write!(f, ": a new file before one is longer than {bytes} bytes")?;
+    match options.keep {
+        Some(keep) => write!(f, ", the newest {keep} kept beside it")?,
+        None => write!(f, ", all kept beside it")?,
+    }
+    if options.compression == Compression::Zstd { write!(f, ", by zstd") } else { Ok(()) }
+}

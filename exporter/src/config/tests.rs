@@ -1,0 +1,463 @@
+use std::fs;
+use std::num::NonZeroUsize;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::sink::tests::Spans;
+use crate::sink::{Compression, FileOptions, HttpApi as _, OtlpHttp};
+use crate::with_causes;
+
+const FILE: &str = "/etc/spanring/export.toml";
+
+fn parse(text: &str) -> Result<Config, String> {
+    Config::parse(text, Path::new(FILE)).map_err(|error| with_causes(&error))
+}
+
+/// A configuration whose first sink says this.
+fn with_sink(lines: &str) -> String {
+    format!("spool = \"/s\"\n[[sink]]\n{lines}")
+}
+
+fn nobody(_: &str) -> Option<OsString> {
+    None
+}
+
+fn resolved(text: &str, get: impl Fn(&str) -> Option<OsString>) -> Result<Sinks, String> {
+    Ok(parse(text)?.resolve(get).map_err(|error| with_causes(&error))?.0)
+}
+
+#[test]
+fn what_flags_say_a_file_can_say_and_what_it_does_not_say_is_as_without_it() {
+    let said = parse(
+        r#"
+        spool = "/var/spool/shop"
+        stop_deadline = "250ms"
+        [[sink]]
+        to = "file:/var/log/spans.jsonl"
+        rotate = "100MiB"
+        keep = 7
+        compress = "zstd"
+        [[sink]]
+        to = "stdout"
+        "#,
+    )
+    .unwrap();
+    assert_eq!((said.spool.as_path(), said.stop_deadline.as_millis()), (Path::new("/var/spool/shop"), 250));
+    let (sinks, _) = said.resolve(nobody).unwrap();
+    let addresses: Vec<_> = sinks.iter().map(|(address, _)| address.to_string()).collect();
+    assert_eq!(addresses, ["file:/var/log/spans.jsonl", "stdout"]);
+    let options = FileOptions {
+        rotate_bytes: Some(100 << 20),
+        keep: NonZeroUsize::new(7),
+        compression: Compression::Zstd,
+    };
+    assert_eq!(sinks[0].1.file, options);
+
+    let bare = parse(&with_sink("to = \"file:/f\"\n[[sink]]\nto = \"otlp+https://h\"")).unwrap();
+    assert_eq!(bare.stop_deadline, STOP_DEADLINE);
+    let (sinks, _) = bare.resolve(nobody).unwrap();
+    assert_eq!(sinks[0].1.file, FileOptions::default());
+    assert_eq!(format!("{:?}", sinks[1].1.otlp), format!("{:?}", OtlpOptions::default()));
+}
+
+#[test]
+fn relative_paths_begin_in_the_directory_of_the_file() {
+    let (sinks, spool) = {
+        let text = "spool = \"spool\"\n[[sink]]\nto = \"file:./a/spans.jsonl\"\n[[sink]]\nto = \"file:../b\"";
+        let config = parse(text).unwrap();
+        (config.resolve(nobody).unwrap().0, config.spool)
+    };
+    assert_eq!(spool, Path::new("/etc/spanring/spool"));
+    let addresses: Vec<_> = sinks.iter().map(|(address, _)| address.to_string()).collect();
+    assert_eq!(addresses, ["file:/etc/spanring/a/spans.jsonl", "file:/etc/spanring/../b"]);
+
+    // Of a file that is itself named relatively it is the working directory's.
+    let config = Config::parse(&with_sink("to = \"file:f\""), Path::new("export.toml")).unwrap();
+    let here = std::env::current_dir().unwrap();
+    let (sinks, _) = config.resolve(nobody).unwrap();
+    assert_eq!(sinks[0].0.to_string(), format!("file:{}/f", here.display()));
+}
+
+#[test]
+fn each_mistake_is_one_line_with_its_place_and_its_reason() {
+    let cases = [
+        ("", " it says nothing; what belongs into it is `spool` and [[sink]]"),
+        ("# nothing\n\n", " it says nothing; what belongs into it is `spool` and [[sink]]"),
+        ("spool = \"/s\"", "1:1: `sink` is missing in the file"),
+        ("[[sink]]\nto = \"stdout\"", "1:1: `spool` is missing in the file"),
+        ("sink = []\nspool = \"/s\"", "1:8: no sink is named; a sink is "),
+        ("spool = \"\"", "1:9: `spool` does not fit: it is a text in quotes, and not an empty one"),
+        ("spool = 7", "1:9: `spool` does not fit: it is a text in quotes, and not an empty one"),
+        ("spoool = \"/s\"", "1:1: unknown key `spoool` in the file; did you mean `spool`?"),
+        (
+            "spool = \"/s\"\n retries = 1",
+            "2:2: unknown key `retries` in the file; it knows spool, stop_deadline, sink",
+        ),
+        ("\"a\\nb\" = 1", "1:1: unknown key `a\\nb` in the file; it knows spool, stop_deadline, sink"),
+        ("spool = \"/s\"\nspool = \"/t\"", "2:1: it is no TOML: duplicate key"),
+        ("spool = \"/s", "1:"),
+        ("spool = \"/s\"\nx\0", "2:2: there is a NUL, so it is no text"),
+        (
+            "spool = \"/s\"\n[sink]\nto = \"stdout\"",
+            "2:1: `sink` does not fit: each sink is a table of its own: [[sink]]",
+        ),
+        ("spool = \"/s\"\nsink = [7]", "2:9: `sink` does not fit: each sink is a table of its own: [[sink]]"),
+        (
+            "spool = \"/s\"\nstop_deadline = 10",
+            "2:17: `stop_deadline` does not fit: a time is a text with the unit ms, s, m or h, as in \"30s\"",
+        ),
+        (
+            "spool = \"/s\"\nstop_deadline = \"10\"",
+            "2:17: `stop_deadline` does not fit: a time is a number with the unit ms, s, m or h, as in 30s",
+        ),
+    ];
+    for (text, expected) in cases {
+        let told = parse(text).unwrap_err();
+        assert!(told.starts_with(&format!("{FILE}:{expected}")), "{text:?}: {told}");
+        assert_eq!(told.lines().count(), 1, "{told}");
+    }
+}
+
+#[test]
+fn each_mistake_of_a_sink_is_one_line_with_its_place_and_its_reason() {
+    let unquoted = "it is a text in quotes, and not an empty one";
+    let cases = [
+        ("rotate = \"1MiB\"", "2:1: `to` is missing in [[sink]]".to_owned()),
+        ("to = 1", format!("3:6: `to` does not fit: {unquoted}")),
+        (
+            "to = \"ftp://h\"",
+            "3:6: unknown sink \"ftp://h\": no sink has such a scheme; a sink is ".to_owned(),
+        ),
+        (
+            "to = \"otlp\"\ncompresion = \"none\"",
+            "4:1: unknown key `compresion` in [[sink]]; did you mean `compression`?".to_owned(),
+        ),
+        (
+            "to = \"otlp+https://h\"\nkeep = 1\nrotate = \"1MiB\"",
+            "4:1: `keep` is about sinks file:PATH, and this one is otlp+https://h".to_owned(),
+        ),
+        (
+            "to = \"file:/f\"\n\n  headers = {}",
+            "5:3: `headers` is about OTLP sinks, and this one is file:/f".to_owned(),
+        ),
+        (
+            "to = \"stdout\"\nrotate = \"1MiB\"",
+            "4:1: `rotate` is about sinks file:PATH, and this one is stdout".to_owned(),
+        ),
+        (
+            "to = \"stdout\"\nprotocol = \"http/json\"",
+            "4:1: `protocol` is about OTLP sinks, and this one is stdout".to_owned(),
+        ),
+        (
+            "to = \"otlp\"\nprotocol = \"http\"",
+            "4:12: `protocol` does not fit: it is \"http/protobuf\" or \"http/json\"".to_owned(),
+        ),
+        (
+            "to = \"otlp\"\ncompression = true",
+            "4:15: `compression` does not fit: it is \"gzip\" or \"none\"".to_owned(),
+        ),
+        (
+            "to = \"otlp\"\ntimeout = \"0s\"",
+            "4:11: `timeout` does not fit: no request is done in no time".to_owned(),
+        ),
+        ("to = \"otlp\"\ncertificate = []", format!("4:15: `certificate` does not fit: {unquoted}")),
+        (
+            "to = \"otlp\"\nclient_key = \"k\"",
+            "4:1: `client_key` means nothing without `client_certificate`".to_owned(),
+        ),
+        (
+            "to = \"otlp\"\nclient_certificate = \"c\"",
+            "4:1: `client_certificate` means nothing without `client_key`".to_owned(),
+        ),
+        ("to = \"file:/f\"\nkeep = 7", "4:1: `keep` means nothing without `rotate`".to_owned()),
+        (
+            "to = \"file:/f\"\ncompress = \"zstd\"",
+            "4:1: `compress` means nothing without `rotate`".to_owned(),
+        ),
+        (
+            "to = \"file:/f\"\nrotate = \"1MB\"",
+            "4:10: `rotate` does not fit: a size is a number with the unit KiB, MiB or GiB, as in 100MiB"
+                .to_owned(),
+        ),
+        (
+            "to = \"file:/f\"\nrotate = \"1MiB\"\nkeep = 0",
+            "5:8: `keep` does not fit: it is a whole number above 0".to_owned(),
+        ),
+        (
+            "to = \"file:/f\"\nrotate = \"1MiB\"\nkeep = -1",
+            "5:8: `keep` does not fit: it is a whole number above 0".to_owned(),
+        ),
+        (
+            "to = \"file:/f\"\nrotate = \"1MiB\"\ncompress = \"gzip\"",
+            "5:12: `compress` does not fit: it is \"zstd\" or \"none\"".to_owned(),
+        ),
+        (
+            "to = \"otlp\"\nheaders = \"a=b\"",
+            "4:11: `headers` does not fit: it is a table, as in { name = \"value\" }".to_owned(),
+        ),
+        (
+            "to = \"otlp\"\nheaders = { a = 1 }",
+            "4:17: `a` does not fit: it is a text, { env = \"NAME\" } or { file = \"PATH\" }".to_owned(),
+        ),
+        (
+            "to = \"otlp\"\nheaders = { a = {} }",
+            "4:17: `a` does not fit: it is a text, { env = \"NAME\" } or { file = \"PATH\" }".to_owned(),
+        ),
+        (
+            "to = \"otlp\"\nheaders = { a = { env = \"A\", file = \"f\" } }",
+            "4:17: `a` does not fit: it is a text, ".to_owned(),
+        ),
+        (
+            "to = \"otlp\"\nheaders = { a = { evn = \"A\" } }",
+            "4:19: unknown key `evn` in a header; did you mean `env`?".to_owned(),
+        ),
+        ("to = \"otlp\"\nheaders = { a = { env = 1 } }", format!("4:25: `env` does not fit: {unquoted}")),
+        (
+            "to = \"otlp\"\nheaders = { \"a b\" = \"\" }",
+            "4:13: the header `a b` has a name that HTTP does not allow".to_owned(),
+        ),
+        (
+            "to = \"otlp\"\nheaders = { a = \"secret\\n\" }",
+            "4:13: the header `a` has a value that HTTP does not allow".to_owned(),
+        ),
+        (
+            "to = \"otlp\"\nheaders = { a = { env = \"A\", prefix = \"secret\\n\" } }",
+            "4:13: the header `a` has a value that HTTP does not allow".to_owned(),
+        ),
+        (
+            "to = \"otlp\"\nheaders = { a = \"1\", A = \"2\" }",
+            "4:13: the header `a` is there twice: upper and lower case are the same".to_owned(),
+        ),
+        (
+            "to = \"otlp\"\nheaders = { Content-Type = \"1\" }",
+            "4:13: the header `Content-Type` is the sink's own, which says by it what it sends".to_owned(),
+        ),
+    ];
+    for (lines, expected) in cases {
+        let told = parse(&with_sink(lines)).unwrap_err();
+        assert!(told.starts_with(&format!("{FILE}:{expected}")), "{lines:?}: {told}");
+        assert!(told.lines().count() == 1 && !told.contains("secret"), "{told}");
+    }
+}
+
+#[test]
+fn a_key_of_one_kind_of_sink_is_refused_in_each_sink_of_another() {
+    let of_otlp = [
+        "protocol = \"http/json\"",
+        "compression = \"none\"",
+        "timeout = \"1s\"",
+        "headers = {}",
+        "certificate = \"c\"",
+        "client_certificate = \"c\"\nclient_key = \"k\"",
+    ];
+    let of_files =
+        ["rotate = \"1MiB\"", "rotate = \"1MiB\"\nkeep = 1", "rotate = \"1MiB\"\ncompress = \"none\""];
+    for (to, takes_otlp, takes_files) in [
+        ("otlp", true, false),
+        ("otlp+http://h", true, false),
+        ("file:/f", false, true),
+        ("stdout", false, false),
+    ] {
+        let cases = of_otlp.map(|lines| (lines, takes_otlp)).into_iter();
+        for (lines, is_taken) in cases.chain(of_files.map(|lines| (lines, takes_files))) {
+            let read = parse(&with_sink(&format!("to = \"{to}\"\n{lines}")));
+            assert_eq!(read.is_ok(), is_taken, "{to} {lines}: {read:?}");
+        }
+    }
+}
+
+#[test]
+fn secrets_come_from_the_text_the_environment_and_files_and_are_never_shown() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("token"), "secret of a file\n").unwrap();
+    let text = with_sink(
+        r#"to = "otlp+http://h"
+        headers = { authorization = { file = "token", prefix = "Bearer " }, X-Scope = "secret of the text", key = { env = "KEY" } }"#,
+    );
+    let get = |name: &str| (name == "KEY").then(|| OsString::from("secret of the environment"));
+    let config = Config::parse(&text, &dir.path().join("export.toml")).unwrap();
+    let (sinks, _) = config.resolve(get).unwrap();
+    let api = OtlpHttp::new(&"http://h".parse().unwrap(), false, &sinks[0].1.otlp);
+    let headers = api.request(&Spans::new(1).batch()).headers;
+    for (name, value) in [
+        ("x-scope", "secret of the text"),
+        ("authorization", "Bearer secret of a file"),
+        ("key", "secret of the environment"),
+    ] {
+        let (_, sent) = headers.iter().find(|(sent, _)| sent == name).unwrap();
+        assert!(sent == value && sent.is_sensitive(), "{name}");
+    }
+    let shown = format!("{config:?} {:?} {}", sinks[0].1, sinks[0].1.otlp);
+    assert!(!shown.contains("secret"), "{shown}");
+}
+
+#[test]
+fn a_secret_that_cannot_be_had_is_named_by_where_it_is_kept() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("export.toml");
+    for (name, content) in [("empty", "\n"), ("lines", "secret\nsecret"), ("long", &"secret".repeat(20_000))]
+    {
+        fs::write(dir.path().join(name), content).unwrap();
+    }
+    let file = |name: &str| format!("the file {}", dir.path().join(name).display());
+    let lines = "it holds what HTTP does not allow in a header, such as a line break";
+    for (kept, place, reason) in [
+        ("env = \"KEY\"", "the variable KEY".to_owned(), "it is not set"),
+        ("env = \"EMPTY\"", "the variable EMPTY".to_owned(), "it is empty"),
+        ("env = \"LINES\"", "the variable LINES".to_owned(), lines),
+        ("file = \"none\"", file("none"), "No such file or directory (os error 2)"),
+        ("file = \"empty\"", file("empty"), "it is empty"),
+        ("file = \"lines\"", file("lines"), lines),
+        ("file = \"long\"", file("long"), "it is longer than 65536 bytes"),
+        ("file = \".\"", file("."), "it is not a regular file"),
+        ("file = \"/dev/zero\"", "the file /dev/zero".to_owned(), "it is not a regular file"),
+    ] {
+        let text = with_sink(&format!("to = \"otlp+http://h\"\nheaders = {{ key = {{ {kept} }} }}"));
+        let get = |name: &str| match name {
+            "EMPTY" => Some(OsString::new()),
+            "LINES" => Some(OsString::from("secret\nsecret")),
+            _ => None,
+        };
+        let error = Config::parse(&text, &path).unwrap().resolve(get).unwrap_err();
+        let expected =
+            format!("{}:4:13: the header `key` cannot be had from {place}: {reason}", path.display());
+        assert_eq!(with_causes(&error), expected);
+    }
+}
+
+/// OpenTelemetry's variables that are there in the tests of the environment.
+fn environment(name: &str) -> Option<OsString> {
+    let value = match name.strip_prefix("OTEL_EXPORTER_OTLP_")? {
+        "ENDPOINT" => "http://of.environment",
+        "HEADERS" => "key=of-environment,other=of-environment",
+        "PROTOCOL" => "http/json",
+        "TIMEOUT" => "7000",
+        "COMPRESSION" => "zip",
+        _ => return None,
+    };
+    Some(value.into())
+}
+
+#[test]
+fn the_environment_is_about_the_sink_otlp_only() {
+    let text = with_sink("to = \"otlp+http://of.file\"\n[[sink]]\nto = \"otlp\"\n[[sink]]\nto = \"stdout\"");
+    let (sinks, warnings) = parse(&text).unwrap().resolve(environment).unwrap();
+    let shown: Vec<_> =
+        sinks.iter().map(|(address, options)| format!("{address}: {}", options.otlp)).collect();
+    let expected = [
+        "otlp+http://of.file:4318: http/protobuf, gzip, 30s a request",
+        "otlp+http://of.environment:80: http/json, gzip, 7s a request, header key, header other",
+        "stdout: http/protobuf, gzip, 30s a request",
+    ];
+    assert_eq!(shown, expected);
+    assert_eq!(warnings, ["OTEL_EXPORTER_OTLP_COMPRESSION is ignored: it is none of gzip and none"]);
+    // What is wrong in it matters to nobody then.
+    let wrong = |name: &str| (name == "OTEL_EXPORTER_OTLP_HEADERS").then(|| OsString::from("secret"));
+    assert!(resolved(&with_sink("to = \"otlp+http://h\""), wrong).is_ok());
+    let told = resolved(&with_sink("to = \"otlp\""), wrong).unwrap_err();
+    assert_eq!(told, format!("{FILE}:3:6: cannot use OTEL_EXPORTER_OTLP_HEADERS: a header has no ="));
+}
+
+#[test]
+fn what_the_file_says_of_the_sink_otlp_wins_option_by_option_and_of_headers_all_or_none() {
+    let shown = |lines: &str| {
+        let sinks = resolved(&with_sink(&format!("to = \"otlp\"\n{lines}")), environment).unwrap();
+        sinks[0].1.otlp.to_string()
+    };
+    assert_eq!(shown(""), "http/json, gzip, 7s a request, header key, header other");
+    assert_eq!(
+        shown("protocol = \"http/protobuf\""),
+        "http/protobuf, gzip, 7s a request, header key, header other"
+    );
+    assert_eq!(
+        shown("compression = \"none\"\ntimeout = \"1s\""),
+        "http/json, not compressed, 1s a request, header key, header other"
+    );
+    assert_eq!(shown("headers = { own = \"1\" }"), "http/json, gzip, 7s a request, header own");
+    assert_eq!(shown("headers = {}"), "http/json, gzip, 7s a request");
+}
+
+#[test]
+fn a_sink_that_is_named_twice_is_an_error_at_the_second_also_by_the_environment() {
+    let twice = |first: &str, second: &str| {
+        let text = with_sink(&format!("to = \"{first}\"\n[[sink]]\nto = \"{second}\""));
+        resolved(&text, environment).unwrap_err()
+    };
+    let named = |sink: &str| format!("{FILE}:5:6: the sink {sink} is named twice");
+    assert_eq!(twice("stdout", "stdout"), named("stdout"));
+    assert_eq!(twice("file:a", "file:./a"), named("file:/etc/spanring/a"));
+    assert_eq!(twice("otlp", "otlp"), named("otlp+http://of.environment:80"));
+    assert_eq!(twice("otlp+http://of.environment:80/", "otlp"), named("otlp+http://of.environment:80"));
+}
+
+#[test]
+fn what_is_said_of_tls_is_refused_of_a_sink_without_and_read_of_one_with_it() {
+    let resolved =
+        |to: &str| resolved(&with_sink(&format!("to = \"{to}\"\ncertificate = \"/none.pem\"")), environment);
+    let plain = |sink| {
+        format!("{FILE}:4:1: `certificate` is about sinks that are asked over TLS, and this one is {sink}")
+    };
+    assert_eq!(resolved("otlp+http://h").unwrap_err(), plain("otlp+http://h:4318"));
+    assert_eq!(resolved("otlp").unwrap_err(), plain("otlp+http://of.environment:80"));
+    let told = resolved("otlp+https://h").unwrap_err();
+    assert!(
+        told.starts_with(&format!("{FILE}:3:6: cannot set up TLS for otlp+https://h:443: /none.pem: ")),
+        "{told}"
+    );
+}
+
+#[test]
+fn a_file_is_read_up_to_its_limit_and_only_as_text() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("export.toml");
+    let read = |content: &[u8]| {
+        fs::write(&path, content).unwrap();
+        Config::read(&path).map_err(|error| with_causes(&error).replace(path.to_str().unwrap(), "FILE"))
+    };
+    let text = with_sink("to = \"stdout\"\n#");
+    let filled = |len: usize| format!("{text}{}", "x".repeat(len - text.len()));
+    assert!(read(filled(1 << 20).as_bytes()).is_ok());
+    let too_long = "FILE: it cannot be read: it is longer than 1048576 bytes";
+    assert_eq!(read(filled((1 << 20) + 1).as_bytes()).unwrap_err(), too_long);
+    assert_eq!(parse(&filled((1 << 20) + 1)).unwrap_err(), too_long.replace("FILE", FILE));
+    assert_eq!(read(b"spool = \"/s\"\n# \xc3\xbc\xff").unwrap_err(), "FILE:2:4: it is no UTF-8 from here on");
+    assert_eq!(read(b"").unwrap_err(), "FILE: it says nothing; what belongs into it is `spool` and [[sink]]");
+    fs::remove_file(&path).unwrap();
+    let told = with_causes(&Config::read(&path).unwrap_err());
+    assert_eq!(
+        told,
+        format!("{}: it cannot be read: No such file or directory (os error 2)", path.display())
+    );
+    let told = with_causes(&Config::read(dir.path()).unwrap_err());
+    assert_eq!(told, format!("{}: it cannot be read: it is not a regular file", dir.path().display()));
+}
+
+#[test]
+fn a_file_that_is_cut_anywhere_is_understood_or_refused_within_it() {
+    let text = include_str!("../../../docs/export.example.toml");
+    for end in (0..=text.len()).filter(|&end| text.is_char_boundary(end)) {
+        match Config::parse(&text[..end], Path::new(FILE)) {
+            Ok(config) => assert!(!config.sinks.is_empty()),
+            Err(error) => {
+                assert!(error.place.is_none_or(|place| place.line <= text[..end].lines().count() + 1))
+            }
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn any_key_in_any_sink_is_known_misplaced_or_unknown_and_told_where_it_stands(
+        key in "[a-z_]{1,12}", to in prop_oneof![Just("otlp"), Just("stdout"), Just("file:/f")],
+    ) {
+        match parse(&with_sink(&format!("to = \"{to}\"\n{key} = 0"))) {
+            Ok(_) => prop_assert!(false, "no key takes a zero"),
+            Err(told) => {
+                let expected = if key == "to" { 1..=1 } else { 1..=3 + key.len() + 1 };
+                let column: usize = told[FILE.len()..].split(':').nth(2).unwrap().parse().unwrap();
+                prop_assert!(told.contains(":4:") && expected.contains(&column), "{}", told);
+            }
+        }
+    }
+}
