@@ -8,6 +8,7 @@
 //!
 //! `spanring exec` ends as the command that it runs, and says what keeps it from running one as shells do: see there.
 
+mod config;
 mod dead_letters;
 mod demo;
 mod exec;
@@ -20,6 +21,7 @@ use std::io::ErrorKind;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use spanring_exporter::config::ConfigError;
 use spanring_exporter::with_causes;
 
 /// A crash-safe flight recorder for AI agents: delivers what was recorded, and recovers it after a crash.
@@ -33,6 +35,7 @@ struct Cli {
 #[derive(Subcommand, Debug)]
 enum Command {
     Export(export::Export),
+    Config(config::ConfigCommand),
     Recover(recover::Recover),
     DeadLetters(dead_letters::DeadLettersCommand),
     Trace(trace::TraceCommand),
@@ -54,6 +57,7 @@ pub(crate) fn run() -> ExitCode {
     };
     let done = match cli.command {
         Command::Export(export) => export.run(),
+        Command::Config(config) => config.run(),
         Command::Recover(recover) => recover.run(),
         Command::DeadLetters(letters) => letters.run(),
         Command::Trace(trace) => trace.run(),
@@ -120,6 +124,12 @@ impl From<spanring_exporter::Error> for Failure {
             }
             error => Failure::bad_input(error),
         }
+    }
+}
+
+impl From<ConfigError> for Failure {
+    fn from(error: ConfigError) -> Self {
+        Failure::bad_input(error)
     }
 }
 

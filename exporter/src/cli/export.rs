@@ -1,29 +1,39 @@
 //! `spanring export`.
 
+mod runs;
+mod signals;
+
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
+use spanring_exporter::config::{Config, Plan};
 use spanring_exporter::sink::{Compression, FileOptions, OtlpOptions, SinkAddress, SinkOptions};
-use spanring_exporter::{Error, Exporter, quantity};
+use spanring_exporter::{Error, Exporter, STOP_DEADLINE, quantity};
 use spanring_spool::SpoolDir;
-use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::oneshot;
 
+use self::signals::Signals;
 use super::Failure;
 use super::output::{complain, print_report};
 
 /// Deliver what is recorded in a spool.
 ///
 /// Follows the recorders of the spool until SIGTERM or SIGINT, recovers those whose process died, retries for ever, and
-/// removes what all sinks have. With --once it delivers what is there and ends.
+/// removes what all sinks have. With --once it delivers what is there and ends. SIGHUP opens the sinks anew, as the
+/// configuration, the certificates and the files of secrets say by then; where they make no sense, nothing changes.
 #[derive(Args, Debug)]
 #[command(after_long_help = AFTER_HELP)]
 pub(super) struct Export {
+    /// The file that says what to deliver, where to and how, in place of --spool and --to
+    ///
+    /// TOML. See docs/export.example.toml; `spanring config check` says what a file comes to.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["spool", "sinks", "rotate", "keep", "compress"])]
+    config: Option<PathBuf>,
+
     /// The directory of the spool
-    #[arg(long, value_name = "DIR")]
-    spool: PathBuf,
+    #[arg(long, value_name = "DIR", required_unless_present = "config")]
+    spool: Option<PathBuf>,
 
     /// Where to deliver to: file:PATH, stdout, otlp, otlp+http[s]://HOST[:PORT] or otlp+grpc[s]://HOST[:PORT]; may be repeated
     ///
@@ -31,7 +41,7 @@ pub(super) struct Export {
     /// the port is 4318 or 4317 where none is named, and 443 with TLS. otlp is where OTEL_EXPORTER_OTLP_ENDPOINT says, asked as
     /// OTEL_EXPORTER_OTLP_PROTOCOL says; it and the other OTLP sinks heed OTEL_EXPORTER_OTLP_HEADERS and the like. Each sink has its own place in the spool, and what is delivered is removed once all
     /// sinks named here have it.
-    #[arg(long = "to", value_name = "SINK", required = true)]
+    #[arg(long = "to", value_name = "SINK", required_unless_present = "config")]
     sinks: Vec<String>,
 
     /// Deliver what is there now, and end
@@ -43,6 +53,12 @@ pub(super) struct Export {
     /// A number with the unit ms, s, m or h.
     #[arg(long, value_name = "TIME", default_value = "30s", requires = "once", value_parser = quantity::duration)]
     deadline: Duration,
+
+    /// How long a sink has for the batch that it is at when a stop is asked for; 10s unless this or the configuration says otherwise
+    ///
+    /// A number with the unit ms, s, m or h. A batch without an answer by then is sent again next time.
+    #[arg(long, value_name = "TIME", value_parser = quantity::duration)]
+    stop_deadline: Option<Duration>,
 
     /// Begin a new file before one grows longer than this, for file:PATH
     ///
@@ -82,7 +98,46 @@ Exit status:
 
 impl Export {
     pub(super) fn run(self) -> Result<(), Failure> {
-        let spool = SpoolDir::open(&self.spool)?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(|error| Failure::incomplete(format!("cannot start: {error}")))?;
+        let done = runtime.block_on(async {
+            // First, so that no signal ends the process that it should only tell something.
+            let signals = Signals::listen(!self.once)?;
+            runs::run(self.plan()?, signals, || self.plan(), |exporter| self.adjust(exporter)).await
+        });
+        // A write that is under way when the time to stop is over may never end.
+        runtime.shutdown_background();
+        let (report, has_stdout) = done?;
+        match self.json {
+            true => print_report(serde_json::to_string(&report).unwrap_or_default(), has_stdout)?,
+            false => print_report(&report, has_stdout)?,
+        }
+        let failed = if self.once { !report.is_complete() } else { report.is_failure() };
+        if failed { Err(Failure::told()) } else { Ok(()) }
+    }
+
+    /// What is to be done, as the configuration or the flags and the environment say now.
+    fn plan(&self) -> Result<Plan, Failure> {
+        let mut plan = match &self.config {
+            Some(path) => {
+                let plan = Config::read(path)?.plan()?;
+                plan.warnings.iter().for_each(|warning| complain(warning));
+                plan
+            }
+            None => self.plan_of_flags()?,
+        };
+        if let Some(deadline) = self.stop_deadline {
+            plan.stop_deadline = deadline;
+        }
+        Ok(plan)
+    }
+
+    fn plan_of_flags(&self) -> Result<Plan, Failure> {
+        let bad_input =
+            |message: &str| Err(Failure { status: Failure::BAD_INPUT, message: Some(message.to_owned()) });
+        let spool = SpoolDir::open(self.spool.as_deref().unwrap_or(Path::new("")))?;
         let options = otlp_options()?;
         let mut addresses = Vec::new();
         for sink in &self.sinks {
@@ -93,35 +148,21 @@ impl Export {
             addresses.push(address);
         }
         if options.has_secrets() && addresses.iter().filter(|address| address.is_otlp()).count() > 1 {
-            let message =
-                "the headers and certificates of OTEL_EXPORTER_OTLP_* would go to more than one OTLP sink";
-            return Err(Failure { status: Failure::BAD_INPUT, message: Some(message.to_owned()) });
+            return bad_input(
+                "the headers and certificates of OTEL_EXPORTER_OTLP_* would go to more than one OTLP sink",
+            );
         }
         if self.rotate.is_some() && !addresses.iter().any(|address| matches!(address, SinkAddress::File(_))) {
-            let message = "--rotate is about sinks file:PATH, and none is named";
-            return Err(Failure { status: Failure::BAD_INPUT, message: Some(message.to_owned()) });
+            return bad_input("--rotate is about sinks file:PATH, and none is named");
         }
         let options = SinkOptions { otlp: options, file: self.file_options() };
-        let mut exporter = Exporter::new(spool).on_notice(|notice| complain(&notice.to_string()));
-        if self.once {
-            exporter = exporter.once(self.deadline);
-        }
-        let has_stdout = addresses.contains(&SinkAddress::Stdout);
-        for address in addresses {
-            exporter = exporter.to(address.open_with(&options)?);
-        }
+        let sinks = addresses.into_iter().map(|address| (address, options.clone())).collect();
+        Ok(Plan { spool, sinks, stop_deadline: STOP_DEADLINE, warnings: Vec::new() })
+    }
 
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .map_err(|error| Failure::incomplete(format!("cannot start: {error}")))?;
-        let report = runtime.block_on(async { exporter.run(stop()?).await.map_err(Failure::from) })?;
-        match self.json {
-            true => print_report(serde_json::to_string(&report).unwrap_or_default(), has_stdout)?,
-            false => print_report(&report, has_stdout)?,
-        }
-        let failed = if self.once { !report.is_complete() } else { report.is_failure() };
-        if failed { Err(Failure::told()) } else { Ok(()) }
+    fn adjust(&self, exporter: Exporter) -> Exporter {
+        let exporter = exporter.on_notice(|notice| complain(&notice.to_string()));
+        if self.once { exporter.once(self.deadline) } else { exporter }
     }
 
     fn file_options(&self) -> FileOptions {
@@ -138,39 +179,6 @@ pub(super) fn otlp_options() -> Result<OtlpOptions, Error> {
     let options = OtlpOptions::from_environment()?;
     options.warnings().iter().for_each(|warning| complain(warning));
     Ok(options)
-}
-
-/// Ready at the first SIGTERM or SIGINT. The second ends the process at once: whoever sends it does not want to wait for
-/// an answer that may take 30 s. Nothing is lost by it.
-fn stop() -> Result<impl Future<Output = ()>, Failure> {
-    let listen = |kind| {
-        signal(kind).map_err(|error| Failure::incomplete(format!("cannot listen to signals: {error}")))
-    };
-    let mut terminate = listen(SignalKind::terminate())?;
-    let mut interrupt = listen(SignalKind::interrupt())?;
-    let (stop, stopped) = oneshot::channel();
-    drop(tokio::spawn(async move {
-        either(&mut terminate, &mut interrupt).await;
-        complain("stopping after the current batch; a second signal stops at once");
-        if stop.send(()).is_err() {
-            // The exporter has ended by itself.
-            return;
-        }
-        either(&mut terminate, &mut interrupt).await;
-        std::process::exit(i32::from(Failure::INCOMPLETE));
-    }));
-    Ok(async {
-        if stopped.await.is_err() {
-            std::future::pending().await
-        }
-    })
-}
-
-async fn either(one: &mut Signal, other: &mut Signal) {
-    tokio::select! {
-        _ = one.recv() => {}
-        _ = other.recv() => {}
-    }
 }
 
 #[cfg(test)]

@@ -98,9 +98,41 @@ impl SinkReport {
             end: SinkEnd::Stopped,
         }
     }
+
+    fn add(&mut self, earlier: &SinkReport) {
+        self.delivered += earlier.delivered;
+        self.rejected += earlier.rejected;
+        self.dead_lettered += earlier.dead_lettered;
+        self.requests += earlier.requests;
+        self.retries += earlier.retries;
+        self.divided += earlier.divided;
+    }
 }
 
 impl ExportReport {
+    /// What this export and an earlier one of the same spool came to together. How a sink ended is what it came to last, and what went
+    /// wrong is what was not mended since.
+    #[must_use]
+    pub fn following(mut self, earlier: ExportReport) -> Self {
+        for sink in earlier.sinks {
+            match self.sinks.iter_mut().find(|later| later.sink == sink.sink) {
+                Some(later) => later.add(&sink),
+                None => self.sinks.push(sink),
+            }
+        }
+        // Those that were removed are not among the later ones.
+        self.recorders += earlier.recorders_removed;
+        self.recorders_removed += earlier.recorders_removed;
+        self.segments_removed += earlier.segments_removed;
+        self.recoveries += earlier.recoveries;
+        self.recovered.splice(0..0, earlier.recovered);
+        self.recorders_skipped_in = self.recorders_skipped_in.max(earlier.recorders_skipped_in);
+        for (recorder, skipped) in earlier.skipped {
+            self.skipped.entry(recorder).or_insert(skipped);
+        }
+        self
+    }
+
     /// Whether every sink has all that was there, and nothing else went wrong. What it refused and was set aside a sink has not, nor
     /// what the memory of a recorder holds that was left alone, since its process may live.
     pub fn is_complete(&self) -> bool {
@@ -203,4 +235,61 @@ impl Serialize for ExportReport {
 
 fn by_recorder<V, T>(values: &BTreeMap<RecorderId, V>, to: impl Fn(&V) -> T) -> BTreeMap<&str, T> {
     values.iter().map(|(recorder, value)| (recorder.as_str(), to(value))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sink(name: &str, delivered: u64, end: SinkEnd) -> SinkReport {
+        let counts = SinkReport::new(name);
+        SinkReport {
+            delivered,
+            rejected: 1,
+            dead_lettered: 2,
+            requests: 3,
+            retries: 4,
+            divided: 5,
+            end,
+            ..counts
+        }
+    }
+
+    #[test]
+    fn two_exports_come_to_the_sum_of_what_they_did_and_to_the_end_of_the_later() {
+        let earlier = ExportReport {
+            sinks: vec![sink("a", 10, SinkEnd::Stopped), sink("gone", 20, SinkEnd::Stopped)],
+            recorders: 5,
+            recorders_removed: 2,
+            segments_removed: 7,
+            recoveries: 1,
+            recorders_skipped_in: 1,
+            troubles: vec!["mended since".to_owned()],
+            ..ExportReport::default()
+        };
+        let later = ExportReport {
+            sinks: vec![sink("new", 30, SinkEnd::Complete), sink("a", 40, SinkEnd::Complete)],
+            // Those three that were left, and one that is new.
+            recorders: 4,
+            recorders_removed: 4,
+            segments_removed: 3,
+            ..ExportReport::default()
+        };
+        let both = later.following(earlier);
+        let counts = |sink: &SinkReport| {
+            let SinkReport { delivered, rejected, dead_lettered, requests, retries, divided, .. } = *sink;
+            [delivered, rejected, dead_lettered, requests, retries, divided]
+        };
+        let sinks: Vec<_> =
+            both.sinks.iter().map(|sink| (sink.sink.as_str(), counts(sink), sink.end.clone())).collect();
+        let expected = [
+            ("new", [30, 1, 2, 3, 4, 5], SinkEnd::Complete),
+            ("a", [50, 2, 4, 6, 8, 10], SinkEnd::Complete),
+            ("gone", [20, 1, 2, 3, 4, 5], SinkEnd::Stopped),
+        ];
+        assert_eq!(sinks, expected);
+        assert_eq!((both.recorders, both.recorders_removed, both.segments_removed), (6, 6, 10));
+        assert_eq!((both.recoveries, both.recorders_skipped_in), (1, 1));
+        assert!(both.troubles.is_empty());
+    }
 }

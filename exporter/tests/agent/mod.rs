@@ -169,11 +169,16 @@ impl Arrived {
 
     pub(crate) fn in_file(path: &Path) -> Self {
         let arrived = Arrived::default();
+        arrived.add_file(path);
+        arrived
+    }
+
+    /// Adds what arrived in a file.
+    pub(crate) fn add_file(&self, path: &Path) {
         for line in fs::read_to_string(path).unwrap().lines() {
             let request: ExportTraceServiceRequest = serde_json::from_str(line).unwrap();
-            arrived.add(&request.encode_to_vec());
+            self.add(&request.encode_to_vec());
         }
-        arrived
     }
 
     /// How often each number arrived.

@@ -1,0 +1,108 @@
+//! The runs of one export: a SIGHUP ends one and begins the next, as what is said by then has it.
+//!
+//! What is said anew is looked at before anything stops. Then the sinks finish the batches that they are at, the cursors are stored, and the
+//! spool and the files are let go of; the next run takes them again. A sink that cannot be opened then brings back what was before.
+
+use std::time::Duration;
+
+use spanring_exporter::config::Plan;
+use spanring_exporter::{ExportReport, Exporter};
+use tokio::time::sleep;
+
+use super::signals::{Asked, Signals};
+use crate::cli::Failure;
+use crate::cli::output::complain;
+
+/// How long sinks are left alone that could not be opened anew, such as a file to which a batch that was left is still written.
+const REOPEN_INTERVAL: Duration = Duration::from_secs(1);
+
+/// What all runs come to, and whether standard output was a sink of any.
+pub(super) type Done = (ExportReport, bool);
+
+/// Runs what `plan` says, and what `again` says after each SIGHUP, until all is delivered or a stop is asked for. `adjust` says of an
+/// exporter what a plan does not.
+pub(super) async fn run(
+    mut plan: Plan,
+    mut signals: Signals,
+    again: impl Fn() -> Result<Plan, Failure>,
+    adjust: impl Fn(Exporter) -> Exporter,
+) -> Result<Done, Failure> {
+    let mut exporter = plan.exporter()?;
+    let (mut report, mut has_stdout) = (ExportReport::default(), false);
+    // What was before a reload, until it is known that the spool of what is now can be had.
+    let mut last: Option<Plan> = None;
+    loop {
+        has_stdout |= plan.has_stdout();
+        let mut next = None;
+        let told = async { next = plan_of_reload(&mut signals, &again).await };
+        match (adjust(exporter).run(told).await, last.take()) {
+            (Ok(later), _) => {
+                report = later.following(report);
+                let Some(next) = next else { return Ok((report, has_stdout)) };
+                let Some(begun) = begin(next, &plan, &mut signals, &again).await else {
+                    return Ok((report, has_stdout));
+                };
+                last = Some(plan);
+                (exporter, plan) = begun;
+            }
+            (Err(error), Some(before)) => {
+                complain(&unchanged(error.into()));
+                exporter = before.exporter()?;
+                plan = before;
+            }
+            (Err(error), None) => return Err(error.into()),
+        }
+    }
+}
+
+/// What is to be done after a SIGHUP, or `None` once a stop is asked for.
+async fn plan_of_reload(signals: &mut Signals, again: &impl Fn() -> Result<Plan, Failure>) -> Option<Plan> {
+    loop {
+        match signals.next().await {
+            Asked::Stop => return None,
+            Asked::Reload => {
+                if let Some(plan) = said_anew(again) {
+                    return Some(plan);
+                }
+            }
+        }
+    }
+}
+
+/// What is said by now, where that makes sense.
+fn said_anew(again: &impl Fn() -> Result<Plan, Failure>) -> Option<Plan> {
+    again().map_err(|failure| complain(&unchanged(failure))).ok()
+}
+
+/// The exporter of `next`, or of `last` where that cannot be opened; `None` where a stop is asked for before either can.
+async fn begin(
+    mut next: Plan,
+    last: &Plan,
+    signals: &mut Signals,
+    again: &impl Fn() -> Result<Plan, Failure>,
+) -> Option<(Exporter, Plan)> {
+    loop {
+        match next.exporter() {
+            Ok(exporter) => {
+                complain("the sinks are open anew");
+                return Some((exporter, next));
+            }
+            Err(error) => complain(&unchanged(error.into())),
+        }
+        match last.exporter() {
+            Ok(exporter) => return Some((exporter, last.clone())),
+            Err(error) => complain(&unchanged(error.into())),
+        }
+        tokio::select! {
+            () = sleep(REOPEN_INTERVAL) => {}
+            asked = signals.next() => match asked {
+                Asked::Stop => return None,
+                Asked::Reload => next = said_anew(again).unwrap_or(next),
+            },
+        }
+    }
+}
+
+fn unchanged(failure: Failure) -> String {
+    format!("not reloaded, nothing changes: {}", failure.message.unwrap_or_default())
+}
