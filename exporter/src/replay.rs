@@ -24,6 +24,7 @@ pub struct Replay {
     letters: DeadLetters,
     to: Option<Box<dyn Sink>>,
     options: OtlpOptions,
+    known: Vec<(SinkAddress, SinkOptions)>,
     deadline: Duration,
     tell: Box<dyn Fn(Notice) + Send + Sync>,
 }
@@ -59,7 +60,8 @@ enum Fate {
 impl Replay {
     /// A replay that gives a sink up which has failed for the time of `deadline` without a success in between.
     pub fn new(letters: DeadLetters, deadline: Duration) -> Self {
-        Replay { letters, to: None, options: OtlpOptions::default(), deadline, tell: Box::new(drop) }
+        let (options, known) = (OtlpOptions::default(), Vec::new());
+        Replay { letters, to: None, options, known, deadline, tell: Box::new(drop) }
     }
 
     /// Delivers to this sink, and not to those that refused.
@@ -72,6 +74,12 @@ impl Replay {
     /// is no reason to trust it with them.
     pub fn otlp_options(mut self, options: OtlpOptions) -> Self {
         self.options = options;
+        self
+    }
+
+    /// Sets these sinks up as is said of each, where they are those that refused.
+    pub fn known_sinks(mut self, sinks: Vec<(SinkAddress, SinkOptions)>) -> Self {
+        self.known = sinks;
         self
     }
 
@@ -139,6 +147,9 @@ impl Replay {
 
     fn open(&self, address: &str) -> Result<Receiver, Error> {
         let sink = address.parse::<SinkAddress>()?;
+        if let Some((_, options)) = self.known.iter().find(|(known, _)| *known == sink) {
+            return Ok(self.receiver(sink.open_with(options)?));
+        }
         let is_ours = SinkAddress::parse(SinkAddress::OF_ENVIRONMENT, &self.options)? == sink;
         let otlp = if is_ours { self.options.clone() } else { self.options.without_secrets() };
         Ok(self.receiver(sink.open_with(&SinkOptions { otlp, ..SinkOptions::default() })?))

@@ -166,6 +166,27 @@ fn the_secrets_of_the_environment_go_to_its_own_receiver_and_to_none_that_a_lett
 }
 
 #[test]
+fn a_letter_goes_again_to_the_sink_that_a_configuration_names_with_what_that_says() {
+    let refused = Refused::new();
+    let config = refused.spool.file("export.toml");
+    let text = format!(
+        "spool = \"spool\"\n[[sink]]\nto = \"{}\"\nheaders = {{ api-key = \"secret\" }}",
+        refused.sink
+    );
+    fs::write(&config, text).unwrap();
+    let keys = |arguments: &[&str]| {
+        refused.keys.lock().unwrap().clear();
+        refused.command("replay").arg("--config").arg(&config).args(arguments).output().unwrap();
+        std::mem::take(&mut *refused.keys.lock().unwrap())
+    };
+    let key = Some("secret".to_owned());
+    assert_eq!(keys(&[]), [key.clone(), key.clone()]);
+    assert_eq!(keys(&["--to", &refused.sink]), [key.clone(), key]);
+    // The same receiver by another name is not the one that the file means.
+    assert_eq!(keys(&["--to", &format!("{}/base", refused.sink)]), [None, None]);
+}
+
+#[test]
 fn letters_are_chosen_by_the_sink_that_refused() {
     let refused = Refused::new();
     let listed =

@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 use serde_json::json;
 use spanring::SpanId;
+use spanring_exporter::config::Config;
 use spanring_exporter::sink::{SinkAddress, SinkOptions};
 use spanring_exporter::{Replay, quantity, with_causes};
 use spanring_spool::{DeadLetter, DeadLetters, LetterName, SpoolDir};
@@ -83,6 +84,10 @@ struct ReplayLetters {
     /// Deliver to this sink, and not to those that the letters name: a span that two sinks refused has two
     #[arg(long, value_name = "SINK")]
     to: Option<String>,
+
+    /// Ask the sinks that this file names as it says: see `spanring export --config`
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
 
     /// Give a sink up that has failed for so long without a success in between
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = quantity::duration)]
@@ -181,14 +186,20 @@ impl ReplayLetters {
     fn run(self) -> Result<(), Failure> {
         let letters = self.from.letters()?;
         let options = super::export::otlp_options()?;
+        let known = match &self.config {
+            Some(path) => Config::read(path)?.plan()?.sinks,
+            None => Vec::new(),
+        };
+        let to = self.to.as_deref().map(|sink| SinkAddress::parse(sink, &options)).transpose()?;
         let mut replay = Replay::new(letters.clone(), self.deadline)
             .otlp_options(options.clone())
             .on_notice(|notice| complain(&notice.to_string()));
-        let to = self.to.as_deref().map(|sink| SinkAddress::parse(sink, &options)).transpose()?;
         if let Some(sink) = &to {
-            let options = SinkOptions { otlp: options.clone(), ..SinkOptions::default() };
-            replay = replay.to(sink.open_with(&options)?);
+            let of_file = known.iter().find(|(address, _)| address == sink).map(|(_, said)| said.clone());
+            let of_environment = || SinkOptions { otlp: options.clone(), ..SinkOptions::default() };
+            replay = replay.to(sink.open_with(&of_file.unwrap_or_else(of_environment))?);
         }
+        replay = replay.known_sinks(known);
         let has_stdout = to == Some(SinkAddress::Stdout);
         let mut is_whole = true;
         let names = chosen(&letters, &self.spans, self.of.as_deref(), &mut is_whole)?;
