@@ -4,7 +4,7 @@
 //! |---|---|
 //! | 0 | done |
 //! | 1 | not all could be done: a sink did not take what it was sent, a recorder could not be recovered or may have a living process |
-//! | 2 | bad input: no such spool, not a spool, no permission, an unknown sink, a wrong option |
+//! | 2 | bad input: no such spool, not a spool, no permission, an unknown sink, a wrong option, a configuration with a mistake |
 //!
 //! `spanring exec` ends as the command that it runs, and says what keeps it from running one as shells do: see there.
 

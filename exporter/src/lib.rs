@@ -4,6 +4,7 @@
 //!
 //! ```text
 //! spanring export --spool /var/spool/shop --to otlp+http://localhost:4318
+//! spanring export --config export.toml
 //! ```
 //!
 //! The library:
@@ -22,7 +23,8 @@
 //!
 //! An [`Exporter`] finds the recorders of a spool, alive and dead, and reads their blocks. It divides each into
 //! [batches](sink::Batch), hands those to its [sinks](sink::Sink), and keeps each sink's place in a cursor. A sink delivers
-//! a batch, as [OTLP](otlp) so far, and says what [became of it](sink::Outcome).
+//! a batch, as [OTLP](otlp) so far, and says what [became of it](sink::Outcome). A [configuration](config) says the same as the
+//! program above in a file.
 //!
 //! ```text
 //!   spool ══► block ──► batch ──► sink ──► receiver

@@ -309,6 +309,18 @@ fn the_example_can_be_read() {
 }
 
 #[test]
+fn the_unit_of_systemd_calls_commands_that_there_are() {
+    let unit = Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging/spanring-export.service");
+    let unit = fs::read_to_string(unit).unwrap();
+    let commands: Vec<_> = unit.lines().filter_map(|line| line.split_once("=/usr/bin/spanring ")).collect();
+    assert_eq!(commands.len(), 3);
+    for (_, command) in commands {
+        let output = spanring().args(command.split(' ')).arg("--help").output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{command}: {output:?}");
+    }
+}
+
+#[test]
 fn nothing_is_lost_under_load_however_often_the_file_is_read_again() {
     const AGENTS: u64 = 6;
     const EACH: u64 = 3000;

@@ -94,7 +94,8 @@ Exit status:
      answer until the deadline, a recorder could not be read or recovered or may have a living process,
      another exporter is at the spool or at a file, or, with --once, a stop was asked for; what was not
      delivered is kept
-  2  bad input: no such spool, not a spool, no permission, an unknown sink, a wrong option";
+  2  bad input: no such spool, not a spool, no permission, an unknown sink, a wrong option, a configuration
+     with a mistake";
 
 impl Export {
     pub(super) fn run(self) -> Result<(), Failure> {
