@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use spanring_spool::{Cursor, SpoolDir};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::{Seen, exporter, run, spool};
 use crate::engine::{ExportReport, Exporter, Notice, SPANS_MAX, STOP_DEADLINE, SinkEnd};
@@ -14,6 +14,8 @@ use crate::sink::{Batch, Delivery, Outcome, Sink};
 
 /// More spans than a batch has.
 const SPANS: usize = SPANS_MAX + 88;
+/// Longer than any deadline here.
+const PATIENCE: Duration = Duration::from_secs(2 * 60 * 60);
 /// How much later a timer of tokio may be ready than it was set to.
 const TICK: Duration = Duration::from_millis(2);
 
@@ -56,7 +58,8 @@ fn stop_after_a_second(exporter: Exporter) -> Stopped {
         tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
     let (report, took) = runtime.block_on(async {
         let began = Instant::now();
-        let report = exporter.run(sleep(Duration::from_secs(1))).await.unwrap();
+        let run = exporter.run(sleep(Duration::from_secs(1)));
+        let report = timeout(PATIENCE, run).await.expect("it ends").unwrap();
         (report, began.elapsed() - Duration::from_secs(1))
     });
     let notices = std::mem::take(&mut *notices.lock().unwrap());
@@ -75,8 +78,10 @@ fn delivered(dir: &Path) -> u64 {
 
 #[test]
 fn a_sink_that_does_not_answer_holds_up_a_stop_for_no_longer_than_the_deadline_and_gets_its_batch_again() {
-    for deadline in [None, Some(0), Some(3), Some(3600)] {
-        let (dir, spans) = spool(SPANS);
+    let cases = [None, Some(0), Some(3), Some(3600)].into_iter();
+    // With one batch the block would be done with it.
+    for (deadline, count) in cases.flat_map(|deadline| [(deadline, SPANS), (deadline, 3)]) {
+        let (dir, spans) = spool(count);
         let seen = Seen::default();
         let mut exporter = slow(dir.path(), None, &seen);
         if let Some(secs) = deadline {
