@@ -23,7 +23,7 @@
 //! | key of a `[[sink]]` | of | |
 //! |---|---|---|
 //! | `to` | all | the [address](crate::sink::SinkAddress) |
-//! | `protocol` | OTLP | `http/protobuf`, unless said otherwise, or `http/json` |
+//! | `protocol` | OTLP over HTTP | `http/protobuf`, unless said otherwise, or `http/json` |
 //! | `compression` | OTLP | `gzip`, unless said otherwise, or `none` |
 //! | `timeout` | OTLP | how long a request may take; 30 s unless said otherwise |
 //! | `headers` | OTLP | a table of what is sent with each request: a text, `{ env = "NAME" }` or `{ file = "PATH" }`, with a `prefix` before it if need be |

@@ -19,7 +19,7 @@ use crate::sink::{Compression, FileOptions, OtlpOptions, Protocol, SinkAddress, 
 
 const KEYS: [&str; 11] = [
     "to",
-    "protocol",
+    PROTOCOL,
     "compression",
     "timeout",
     "headers",
@@ -31,8 +31,9 @@ const KEYS: [&str; 11] = [
     "compress",
 ];
 const OTLP_KEYS: [&str; 7] =
-    ["protocol", "compression", "timeout", "headers", CERTIFICATE, CLIENT_CERTIFICATE, CLIENT_KEY];
+    [PROTOCOL, "compression", "timeout", "headers", CERTIFICATE, CLIENT_CERTIFICATE, CLIENT_KEY];
 const FILE_KEYS: [&str; 3] = ["rotate", "keep", "compress"];
+const PROTOCOL: &str = "protocol";
 const CERTIFICATE: &str = "certificate";
 const CLIENT_CERTIFICATE: &str = "client_certificate";
 const CLIENT_KEY: &str = "client_key";
@@ -68,7 +69,7 @@ enum Said {
 /// What is said of an OTLP receiver; `None` is not said.
 #[derive(Clone, Debug, Default)]
 struct OtlpSaid {
-    protocol: Option<Protocol>,
+    protocol: Option<(Protocol, Place)>,
     is_compressed: Option<bool>,
     timeout: Option<Duration>,
     headers: Option<Vec<Header>>,
@@ -199,12 +200,12 @@ fn file_options(table: &Table<'_>) -> Result<FileOptions, ConfigError> {
 
 impl OtlpSaid {
     fn read(table: &Table<'_>, dir: &Path) -> Result<Self, ConfigError> {
-        const PROTOCOL: &str = "it is \"http/protobuf\" or \"http/json\"";
+        const PROTOCOLS: &str = "it is \"http/protobuf\" or \"http/json\"";
         const COMPRESSION: &str = "it is \"gzip\" or \"none\"";
         let protocol = |text: &str| match text {
             "http/protobuf" => Ok(Protocol::Protobuf),
             "http/json" => Ok(Protocol::Json),
-            _ => Err(PROTOCOL),
+            _ => Err(PROTOCOLS),
         };
         let is_compressed = |text: &str| match text {
             "gzip" => Ok(true),
@@ -227,10 +228,11 @@ impl OtlpSaid {
                 return Err(table.error(key, Fault::Without { key, needs }));
             }
         };
+        let protocol_place = table.key(PROTOCOL).map(|key| table.source.place(key.start));
         let about_tls = [CERTIFICATE, CLIENT_CERTIFICATE, CLIENT_KEY];
         let tls = about_tls.into_iter().filter_map(|key| Some((table.key(key)?.start, key))).min();
         Ok(OtlpSaid {
-            protocol: table.plain("protocol", table::quoted(protocol, PROTOCOL))?,
+            protocol: table.plain(PROTOCOL, table::quoted(protocol, PROTOCOLS))?.zip(protocol_place),
             is_compressed: table.plain("compression", table::quoted(is_compressed, COMPRESSION))?,
             timeout,
             headers: headers(table, dir)?,
@@ -253,7 +255,11 @@ impl OtlpSaid {
             let sink = address.to_string();
             return Err((place, Fault::Misplaced { key, about: "sinks that are asked over TLS", sink }));
         }
-        if let Some(protocol) = self.protocol {
+        if let Some((protocol, place)) = self.protocol {
+            if matches!(address, SinkAddress::OtlpGrpc { .. }) {
+                let (key, sink) = (PROTOCOL, address.to_string());
+                return Err((place, Fault::Misplaced { key, about: "OTLP sinks over HTTP", sink }));
+            }
             options = options.protocol(protocol);
         }
         if let Some(is_compressed) = self.is_compressed {

@@ -392,6 +392,18 @@ fn a_sink_that_is_named_twice_is_an_error_at_the_second_also_by_the_environment(
 }
 
 #[test]
+fn the_protocol_of_http_is_refused_of_a_sink_that_is_asked_over_grpc() {
+    let resolved = |to: &str| {
+        resolved(&with_sink(&format!("to = \"{to}\"\nprotocol = \"http/json\"")), |_| None).map(drop)
+    };
+    for to in ["otlp+grpc://h:4317", "otlp+grpcs://h:443"] {
+        let told = format!("{FILE}:4:1: `protocol` is about OTLP sinks over HTTP, and this one is {to}");
+        assert_eq!(resolved(to).unwrap_err(), told);
+    }
+    resolved("otlp+http://h").unwrap();
+}
+
+#[test]
 fn what_is_said_of_tls_is_refused_of_a_sink_without_and_read_of_one_with_it() {
     let resolved =
         |to: &str| resolved(&with_sink(&format!("to = \"{to}\"\ncertificate = \"/none.pem\"")), environment);

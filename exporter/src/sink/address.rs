@@ -94,7 +94,10 @@ impl SinkAddress {
 
     /// Whether it is asked over TLS.
     pub fn is_over_tls(&self) -> bool {
-        matches!(self, SinkAddress::OtlpHttp { url, .. } if url.scheme() == "https")
+        match self {
+            SinkAddress::OtlpHttp { url, .. } | SinkAddress::OtlpGrpc { url } => url.scheme() == "https",
+            _ => false,
+        }
     }
 
     /// Of one receiver there is one text, whatever ends its path.

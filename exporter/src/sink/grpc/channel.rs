@@ -119,6 +119,7 @@ impl Channel {
             status: head.status.as_u16(),
             media_type,
             retry_after: header(RETRY_AFTER).and_then(|value| retry_after::wait(value, SystemTime::now())),
+            forbids_retry: false,
             whole: body.broken.is_none(),
             body: body.bytes,
         }))

@@ -10,6 +10,7 @@ impl fmt::Display for OtlpOptions {
         f.write_str(match self.protocol {
             Protocol::Protobuf => "http/protobuf",
             Protocol::Json => "http/json",
+            Protocol::Grpc => "grpc",
         })?;
         f.write_str(if self.is_plain { ", not compressed" } else { ", gzip" })?;
         write!(f, ", {:?} a request", self.timeout.unwrap_or(Limits::default().request))?;
