@@ -13,6 +13,7 @@ mod backlog;
 mod batching;
 mod courier;
 mod discovery;
+mod grace;
 mod json;
 mod keep;
 mod notice;
@@ -82,6 +83,7 @@ pub struct Exporter {
     is_watched: bool,
     mode: Mode,
     stop_deadline: Duration,
+    grace: Duration,
     notices: Notices,
 }
 
@@ -111,6 +113,7 @@ impl Exporter {
             is_watched: false,
             mode,
             stop_deadline: STOP_DEADLINE,
+            grace: Duration::ZERO,
             notices: Notices(Arc::new(drop)),
         }
     }
@@ -146,6 +149,13 @@ impl Exporter {
         self
     }
 
+    /// Keeps what is delivered until it was last written so long ago, for redelivery or to look at. A recorder goes when
+    /// none of its segments is in grace any more. Without it, and by default, what every sink has is removed at once.
+    pub fn grace(mut self, grace: Duration) -> Self {
+        self.grace = grace;
+        self
+    }
+
     /// Calls `tell` for each notice, from any thread.
     pub fn on_notice(mut self, tell: impl Fn(Notice) + Send + Sync + 'static) -> Self {
         self.notices = Notices(Arc::new(tell));
@@ -161,7 +171,7 @@ impl Exporter {
     /// When delivery cannot begin: [`Error::NoSink`], [`Error::SinkTwice`], and [`Error::Spool`] where another exporter
     /// has claimed the spool. What goes wrong later is in the report.
     pub async fn run(self, stop: impl Future<Output = ()>) -> Result<ExportReport, Error> {
-        let Exporter { spool, routes, status, is_watched, mode, stop_deadline, notices } = self;
+        let Exporter { spool, routes, status, is_watched, mode, stop_deadline, grace, notices } = self;
         if routes.is_empty() {
             return Err(Error::NoSink);
         }
@@ -183,7 +193,7 @@ impl Exporter {
         let progress = Arc::new(Progress::new(routes.len()));
         let sinks = routes.iter().map(|route| route.sink.name().to_owned()).collect();
         let mut discovery =
-            Discovery::new(spool.clone(), sinks, mode, Arc::clone(&progress), notices.clone());
+            Discovery::new(spool.clone(), sinks, mode, grace, Arc::clone(&progress), notices.clone());
         let census;
         (discovery, census) = blocking(discovery, move |discovery| {
             discovery.sweep();
@@ -280,6 +290,7 @@ fn report(discovery: Discovery, mut journeys: Vec<(usize, Journey)>) -> ExportRe
         recorders: discovery.recorders,
         recorders_removed: discovery.recorders_removed,
         segments_removed: discovery.segments_removed,
+        segments_in_grace: discovery.segments_in_grace,
         troubles: discovery.troubles().collect(),
         recoveries: discovery.recoveries,
         recovered: discovery.recovered,

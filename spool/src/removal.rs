@@ -4,6 +4,7 @@
 //!   is over: recovery begins where that block ends.
 //! * A recorder goes as a whole when it is over and every sink is behind its last block. It is renamed first, so that
 //!   nobody sees half of it.
+//! * A segment that is to stay for now keeps all behind it, and its recorder: what is left always begins in one place.
 //! * What was recovered of a recorder stays until the recorder is marked as recovered or gone: before, a recovery that was
 //!   interrupted is done again, and what it no longer found would be delivered twice.
 //!
@@ -13,6 +14,7 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::time::SystemTime;
 
 use crate::life::{self, Doubt, Life};
 use crate::position::Position;
@@ -31,6 +33,8 @@ pub struct Removed {
     pub bytes: u64,
     /// Whether the recorder is gone altogether.
     pub recorder: bool,
+    /// How many segments could be gone and are not, since they are to stay for now.
+    pub kept: u64,
 }
 
 impl SpoolDir {
@@ -41,28 +45,57 @@ impl SpoolDir {
     ///
     /// [`Error::NoSuchRecorder`], [`Error::Refused`], [`Error::Io`]. What was removed until then stays removed.
     pub fn remove_delivered(&self, id: &RecorderId, up_to: &[Position]) -> Result<Removed, Error> {
+        self.remove_delivered_unless(id, up_to, |_, _| false)
+    }
+
+    /// As [`remove_delivered`](Self::remove_delivered), unless a segment is to stay for now: `stays` is asked with the number of each that
+    /// could go, oldest first, and with when its file was last written. Those behind one that stays do too, and so does the recorder.
+    ///
+    /// # Errors
+    ///
+    /// As for [`remove_delivered`](Self::remove_delivered).
+    pub fn remove_delivered_unless(
+        &self,
+        id: &RecorderId,
+        up_to: &[Position],
+        mut stays: impl FnMut(u64, SystemTime) -> bool,
+    ) -> Result<Removed, Error> {
         let dir = self.recorder_dir(id)?;
+        let mut removed = Removed::default();
         let Some(&furthest_behind) = up_to.iter().min() else {
-            return Ok(Removed::default());
+            return Ok(removed);
         };
         if let Some(origin) = id.origin()
             && self.may_be_recovered(&origin)?
         {
-            return Ok(Removed::default());
-        }
-        if life::look(&dir, id)?.is_over() && self.is_last(id, furthest_behind)? {
-            return self.remove_recorder(id);
+            return Ok(removed);
         }
 
         let mut segments: Vec<u64> =
             self.names(&dir)?.iter().filter_map(|name| layout::segment_number(name)).collect();
         segments.sort_unstable();
+        let goes_as_a_whole = life::look(&dir, id)?.is_over() && self.is_last(id, furthest_behind)?;
         // A place in a segment that does not exist was taken from elsewhere, and proves nothing.
-        if !segments.contains(&furthest_behind.segment) {
-            return Ok(Removed::default());
+        let is_place = segments.contains(&furthest_behind.segment);
+        segments.retain(|&number| goes_as_a_whole || is_place && number < furthest_behind.segment);
+        let mut first_kept = segments.len();
+        // All are asked about, so that whoever answers sees each as early as can be.
+        for (nth, &number) in segments.iter().enumerate() {
+            let written = last_written(&dir.join(layout::segment(number)))?;
+            if written.is_some_and(|written| stays(number, written)) {
+                first_kept = first_kept.min(nth);
+            }
         }
-        let mut removed = Removed::default();
-        for number in segments.into_iter().take_while(|&number| number < furthest_behind.segment) {
+        removed.kept = (segments.len() - first_kept) as u64;
+        if goes_as_a_whole && removed.kept == 0 {
+            return self.remove_recorder(id);
+        }
+        for number in segments.into_iter().take(first_kept) {
+            // The sinks' place itself goes with its recorder only.
+            if number >= furthest_behind.segment {
+                removed.kept += 1;
+                continue;
+            }
             let path = dir.join(layout::segment(number));
             let bytes = allocated(&path)?;
             if self.unlink(&path)? {
@@ -234,6 +267,15 @@ impl SpoolDir {
 
 fn is_private_dir(path: &Path) -> bool {
     fs::symlink_metadata(path).is_ok_and(|metadata| check_private_dir(path, &metadata).is_ok())
+}
+
+/// When a file was last written; `None` where it is gone.
+fn last_written(path: &Path) -> Result<Option<SystemTime>, Error> {
+    match fs::symlink_metadata(path).and_then(|metadata| metadata.modified()) {
+        Ok(at) => Ok(Some(at)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(Error::io("inspect", path)(error)),
+    }
 }
 
 /// How many bytes of the disk a file occupies; none where it is gone.

@@ -45,6 +45,71 @@ fn whole_or_gone(place: &Path, id: &RecorderId) -> bool {
     there
 }
 
+/// Removes segment 1 of a recorder while segment 2 is to stay, and says whether that failed.
+fn first_segment_goes(spool: &SpoolDir, id: &RecorderId) -> bool {
+    let behind = Position { segment: 3, offset: 8_192, next_sequence: 1 };
+    spool.remove_delivered_unless(id, &[behind], |number, _| number == 2).is_err()
+}
+
+/// A recorder as [`closed_recorder`] makes it, with two segments before the last, the first of which went while the second was to stay.
+fn recorder_in_grace() -> (tempfile::TempDir, FaultyStorage, SpoolDir, RecorderId) {
+    let (dir, storage, spool, id) = closed_recorder();
+    let recorder = spool.recorder_path(&id);
+    for number in [2, 3] {
+        create(&storage, &recorder.join(format!("{number:018}.segment")), &[0; 8_192]);
+    }
+    storage.sync_dir(&recorder).unwrap();
+    (dir, storage, spool, id)
+}
+
+#[test]
+fn a_recorder_in_grace_that_is_cut_off_keeps_what_is_to_stay_and_goes_as_a_whole_later() {
+    let behind = Position { segment: 3, offset: 8_192, next_sequence: 1 };
+    let stays = |place: &Path, id: &RecorderId| {
+        let there = |name: &str| place.join(id.as_str()).join(name).exists();
+        ["closed", "lock", "resource", "000000000000000002.segment", "000000000000000003.segment"]
+            .into_iter()
+            .all(there)
+    };
+    let (mut back, mut gone) = (0, 0);
+    for fails in [false, true] {
+        let (dir, storage, spool, id) = recorder_in_grace();
+        if fails {
+            storage.fail_from(Kind::Unlink, 1, EIO);
+        }
+        assert_eq!(first_segment_goes(&spool, &id), fails);
+        storage.heal();
+        for seed in 0..20 {
+            let place = tempfile::tempdir_in("/dev/shm").unwrap();
+            storage.power_cut(place.path(), Unsynced::Seeded(seed));
+            assert!(stays(place.path(), &id), "seed {seed}");
+            back += u32::from(place.path().join(id.as_str()).join(FILES[4]).exists());
+        }
+        // Whether or not the first is back, the rest of its removal is seen whole or not at all.
+        for kind in [Kind::Rename, Kind::SyncDir, Kind::Unlink, Kind::RemoveDir] {
+            storage.fail_from(kind, 1, EIO);
+            let failed = spool.remove_delivered(&id, &[behind]).is_err();
+            for seed in 0..20 {
+                let place = tempfile::tempdir_in("/dev/shm").unwrap();
+                storage.power_cut(place.path(), Unsynced::Seeded(seed));
+                let there = place.path().join(id.as_str()).exists();
+                assert!(!there || stays(place.path(), &id), "seed {seed}");
+                gone += u32::from(!there);
+            }
+            storage.heal();
+            if !failed || !dir.path().join(id.as_str()).exists() {
+                break;
+            }
+        }
+        if dir.path().join(id.as_str()).exists() {
+            spool.remove_delivered(&id, &[behind]).unwrap();
+        }
+        spool.sweep().unwrap();
+        assert_eq!(storage.list(dir.path()).unwrap(), ["spanring-spool"]);
+    }
+    assert!(back > 0 && gone > 0, "{back} {gone}");
+}
+
 #[test]
 fn a_removal_that_is_cut_off_at_any_operation_leaves_the_recorder_whole_or_out_of_sight() {
     let behind = Position { segment: 1, offset: 8_192, next_sequence: 1 };

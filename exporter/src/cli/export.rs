@@ -60,6 +60,12 @@ pub(super) struct Export {
     #[arg(long, value_name = "TIME", value_parser = quantity::duration)]
     stop_deadline: Option<Duration>,
 
+    /// Keep what is delivered until it was last written so long ago, for `spanring replay`
+    ///
+    /// A number with the unit ms, s, m or h. With --once, what is in grace at the end is left for a later run.
+    #[arg(long, value_name = "TIME", default_value = "0s", value_parser = quantity::duration)]
+    grace: Duration,
+
     /// Begin a new file before one grows longer than this, for file:PATH
     ///
     /// A number with the unit KiB, MiB or GiB. The file that was there is PATH.TIME-NUMBER then, with the time in UTC; the
@@ -162,7 +168,7 @@ impl Export {
     }
 
     fn adjust(&self, exporter: Exporter) -> Exporter {
-        let exporter = exporter.on_notice(|notice| complain(&notice.to_string()));
+        let exporter = exporter.grace(self.grace).on_notice(|notice| complain(&notice.to_string()));
         if self.once { exporter.once(self.deadline) } else { exporter }
     }
 

@@ -1,4 +1,4 @@
-//! Which recorders there are, recovering the dead ones, and removing what every sink has.
+//! Which recorders there are, recovering the dead ones, and removing what every sink has and is past its [grace](super::grace).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use spanring_spool::{Doubt, Error, Life, Position, RecorderId, RecoveryReport, SpoolDir};
 
 use super::backlog::Ends;
+use super::grace::{Grace, Now};
 use super::notice::Notice;
 use super::status::Snapshot;
 use super::{Mode, Notices};
@@ -80,6 +81,7 @@ pub(super) struct Discovery {
     mode: Mode,
     progress: Arc<Progress>,
     notices: Notices,
+    grace: Grace,
     /// The recorders that are there.
     seen: BTreeSet<RecorderId>,
     swept_at: Instant,
@@ -93,6 +95,8 @@ pub(super) struct Discovery {
     pub(super) unproven: BTreeMap<RecorderId, Doubt>,
     pub(super) recorders_removed: u64,
     pub(super) segments_removed: u64,
+    /// How many segments were delivered and in grace when they were last looked at.
+    pub(super) segments_in_grace: u64,
     troubles: BTreeMap<(Option<RecorderId>, Task), String>,
 }
 
@@ -111,6 +115,7 @@ impl Discovery {
         spool: SpoolDir,
         sinks: Vec<String>,
         mode: Mode,
+        grace: Duration,
         progress: Arc<Progress>,
         notices: Notices,
     ) -> Self {
@@ -120,6 +125,7 @@ impl Discovery {
             mode,
             progress,
             notices,
+            grace: Grace::new(grace),
             seen: BTreeSet::new(),
             swept_at: Instant::now(),
             ends: Ends::default(),
@@ -130,6 +136,7 @@ impl Discovery {
             unproven: BTreeMap::new(),
             recorders_removed: 0,
             segments_removed: 0,
+            segments_in_grace: 0,
             troubles: BTreeMap::new(),
         }
     }
@@ -261,26 +268,35 @@ impl Discovery {
         self.note(Some(recorder), Task::Recover, recovered);
     }
 
-    /// Removes what every sink has.
+    /// Removes what every sink has, unless it is in grace.
     pub(super) fn remove_delivered(&mut self) {
+        let now = Now::read();
+        self.segments_in_grace = 0;
         for (recorder, positions) in self.progress.of_all_sinks() {
-            let removed = match self.spool.remove_delivered(&recorder, &positions) {
+            let stays = self.grace.look(&recorder, now);
+            let removed = match self.spool.remove_delivered_unless(&recorder, &positions, stays) {
                 Ok(removed) => {
                     self.segments_removed += removed.segments;
+                    self.segments_in_grace += removed.kept;
                     self.recorders_removed += u64::from(removed.recorder);
                     if removed.recorder {
-                        self.progress.forget(&recorder);
+                        self.forget(&recorder);
                     }
                     Ok(())
                 }
                 Err(Error::NoSuchRecorder { .. }) => {
-                    self.progress.forget(&recorder);
+                    self.forget(&recorder);
                     Ok(())
                 }
                 Err(error) => Err(error),
             };
             self.note(Some(&recorder), Task::Remove, removed);
         }
+    }
+
+    fn forget(&mut self, recorder: &RecorderId) {
+        self.progress.forget(recorder);
+        self.grace.forget(recorder);
     }
 
     /// Keeps what does not work until it does, and tells of it once.

@@ -21,6 +21,8 @@ pub struct ExportReport {
     pub recorders_removed: u64,
     /// How many segments were removed, those of removed recorders included.
     pub segments_removed: u64,
+    /// How many segments every sink had got behind in the end, and that stay since they are [in grace](super::Exporter::grace).
+    pub segments_in_grace: u64,
     /// How many recorders were recovered, since their process had died.
     pub recoveries: u64,
     /// What was recovered of each. An exporter that follows its spool keeps none of it; its notices told.
@@ -154,6 +156,9 @@ impl fmt::Display for ExportReport {
             writeln!(f, "{sink}")?;
         }
         write!(f, "{}, {} removed", counted(self.recorders, "recorder"), self.recorders_removed)?;
+        if self.segments_in_grace > 0 {
+            write!(f, ", {} kept in grace", counted(self.segments_in_grace, "segment"))?;
+        }
         if self.recoveries > 0 {
             write!(f, ", {} recovered", self.recoveries)?;
         }
@@ -223,6 +228,7 @@ impl Serialize for ExportReport {
         map.serialize_entry("recorders", &self.recorders)?;
         map.serialize_entry("recorders_removed", &self.recorders_removed)?;
         map.serialize_entry("segments_removed", &self.segments_removed)?;
+        map.serialize_entry("segments_in_grace", &self.segments_in_grace)?;
         map.serialize_entry("recoveries", &self.recoveries)?;
         map.serialize_entry("recovered", &self.recovered.iter().map(recovery_json).collect::<Vec<_>>())?;
         map.serialize_entry("unproven", &by_recorder(&self.unproven, Doubt::to_string))?;

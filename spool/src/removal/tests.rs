@@ -53,7 +53,7 @@ fn segments_go_when_every_sink_is_behind_them_and_the_last_one_never() {
     assert_eq!(spool.remove_delivered(&id, &[behind(4), Position::default()]).unwrap(), nothing);
     assert_eq!(spool.remove_delivered(&id, &[behind(4), behind(1)]).unwrap(), nothing);
     let removed = spool.remove_delivered(&id, &[behind(4), behind(3)]).unwrap();
-    assert_eq!(removed, Removed { segments: 2, bytes: 16_384, recorder: false });
+    assert_eq!(removed, Removed { segments: 2, bytes: 16_384, ..nothing });
     assert_eq!(segments(&spool, &id), [3, 4]);
     assert_eq!(spool.remove_delivered(&id, &[behind(4)]).unwrap().segments, 1);
     assert_eq!(segments(&spool, &id), [4]);
@@ -105,6 +105,61 @@ fn a_recorder_with_a_block_behind_any_sink_stays_with_that_block() {
         assert_eq!(reader.next_block().unwrap().unwrap().position, behind[blocks + 1]);
     }
     assert!(spool.remove_delivered(&id, &[behind[4], behind[4]]).unwrap().recorder);
+}
+
+#[test]
+fn a_segment_that_is_to_stay_keeps_all_behind_it_and_its_recorder() {
+    let numbers = [1, 2, 3, 4_u64];
+    for is_over in [false, true] {
+        for staying in 0..1_u32 << numbers.len() {
+            let (_dir, spool) = new_spool();
+            let id = id(1);
+            dead(&spool, &id, &numbers);
+            let is_staying = |number: u64| staying >> (number - 1) & 1 == 1;
+            if is_over {
+                touch(&spool, &id, &[layout::CLOSED]);
+            }
+            let (mut asked, before) = (Vec::new(), SystemTime::now());
+            let removed = spool.remove_delivered_unless(&id, &[behind(3)], |number, written| {
+                assert!(before.duration_since(written).unwrap_or_default().as_secs() < 60);
+                asked.push(number);
+                is_staying(number)
+            });
+            let removed = removed.unwrap();
+            // Of one that is over, all may go; else what lies before the place.
+            let can_go = if is_over { &numbers[..] } else { &numbers[..2] };
+            assert_eq!(asked, can_go);
+            let first = can_go.iter().position(|&number| is_staying(number)).unwrap_or(can_go.len());
+            if is_over && first == can_go.len() {
+                assert_eq!((removed.recorder, removed.segments, removed.kept), (true, 4, 0));
+                assert_eq!(spool.recorders().unwrap(), []);
+                continue;
+            }
+            // The one that the sinks are in goes with its recorder only.
+            let first = first.min(2);
+            assert_eq!(segments(&spool, &id), numbers[first..], "{staying:04b} stay, over: {is_over}");
+            let kept = (can_go.len() - first) as u64;
+            assert_eq!((removed.recorder, removed.segments, removed.kept), (false, first as u64, kept));
+        }
+    }
+}
+
+#[test]
+fn a_place_in_a_recorder_that_is_over_is_not_asked_about_while_a_block_lies_behind_it() {
+    let (_dir, spool) = new_spool();
+    let id = id(1);
+    dead(&spool, &id, &[]);
+    touch(&spool, &id, &[layout::CLOSED]);
+    Writer::new(1).block(0..10).write(&spool.recorder_path(&id));
+    Writer::new(2).block(10..20).block(20..30).write(&spool.recorder_path(&id));
+    let mut reader = spool.reader(&id).unwrap();
+    let place = std::iter::from_fn(|| reader.next_block().unwrap()).nth(1).unwrap().position;
+    let mut asked = Vec::new();
+    let removed = spool.remove_delivered_unless(&id, &[place], |number, _| {
+        asked.push(number);
+        true
+    });
+    assert_eq!((removed.unwrap(), asked), (Removed { kept: 1, ..Removed::default() }, vec![1]));
 }
 
 #[test]
