@@ -19,6 +19,7 @@ mod keep;
 mod notice;
 mod report;
 mod route;
+mod spawned;
 mod status;
 mod traces;
 
@@ -28,6 +29,7 @@ pub use keep::Keep;
 pub use notice::Notice;
 pub use report::{ExportReport, SinkEnd, SinkReport};
 pub use route::Route;
+pub use spawned::SpawnedExporter;
 pub use status::{Backlog, SinkSnapshot, SinkState, Snapshot, Status};
 
 use std::collections::BTreeSet;
@@ -36,7 +38,7 @@ use std::panic::resume_unwind;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use spanring_spool::SpoolDir;
+use spanring_spool::{ExportClaim, SpoolDir};
 use tokio::sync::watch;
 use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::{MissedTickBehavior, interval};
@@ -62,7 +64,7 @@ pub const STOP_DEADLINE: Duration = Duration::from_secs(10);
 /// use std::time::Duration;
 ///
 /// use spanring_exporter::{Exporter, sink::SinkAddress};
-/// use spanring_spool::SpoolDir;
+/// use spanring_spool::{ExportClaim, SpoolDir};
 ///
 /// # async fn export() -> Result<(), Box<dyn std::error::Error>> {
 /// let sink: SinkAddress = "otlp+http://localhost:4318".parse()?;
@@ -164,22 +166,41 @@ impl Exporter {
 
     /// Delivers, on a tokio runtime with time (and I/O, if a sink needs it). Once `stop` is ready, each sink finishes the
     /// batch that it is at, or is left at it after the [deadline](Self::stop_deadline). A file or a pipe may be written to on a thread of
-    /// the runtime's even then, so whoever must not wait for a disk ends the runtime by `shutdown_background`.
+    /// the runtime's even then, so whoever must not wait for a disk ends the runtime by `shutdown_background`. Where there is no such runtime,
+    /// [`spawn`](Self::spawn) has one of its own.
     ///
     /// # Errors
     ///
     /// When delivery cannot begin: [`Error::NoSink`], [`Error::SinkTwice`], and [`Error::Spool`] where another exporter
     /// has claimed the spool. What goes wrong later is in the report.
     pub async fn run(self, stop: impl Future<Output = ()>) -> Result<ExportReport, Error> {
-        let Exporter { spool, routes, status, is_watched, mode, stop_deadline, grace, notices } = self;
-        if routes.is_empty() {
+        Ok(self.claim()?.run(stop).await)
+    }
+
+    /// Does what can fail before delivery begins.
+    fn claim(self) -> Result<Claimed, Error> {
+        if self.routes.is_empty() {
             return Err(Error::NoSink);
         }
         let mut names = BTreeSet::new();
-        if let Some(twice) = routes.iter().find(|route| !names.insert(route.sink.name())) {
+        if let Some(twice) = self.routes.iter().find(|route| !names.insert(route.sink.name())) {
             return Err(Error::SinkTwice { address: twice.sink.name().to_owned() });
         }
-        let claim = spool.claim_for_export()?;
+        let claim = self.spool.claim_for_export()?;
+        Ok(Claimed { exporter: self, claim })
+    }
+}
+
+/// An exporter that alone delivers from its spool.
+struct Claimed {
+    exporter: Exporter,
+    claim: ExportClaim,
+}
+
+impl Claimed {
+    async fn run(self, stop: impl Future<Output = ()>) -> ExportReport {
+        let Claimed { exporter, claim } = self;
+        let Exporter { spool, routes, status, is_watched, mode, stop_deadline, grace, notices } = exporter;
         let letters = spool.dead_letters();
         if let Err(error) = letters.sweep() {
             let reason = format!("cannot sweep the dead letters: {}", with_causes(&error));
@@ -265,7 +286,7 @@ impl Exporter {
             standing.has_ended = true;
         });
         drop(claim);
-        Ok(report(discovery, journeys))
+        report(discovery, journeys)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io;
+use std::time::Duration;
 
 /// Why an export cannot begin, or cannot go on for any sink.
 #[derive(Debug)]
@@ -37,6 +38,18 @@ pub enum Error {
     },
     /// No sink was named.
     NoSink,
+    /// There is no thread or runtime to be had.
+    Thread {
+        /// Why not.
+        source: io::Error,
+    },
+    /// An exporter that was asked to stop had not ended at the deadline. It ends by itself; nothing is lost.
+    NotStopped {
+        /// How long it had.
+        deadline: Duration,
+    },
+    /// The exporter panicked, or code of a sink that it ran. What it had not delivered is kept.
+    Panicked,
     /// The spool refused something that all delivery needs.
     Spool(spanring_spool::Error),
 }
@@ -58,6 +71,11 @@ impl fmt::Display for Error {
             Error::Variable { name, reason } => write!(f, "cannot use {name}: {reason}"),
             Error::SinkTwice { address } => write!(f, "the sink {address} is named twice"),
             Error::NoSink => write!(f, "no sink is named; a sink is {}", crate::sink::FORMS),
+            Error::Thread { .. } => f.write_str("cannot start a thread for the exporter"),
+            Error::NotStopped { deadline } => {
+                write!(f, "the exporter had not stopped after {:.1} s", deadline.as_secs_f64())
+            }
+            Error::Panicked => f.write_str("the exporter panicked; what was not delivered is kept"),
             Error::Spool(error) => error.fmt(f),
         }
     }
@@ -66,7 +84,7 @@ impl fmt::Display for Error {
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Error::Sink { source, .. } => Some(source),
+            Error::Sink { source, .. } | Error::Thread { source } => Some(source),
             Error::Spool(error) => error.source(),
             _ => None,
         }

@@ -21,6 +21,8 @@
 //! # }
 //! ```
 //!
+//! A program without a runtime, or one that records itself, has it on a thread of its own: [`Exporter::spawn`].
+//!
 //! An [`Exporter`] finds the recorders of a spool, alive and dead, and reads their blocks. It divides each into
 //! [batches](sink::Batch), hands those to its [sinks](sink::Sink), and keeps each sink's place in a cursor. A sink delivers
 //! a batch, as [OTLP](otlp) so far, and says what [became of it](sink::Outcome). A [configuration](config) says the same as the
@@ -60,6 +62,6 @@ mod replay;
 mod secret;
 mod small_file;
 
-pub use engine::{ExportReport, Exporter, Keep, Route, STOP_DEADLINE};
+pub use engine::{ExportReport, Exporter, Keep, Route, STOP_DEADLINE, SpawnedExporter};
 pub use error::{Error, with_causes};
 pub use replay::{Replay, ReplayReport};

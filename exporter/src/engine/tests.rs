@@ -1,4 +1,5 @@
 mod outages;
+mod spawning;
 mod stopping;
 mod traces;
 mod watched;
