@@ -139,6 +139,34 @@ impl Cursor {
         }
     }
 
+    /// The sinks that have got somewhere in a recorder, and what their cursors hold, without opening any for writing. Of a name that is longer
+    /// than a cursor holds it is the beginning, up to 432 bytes.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`].
+    pub fn peek_all(recorder_dir: &Path) -> Result<Vec<(String, CursorState)>, Error> {
+        let mut all = Vec::new();
+        let names = DiskStorage.list(recorder_dir).map_err(Error::io("list", recorder_dir))?;
+        for hash in names.iter().filter_map(|name| layout::cursor_hash(name)) {
+            let path = recorder_dir.join(layout::cursor(hash));
+            let file = match open_regular(&path, OFlags::RDONLY) {
+                Ok(file) => file,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                Err(error) => return Err(Error::io("open", &path)(error)),
+            };
+            for (_, _, sink) in slots(&file, &path)?.into_iter().filter(|(_, _, sink)| sink.hash == hash) {
+                let newest = sink.newest(&file, &path)?;
+                if newest.generation > 0 {
+                    all.push((sink.name, newest.state));
+                    break;
+                }
+            }
+        }
+        all.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
+        Ok(all)
+    }
+
     /// What was stored last.
     pub fn state(&self) -> CursorState {
         self.newest.state
@@ -204,30 +232,33 @@ impl Sink {
     /// The slot that holds in the file of this sink's cursor.
     fn newest(&self, file: &File, path: &Path) -> Result<Slot, Error> {
         let mut newest = Slot::default();
-        for at in SLOTS_AT {
-            let mut bytes = [0; SLOT_LEN];
-            match file.read_exact_at(&mut bytes, at as u64) {
-                Ok(()) => {}
-                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => continue,
-                Err(error) => return Err(Error::io("read", path)(error)),
+        for (at, slot, sink) in slots(file, path)?.into_iter().filter(|(_, _, sink)| sink.hash == self.hash) {
+            if sink.name != self.name {
+                let reason = "it belongs to another sink, whose name has the same hash";
+                return Err(Error::Damaged { path: path.to_owned(), offset: at as u64, reason });
             }
-            match Slot::decode(&bytes) {
-                Some((slot, sink)) if sink.hash == self.hash => {
-                    if sink.name != self.name {
-                        let reason = "it belongs to another sink, whose name has the same hash";
-                        return Err(Error::Damaged { path: path.to_owned(), offset: at as u64, reason });
-                    }
-                    // A generation elsewhere than in its own slot, or the last there can be, was stored by nobody.
-                    let own = slot_at(slot.generation) == at && slot.generation < u64::MAX;
-                    if own && slot.generation > newest.generation {
-                        newest = slot;
-                    }
-                }
-                _ => {}
+            // A generation elsewhere than in its own slot, or the last there can be, was stored by nobody.
+            let own = slot_at(slot.generation) == at && slot.generation < u64::MAX;
+            if own && slot.generation > newest.generation {
+                newest = slot;
             }
         }
         Ok(newest)
     }
+}
+
+/// The slots of a file that check, with where they lie and the sink that each names.
+fn slots(file: &File, path: &Path) -> Result<Vec<(usize, Slot, Sink)>, Error> {
+    let mut slots = Vec::new();
+    for at in SLOTS_AT {
+        let mut bytes = [0; SLOT_LEN];
+        match file.read_exact_at(&mut bytes, at as u64) {
+            Ok(()) => slots.extend(Slot::decode(&bytes).map(|(slot, sink)| (at, slot, sink))),
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {}
+            Err(error) => return Err(Error::io("read", path)(error)),
+        }
+    }
+    Ok(slots)
 }
 
 /// One state, and how many were stored before it. Generation 0 is the beginning, and is never stored.
@@ -360,6 +391,24 @@ mod tests {
         drop(Cursor::open(dir.path(), "file:other").unwrap());
         drop(cursor);
         drop(Cursor::open(dir.path(), SINK).unwrap());
+    }
+
+    #[test]
+    fn all_sinks_that_got_somewhere_are_found_with_what_was_stored_last() {
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(Cursor::peek_all(dir.path()).unwrap(), []);
+        let long = format!("file:/{}", "x".repeat(500));
+        for (stores, sink) in [(1, SINK), (2, "file:/b"), (5, &long), (0, "stdout")] {
+            let mut cursor = Cursor::open(dir.path(), sink).unwrap();
+            (1..=stores).for_each(|number| cursor.store(state(number)).unwrap());
+        }
+        for foreign in ["cursor-", "cursor-1", "cursor-0123456789ABCDEF", "cursor-0123456789abcdef"] {
+            fs::write(dir.path().join(foreign), "no cursor").unwrap();
+        }
+        let cut = long[..NAME_LEN_MAX].to_owned();
+        let found = [("file:/b".to_owned(), state(2)), (cut, state(5)), (SINK.to_owned(), state(1))];
+        assert_eq!(Cursor::peek_all(dir.path()).unwrap(), found);
+        assert!(matches!(Cursor::peek_all(&dir.path().join("none")), Err(Error::Io { .. })));
     }
 
     #[test]

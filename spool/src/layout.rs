@@ -91,6 +91,13 @@ pub(crate) fn cursor(hash: u64) -> String {
     format!("{CURSOR_PREFIX}{hash:016x}")
 }
 
+/// The hash in the name of a cursor's file.
+pub(crate) fn cursor_hash(name: &str) -> Option<u64> {
+    let hash = u64::from_str_radix(name.strip_prefix(CURSOR_PREFIX)?, 16).ok()?;
+    // A number has one way to be written.
+    (cursor(hash) == name).then_some(hash)
+}
+
 /// The name of the dead letter of a span of this place, from a sink whose name has this hash.
 #[cfg(feature = "trace")]
 pub(crate) fn letter(sink: u64, recorder: &RecorderId, segment: u64, offset: u64, number: u64) -> String {
@@ -127,9 +134,7 @@ pub(crate) fn is_known(name: &str) -> bool {
         || is_memory(name)
         || name.strip_suffix(QUARANTINED_SUFFIX).is_some_and(is_memory)
         || segment_number(name).is_some()
-        || name.strip_prefix(CURSOR_PREFIX).is_some_and(|hash| {
-            hash.len() == 16 && hash.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
-        })
+        || cursor_hash(name).is_some()
 }
 
 fn is_numbered(name: &str, prefix: &str) -> bool {

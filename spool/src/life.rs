@@ -114,8 +114,8 @@ impl fmt::Display for Doubt {
 }
 
 /// How often, and after how long each, an exclusive lock is tried again while only others who look hold it.
-const TRIES: u32 = 100;
-const TRY_INTERVAL: Duration = Duration::from_millis(2);
+pub(crate) const TRIES: u32 = 100;
+pub(crate) const TRY_INTERVAL: Duration = Duration::from_millis(2);
 
 /// Looks how it stands with the recorder in `dir`. Holds its lock, shared, for the moment of looking.
 pub(crate) fn look(dir: &Path, id: &RecorderId) -> Result<Life, Error> {

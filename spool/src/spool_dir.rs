@@ -4,11 +4,12 @@
 //! identity, and when it belongs to the user of this process and no other user may write to it; files in it are opened
 //! without following links. See the layout in `layout.rs`.
 
-use std::fs::{self, Metadata};
+use std::fs::{self, Metadata, TryLockError};
 use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::thread;
 
 use rustix::fs::OFlags;
 use rustix::io::Errno;
@@ -145,12 +146,41 @@ impl SpoolDir {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             Err(error) => return Err(Error::io("create", &path)(error)),
         }
-        match self.storage.lock(&path) {
-            Ok(lock) => Ok(ExportClaim { _lock: HeldLock::new(lock) }),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                Err(Error::Locked { action: "export from the spool", path })
+        let mut tries = 0;
+        loop {
+            match self.storage.lock(&path) {
+                Ok(lock) => return Ok(ExportClaim { _lock: HeldLock::new(lock) }),
+                Err(error) if error.kind() != io::ErrorKind::WouldBlock => {
+                    return Err(Error::io("lock", &path)(error));
+                }
+                Err(_) => {}
             }
-            Err(error) => Err(Error::io("lock", &path)(error)),
+            // Somebody who only looks lets go at once.
+            tries += 1;
+            if tries == life::TRIES || self.is_claimed_for_export()? {
+                return Err(Error::Locked { action: "export from the spool", path });
+            }
+            thread::sleep(life::TRY_INTERVAL);
+        }
+    }
+
+    /// Whether somebody has claimed the spool for delivery. Nothing is written; the lock is held, shared, for the moment of looking.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`].
+    pub fn is_claimed_for_export(&self) -> Result<bool, Error> {
+        let path = self.path.join(layout::EXPORTER_LOCK);
+        let file = match open_regular(&path, OFlags::RDONLY) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            Err(error) => return Err(Error::io("open", &path)(error)),
+        };
+        match file.try_lock_shared() {
+            // Unlocked by hand, since a child that is just being started may have a duplicate.
+            Ok(()) => file.unlock().map(|()| false).map_err(Error::io("unlock", &path)),
+            Err(TryLockError::WouldBlock) => Ok(true),
+            Err(TryLockError::Error(error)) => Err(Error::io("lock", &path)(error)),
         }
     }
 

@@ -218,5 +218,29 @@ fn one_exporter_at_a_time_has_a_spool() {
     assert_eq!(error.to_string(), text);
     drop(claim);
     drop(other.claim_for_export().unwrap());
+}
+
+#[test]
+fn whoever_looks_for_a_claim_writes_nothing_and_keeps_nobody_from_it() {
+    let (_dir, spool) = new_spool();
+    let names = || spool.storage().list(spool.path()).unwrap();
+    let before = names();
+    assert!(!spool.is_claimed_for_export().unwrap());
+    assert_eq!(names(), before);
+    let claim = spool.claim_for_export().unwrap();
+    assert!(spool.is_claimed_for_export().unwrap());
+    drop(claim);
+    assert!(!spool.is_claimed_for_export().unwrap());
+
+    // A look that lasts, and ends while somebody claims.
+    let look = File::open(spool.path().join(layout::EXPORTER_LOCK)).unwrap();
+    look.lock_shared().unwrap();
+    assert!(!spool.is_claimed_for_export().unwrap());
+    let ending = std::thread::spawn(move || {
+        std::thread::sleep(std::time::Duration::from_millis(5));
+        drop(look);
+    });
+    drop(spool.claim_for_export().unwrap());
+    ending.join().unwrap();
     assert_eq!(spool.recorders().unwrap(), []);
 }
