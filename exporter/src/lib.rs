@@ -53,6 +53,7 @@ pub mod demo;
 pub mod engine;
 pub mod otlp;
 pub mod quantity;
+pub mod rfc3339;
 pub mod sink;
 
 mod backoff;

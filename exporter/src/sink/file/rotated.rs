@@ -19,6 +19,8 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use crate::rfc3339::Second;
+
 /// A live file, and all that belongs to it in its directory.
 #[derive(Debug)]
 pub(super) struct Family {
@@ -136,16 +138,7 @@ impl Family {
 
 /// A time as names have it.
 fn moment(unix_seconds: u64) -> String {
-    let (days, second) = (unix_seconds / 86_400, unix_seconds % 86_400);
-    // Years begin in March here, so that a leap day is the last of its year, and eras of 400 years in year 0.
-    let (era, day) = ((days + 719_468) / 146_097, (days + 719_468) % 146_097);
-    let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
-    let day = day - (365 * year + year / 4 - year / 100);
-    let month = (5 * day + 2) / 153;
-    let day = day - (153 * month + 2) / 5 + 1;
-    let (year, month) =
-        if month < 10 { (era * 400 + year, month + 3) } else { (era * 400 + year + 1, month - 9) };
-    let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
+    let Second { year, month, day, hour, minute, second } = Second::of_unix(unix_seconds);
     format!("{year:04}{month:02}{day:02}T{hour:02}{minute:02}{second:02}Z")
 }
 
