@@ -15,6 +15,7 @@ mod exec;
 mod export;
 mod output;
 mod recover;
+mod replay;
 mod trace;
 
 use std::io::ErrorKind;
@@ -36,6 +37,7 @@ struct Cli {
 enum Command {
     Export(export::Export),
     Config(config::ConfigCommand),
+    Replay(replay::ReplayCommand),
     Recover(recover::Recover),
     DeadLetters(dead_letters::DeadLettersCommand),
     Trace(trace::TraceCommand),
@@ -58,6 +60,7 @@ pub(crate) fn run() -> ExitCode {
     let done = match cli.command {
         Command::Export(export) => export.run(),
         Command::Config(config) => config.run(),
+        Command::Replay(replay) => replay.run(),
         Command::Recover(recover) => recover.run(),
         Command::DeadLetters(letters) => letters.run(),
         Command::Trace(trace) => trace.run(),

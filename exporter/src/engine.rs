@@ -17,6 +17,7 @@ mod grace;
 mod json;
 mod keep;
 mod notice;
+mod redelivery;
 mod report;
 mod route;
 mod spawned;
@@ -27,6 +28,7 @@ pub use batching::{BYTES_MAX, SPANS_MAX};
 pub use json::{ledger_json, recovery_json};
 pub use keep::Keep;
 pub use notice::Notice;
+pub use redelivery::{Redelivery, RedeliveryPlan, RedeliveryReport};
 pub use report::{ExportReport, SinkEnd, SinkReport};
 pub use route::Route;
 pub use spawned::SpawnedExporter;
@@ -151,7 +153,7 @@ impl Exporter {
         self
     }
 
-    /// Keeps what is delivered until it was last written so long ago, for redelivery or to look at. A recorder goes when
+    /// Keeps what is delivered until it was last written so long ago, for a [redelivery](Redelivery) or to look at. A recorder goes when
     /// none of its segments is in grace any more. Without it, and by default, what every sink has is removed at once.
     pub fn grace(mut self, grace: Duration) -> Self {
         self.grace = grace;

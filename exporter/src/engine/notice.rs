@@ -111,6 +111,15 @@ pub enum Notice {
         /// The batch.
         batch: String,
     },
+    /// A sink refuses a span that it is delivered again. It stays in the spool as it is.
+    NotTaken {
+        /// The sink.
+        sink: String,
+        /// The span.
+        span_id: SpanId,
+        /// Why it refuses.
+        reason: String,
+    },
     /// A sink will not be asked any more. What it did not take is kept.
     Ended {
         /// The sink.
@@ -167,6 +176,9 @@ impl fmt::Display for Notice {
                     f,
                     "{sink} did not answer in the time that there is to stop; batch {batch} is sent again next time"
                 )
+            }
+            Notice::NotTaken { sink, span_id, reason } => {
+                write!(f, "{sink} refuses span {span_id}, which stays in the spool as it is: {reason}")
             }
             Notice::Ended { sink, reason } => write!(f, "{sink}: {reason}"),
         }

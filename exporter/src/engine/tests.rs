@@ -1,4 +1,5 @@
 mod outages;
+mod redelivering;
 mod spawning;
 mod stopping;
 mod traces;
