@@ -3,7 +3,7 @@
 //! | exit status | meaning |
 //! |---|---|
 //! | 0 | done |
-//! | 1 | not all could be done: a sink did not take what it was sent, a recorder could not be recovered or may have a living process |
+//! | 1 | not all could be done: a sink did not take what it was sent, a recorder could not be recovered or may have a living process, a check failed |
 //! | 2 | bad input: no such spool, not a spool, no permission, an unknown sink, a wrong option, a configuration with a mistake |
 //!
 //! `spanring exec` ends as the command that it runs, and says what keeps it from running one as shells do: see there.
@@ -11,6 +11,7 @@
 mod config;
 mod dead_letters;
 mod demo;
+mod doctor;
 mod exec;
 mod export;
 mod output;
@@ -40,6 +41,7 @@ enum Command {
     Replay(replay::ReplayCommand),
     Recover(recover::Recover),
     DeadLetters(dead_letters::DeadLettersCommand),
+    Doctor(doctor::DoctorCommand),
     Trace(trace::TraceCommand),
     Exec(exec::Exec),
     Demo(demo::DemoCommand),
@@ -63,6 +65,7 @@ pub(crate) fn run() -> ExitCode {
         Command::Replay(replay) => replay.run(),
         Command::Recover(recover) => recover.run(),
         Command::DeadLetters(letters) => letters.run(),
+        Command::Doctor(doctor) => doctor.run(),
         Command::Trace(trace) => trace.run(),
         Command::Exec(exec) => exec.run(),
         Command::Demo(demo) => demo.run(),

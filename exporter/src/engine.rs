@@ -29,6 +29,7 @@ pub use json::{ledger_json, recovery_json};
 pub use keep::Keep;
 pub use notice::Notice;
 pub use redelivery::{Redelivery, RedeliveryPlan, RedeliveryReport};
+pub(crate) use report::counted;
 pub use report::{ExportReport, SinkEnd, SinkReport};
 pub use route::Route;
 pub use spawned::SpawnedExporter;

@@ -51,6 +51,7 @@
 
 pub mod config;
 pub mod demo;
+pub mod doctor;
 pub mod engine;
 pub mod otlp;
 pub mod quantity;

@@ -26,6 +26,9 @@ pub use otlp_options::{OtlpOptions, Protocol};
 pub use stdout::StdoutSink;
 pub use trace::{Trace, TraceSpans};
 
+pub(crate) use file::BEGINNING as FILE_BEGINNING;
+pub(crate) use http::is_loopback;
+
 use std::fmt;
 use std::pin::Pin;
 use std::time::Duration;

@@ -26,8 +26,7 @@ use tokio::time::{Instant, sleep};
 
 use self::past::{Past, PastBlock};
 use super::batching::{Part, batches};
-use super::report::counted;
-use super::{Notice, Notices, SinkEnd};
+use super::{Notice, Notices, SinkEnd, counted};
 use crate::Error;
 use crate::backoff::Patience;
 use crate::sink::{Batch, BatchId, Outcome, Sink};

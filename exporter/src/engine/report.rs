@@ -217,7 +217,8 @@ impl fmt::Display for SinkReport {
     }
 }
 
-pub(super) fn counted(count: u64, what: &str) -> String {
+/// A number of things, in words.
+pub(crate) fn counted(count: u64, what: &str) -> String {
     format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 

@@ -25,7 +25,7 @@ use crate::Error;
 use crate::error::with_causes;
 
 /// How every line begins. A file that begins otherwise is somebody else's, and is not touched.
-const BEGINNING: &[u8] = b"{\"resourceSpans\"";
+pub(crate) const BEGINNING: &[u8] = b"{\"resourceSpans\"";
 
 /// How much is read at once when the last line is looked for, in bytes.
 const CHUNK_LEN: usize = 64 * 1024;

@@ -171,6 +171,15 @@ impl<A: HttpApi> HttpSink<A> {
         Self::with_transport(name, api, Transport::default())
     }
 
+    /// As [`new`](Self::new), with the certificates, the time limit and the compression of `options`.
+    ///
+    /// # Errors
+    ///
+    /// As for [`new`](Self::new), and where a certificate cannot be read.
+    pub fn with_options(name: String, api: A, options: &OtlpOptions) -> Result<Self, Error> {
+        Self::with_transport(name, api, Transport::of(options))
+    }
+
     pub(super) fn with_transport(name: String, api: A, transport: Transport) -> Result<Self, Error> {
         let Transport { limits, is_plain, .. } = transport;
         match client(api.url(), &transport) {
@@ -333,7 +342,7 @@ fn in_file(path: &Path, error: &dyn std::error::Error) -> io::Error {
 }
 
 /// What runs on this machine is not reached through a proxy, whatever the environment says.
-pub(super) fn is_loopback(url: &Url) -> bool {
+pub(crate) fn is_loopback(url: &Url) -> bool {
     let host = url.host_str().unwrap_or_default();
     let address = host.trim_start_matches('[').trim_end_matches(']');
     host == "localhost" || address.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())

@@ -98,7 +98,17 @@ impl OtlpOptions {
         !self.headers.is_empty() || self.identity.is_some()
     }
 
-    /// The same, for a receiver that nobody said may see them.
+    /// Whether requests have headers of their own.
+    pub(crate) fn has_headers(&self) -> bool {
+        !self.headers.is_empty()
+    }
+
+    /// What those are called.
+    pub(crate) fn header_names(&self) -> impl Iterator<Item = &str> {
+        self.headers.iter().map(|(name, _)| name.as_str())
+    }
+
+    /// Itself without secrets, for a receiver that nobody said may see them.
     pub(crate) fn without_secrets(&self) -> Self {
         OtlpOptions { headers: Vec::new(), identity: None, ..self.clone() }
     }

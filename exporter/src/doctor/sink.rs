@@ -1,0 +1,71 @@
+//! A sink: whether it takes spans.
+
+use std::fs::{self, File};
+use std::io::{self, IsTerminal as _, Read as _};
+use std::os::fd::AsFd as _;
+use std::path::Path;
+
+use rustix::fs::{Access, FileType, access, fstat};
+
+use super::{Check, Verdict, free_space, receiver};
+use crate::sink::{FILE_BEGINNING, OtlpOptions, SinkAddress};
+
+/// Checks a sink, which is asked as `options` say if it is an OTLP receiver.
+pub async fn check(address: &SinkAddress, options: &OtlpOptions) -> Vec<Check> {
+    let about = address.to_string();
+    match address {
+        SinkAddress::File(path) => file(&about, path),
+        SinkAddress::Stdout => vec![standard_output(&about)],
+        receiver => receiver::check(&about, receiver, options).await,
+    }
+}
+
+fn file(about: &str, path: &Path) -> Vec<Check> {
+    // An address names a file, and a file lies in a directory.
+    let directory = path.parent().unwrap_or(path);
+    let writable = match fs::metadata(path) {
+        Ok(metadata) if !metadata.is_file() => Err("it is not a regular file".to_owned()),
+        Ok(metadata) => access(path, Access::READ_OK | Access::WRITE_OK)
+            .map_err(|error| format!("it cannot be written: {error}"))
+            .and_then(|()| match holds_lines(path) {
+                Ok(true) => Ok(format!("it can be appended to, behind {} bytes", metadata.len())),
+                Ok(false) => {
+                    Err("it holds something else than OTLP/JSON lines, and is left alone".to_owned())
+                }
+                Err(error) => Err(format!("it cannot be read: {error}")),
+            }),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            access(directory, Access::WRITE_OK | Access::EXEC_OK)
+                .map(|()| "it is not there, and will be made".to_owned())
+                .map_err(|error| format!("it is not there and cannot be made: {error}"))
+        }
+        Err(error) => Err(format!("it cannot be looked at: {error}")),
+    };
+    match writable {
+        Ok(text) => vec![
+            Check::new(Verdict::Ok, about, format!("{text}; no test span is appended")),
+            free_space(about, directory),
+        ],
+        Err(text) => vec![Check::new(Verdict::Fail, about, text)],
+    }
+}
+
+/// Whether a file begins as the sink's own do, as far as it goes.
+fn holds_lines(path: &Path) -> io::Result<bool> {
+    let mut beginning = Vec::new();
+    File::open(path)?.take(FILE_BEGINNING.len() as u64).read_to_end(&mut beginning)?;
+    Ok(FILE_BEGINNING.starts_with(&beginning))
+}
+
+fn standard_output(about: &str) -> Check {
+    let stdout = io::stdout();
+    let kind = fstat(stdout.as_fd()).map(|found| FileType::from_raw_mode(found.st_mode));
+    let what = match kind {
+        Err(error) => return Check::new(Verdict::Fail, about, format!("it cannot be written: {error}")),
+        Ok(_) if stdout.is_terminal() => "a terminal",
+        Ok(FileType::Fifo) => "a pipe",
+        Ok(FileType::RegularFile) => "a file",
+        Ok(_) => "open",
+    };
+    Check::new(Verdict::Ok, about, format!("it is {what} here; no test span is printed"))
+}
