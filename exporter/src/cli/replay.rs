@@ -5,11 +5,11 @@ use std::time::{Duration, SystemTime};
 
 use clap::Args;
 use spanring_exporter::sink::{SinkAddress, SinkOptions};
-use spanring_exporter::{Redelivery, rfc3339};
+use spanring_exporter::{Redelivery, quantity, rfc3339};
 use spanring_spool::SpoolDir;
 
 use super::Failure;
-use super::export::{duration, otlp_options};
+use super::export::otlp_options;
 use super::output::{complain, print, print_report};
 
 /// Deliver again what a sink has had, as far as the spool still holds it
@@ -38,7 +38,7 @@ pub(super) struct ReplayCommand {
     dry_run: bool,
 
     /// Give the sink up once it has failed for so long without a success in between
-    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = duration)]
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = quantity::duration)]
     deadline: Duration,
 
     /// Print the report as one JSON object
@@ -84,7 +84,7 @@ impl ReplayCommand {
 
 /// A moment, or the one so long ago.
 fn since(text: &str) -> Result<SystemTime, String> {
-    let ago = || SystemTime::now().checked_sub(duration(text).ok()?);
+    let ago = || SystemTime::now().checked_sub(quantity::duration(text).ok()?);
     rfc3339::parse(text).or_else(ago).ok_or_else(|| {
         "a time is so long ago, a number with the unit ms, s, m or h, as in 2h, or a moment, as in \
          2026-11-29T02:51:57Z"

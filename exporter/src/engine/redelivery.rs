@@ -28,8 +28,8 @@ use self::past::{Past, PastBlock};
 use super::batching::{Part, batches};
 use super::{Notice, Notices, SinkEnd, counted};
 use crate::Error;
-use crate::backoff::Patience;
-use crate::sink::{Batch, BatchId, Outcome, Sink};
+use crate::breaker::Breaker;
+use crate::sink::{Batch, BatchId, Needs, Outcome, Sink};
 
 /// How many spans in a row a sink may refuse until it is given up as one that takes nothing.
 const REFUSED_IN_A_ROW_MAX: u32 = 100;
@@ -144,11 +144,14 @@ impl Redelivery {
         let mut past = self.past(sink.name())?;
         let plan = RedeliveryPlan { sink: sink.name().to_owned(), ..RedeliveryPlan::default() };
         let (delivered, rejected, refused, requests, retries, divided) = (0, 0, 0, 0, 0, 0);
-        let end = SinkEnd::Complete;
+        let end = match sink.needs() {
+            Needs::Spans => SinkEnd::Complete,
+            _ => SinkEnd::Refused { reason: "it takes traces, which are not delivered again".to_owned() },
+        };
         let report = RedeliveryReport { plan, delivered, rejected, refused, requests, retries, divided, end };
         let mut receiver = Receiver {
             sink,
-            patience: Patience::new(Some(deadline)),
+            breaker: Breaker::new(Some(deadline)),
             refused_in_a_row: 0,
             report,
             notices: self.notices.clone(),
@@ -179,7 +182,7 @@ impl Redelivery {
 /// The sink, and what it has been sent.
 struct Receiver {
     sink: Box<dyn Sink>,
-    patience: Patience,
+    breaker: Breaker,
     refused_in_a_row: u32,
     report: RedeliveryReport,
     notices: Notices,
@@ -190,7 +193,7 @@ impl Receiver {
     async fn deliver(&mut self, found: &PastBlock<'_>) -> Result<(), SinkEnd> {
         let PastBlock { recorder, resource, block } = found;
         let mut first = 0;
-        for (number, spans) in batches(&block.spans).enumerate() {
+        for (number, spans) in batches(&block.spans, self.sink.spans_max()).enumerate() {
             let id = BatchId { recorder, block: block.position, number, part: BatchId::WHOLE };
             let mut parts = vec![Part { batch: Batch { id, resource, spans }, first }];
             first += spans.len();
@@ -222,8 +225,8 @@ impl Receiver {
                 Outcome::Parked { reason } => return Err(SinkEnd::Refused { reason }),
                 Outcome::Retry { after, reason } => (after, reason),
             };
-            let wait = self.patience.wait(began, after, &reason);
-            let wait = wait.map_err(|reason| SinkEnd::GaveUp { reason })?;
+            let pause = self.breaker.fail(began, after, &reason);
+            let wait = pause.map_err(|reason| SinkEnd::GaveUp { reason })?.wait;
             self.report.retries += 1;
             self.notices.tell(Notice::Retrying { sink: self.sink.name().to_owned(), wait, reason });
             sleep(wait).await;
@@ -231,7 +234,7 @@ impl Receiver {
     }
 
     fn delivered(&mut self, batch: &Batch<'_>, rejected: u64, message: String) {
-        self.patience.restore();
+        self.breaker.close();
         self.refused_in_a_row = 0;
         // No receiver can reject more than it was sent, whatever it says.
         let rejected = rejected.min(batch.spans.len() as u64);
@@ -244,7 +247,7 @@ impl Receiver {
     }
 
     fn divided(&mut self, batch: &Batch<'_>, reason: String) {
-        self.patience.restore();
+        self.breaker.close();
         self.report.divided += 1;
         if batch.id.part == BatchId::WHOLE {
             let (sink, batch) = (self.sink.name().to_owned(), batch.id.to_string());
@@ -254,7 +257,7 @@ impl Receiver {
 
     /// Notes that the sink refuses a span by itself.
     fn refused(&mut self, batch: &Batch<'_>, reason: String) -> Result<(), SinkEnd> {
-        self.patience.restore();
+        self.breaker.close();
         self.report.refused += batch.spans.len() as u64;
         self.refused_in_a_row += 1;
         if self.refused_in_a_row > REFUSED_IN_A_ROW_MAX {
