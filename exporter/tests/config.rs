@@ -428,6 +428,38 @@ fn a_file_that_is_wrong_changes_nothing_and_one_that_is_mended_counts() {
 }
 
 #[test]
+fn sinks_that_cannot_be_opened_again_are_tried_until_they_can_or_others_are_named_or_a_stop_comes() {
+    let spool = TestSpool::new();
+    spool.record(0, 10);
+    let (dir, gone) = (spool.file("dir"), spool.file("gone"));
+    fs::create_dir(&dir).unwrap();
+    let at = |name: &str| format!("[[sink]]\nto = \"file:dir/{name}\"");
+    let mut exporter = Running::start(export(&configure(&spool, &at("spans"))));
+    wait_until("all is delivered and removed", || spool.recorders().is_empty());
+
+    fs::rename(&dir, &gone).unwrap();
+    exporter.reload(UNCHANGED);
+    fs::rename(&gone, &dir).unwrap();
+    wait_until("they are open", || exporter.times("the sinks are open ") == 1);
+
+    fs::rename(&dir, &gone).unwrap();
+    exporter.reload(UNCHANGED);
+    configure(&spool, "[[sink]]\nto = \"file:others\"");
+    exporter.reload(REOPENED);
+    spool.record(10, 10);
+    wait_until("all is delivered and removed", || spool.recorders().is_empty());
+    let arrived = Arrived::in_file(&gone.join("spans"));
+    arrived.add_file(&spool.file("others"));
+    arrived.assert_each_once(20);
+
+    configure(&spool, &at("spans"));
+    fs::rename(spool.file("others"), spool.file("spans-of-others")).unwrap();
+    fs::create_dir(spool.file("others")).unwrap();
+    exporter.reload("others: it is not a regular file");
+    assert_eq!(exporter.stop().0.code(), Some(0));
+}
+
+#[test]
 fn a_spool_that_another_exporter_has_is_not_changed_to() {
     let (spool, other) = (TestSpool::new(), TestSpool::new());
     spool.record(0, 10);

@@ -90,7 +90,10 @@ async fn begin(
             Err(error) => complain(&unchanged(error.into())),
         }
         match last.exporter() {
-            Ok(exporter) => return Some((exporter, last.clone())),
+            Ok(exporter) => {
+                complain("the sinks are open as before");
+                return Some((exporter, last.clone()));
+            }
             Err(error) => complain(&unchanged(error.into())),
         }
         tokio::select! {
