@@ -160,6 +160,18 @@ impl DeadLetters {
         Ok(names)
     }
 
+    /// How many letters there are, and how many bytes they take.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Refused`], [`Error::Io`].
+    pub fn held(&self) -> Result<(usize, u64), Error> {
+        let names = self.names()?;
+        let len_of =
+            |name: &LetterName| fs::symlink_metadata(self.dir.join(&name.0)).map_or(0, |file| file.len());
+        Ok((names.len(), names.iter().map(len_of).fold(0, u64::saturating_add)))
+    }
+
     fn list(&self) -> Result<Vec<String>, Error> {
         match self.is_there()? {
             true => self.storage.list(&self.dir).map_err(Error::io("list", &self.dir)),
@@ -244,10 +256,7 @@ impl DeadLetters {
         if let Some(taken) = known.room_taken.map(with).filter(fits) {
             return Ok(taken);
         }
-        let names = self.names()?;
-        let len_of =
-            |name: &LetterName| fs::symlink_metadata(self.dir.join(&name.0)).map_or(0, |file| file.len());
-        let counted = (names.len(), names.iter().map(len_of).fold(0, u64::saturating_add));
+        let counted = self.held()?;
         known.room_taken = Some(counted);
         let full = || Error::DeadLettersFull { path: self.dir.clone(), letters: counted.0 };
         Some(with(counted)).filter(fits).ok_or_else(full)
