@@ -53,6 +53,7 @@ pub mod config;
 pub mod demo;
 pub mod doctor;
 pub mod engine;
+pub mod log;
 pub mod otlp;
 pub mod quantity;
 pub mod rfc3339;

@@ -1,10 +1,34 @@
 //! What happens while the exporter works, told as it happens. No notice shows what was recorded.
+//!
+//! For programs ([`Serialize`]) a notice is an object: its name under `event`, and the fields of its variant. Programs can rely on the
+//! names.
+//!
+//! | event | level | further fields |
+//! |---|---|---|
+//! | `recovered` | warn | those of [`recovery_json`] |
+//! | `unproven` | warn | `recorder`, `doubt` |
+//! | `skipped` | error | `recorder`, `skipped` |
+//! | `began_late` | info | `sink`, `recorder`, `segments` |
+//! | `trouble` | warn | `recorder` or null, `reason` |
+//! | `retrying` | warn | `sink`, `wait_seconds`, `reason` |
+//! | `opened` | error | `sink`, `reason` |
+//! | `closed` | info | `sink`, `after_seconds` |
+//! | `answered` | warn; error where spans were rejected | `sink`, `batch`, `rejected`, `message` |
+//! | `divided` | warn | `sink`, `batch`, `reason` |
+//! | `set_aside` | error | `sink`, `span_id`, `reason` |
+//! | `refused` | error | `sink`, `span_id`, `reason` |
+//! | `ended` | error | `sink`, `reason` |
 
 use std::fmt;
 use std::time::Duration;
 
+use serde::{Serialize, Serializer};
+use serde_json::{Value, json};
 use spanring::SpanId;
 use spanring_spool::{Doubt, RecorderId, RecoveryReport, Skipped};
+
+use super::json::{recovery_json, skipped_json};
+use crate::log::Level;
 
 /// Something that whoever runs the exporter should know. Its text is one line.
 #[derive(Clone, Debug)]
@@ -129,6 +153,88 @@ pub enum Notice {
     },
 }
 
+impl Notice {
+    /// Its name, for programs.
+    pub fn event(&self) -> &'static str {
+        match self {
+            Notice::Recovered(_) => "recovered",
+            Notice::Unproven { .. } => "unproven",
+            Notice::Skipped { .. } => "skipped",
+            Notice::BeganLate { .. } => "began_late",
+            Notice::Trouble { .. } => "trouble",
+            Notice::Retrying { .. } => "retrying",
+            Notice::Opened { .. } => "opened",
+            Notice::Closed { .. } => "closed",
+            Notice::Answered { .. } => "answered",
+            Notice::Divided { .. } => "divided",
+            Notice::SetAside { .. } => "set_aside",
+            Notice::Refused { .. } => "refused",
+            Notice::Ended { .. } => "ended",
+        }
+    }
+
+    /// How bad it is: an error where spans are lost, or delivered no more until somebody does something.
+    pub fn level(&self) -> Level {
+        match self {
+            Notice::BeganLate { .. } | Notice::Closed { .. } => Level::Info,
+            Notice::Recovered(_)
+            | Notice::Unproven { .. }
+            | Notice::Trouble { .. }
+            | Notice::Retrying { .. }
+            | Notice::Answered { rejected: 0, .. }
+            | Notice::Divided { .. } => Level::Warn,
+            Notice::Skipped { .. }
+            | Notice::Opened { .. }
+            | Notice::Answered { .. }
+            | Notice::SetAside { .. }
+            | Notice::Refused { .. }
+            | Notice::Ended { .. } => Level::Error,
+        }
+    }
+
+    fn fields(&self) -> Value {
+        match self {
+            Notice::Recovered(report) => recovery_json(report),
+            Notice::Unproven { recorder, doubt } => {
+                json!({"recorder": recorder.as_str(), "doubt": doubt.to_string()})
+            }
+            Notice::Skipped { recorder, skipped } => {
+                json!({"recorder": recorder.as_str(), "skipped": skipped_json(skipped)})
+            }
+            Notice::BeganLate { sink, recorder, segments } => {
+                json!({"sink": sink, "recorder": recorder.as_str(), "segments": segments})
+            }
+            Notice::Trouble { recorder, reason } => {
+                json!({"recorder": recorder.as_ref().map(RecorderId::as_str), "reason": reason})
+            }
+            Notice::Retrying { sink, wait, reason } => {
+                json!({"sink": sink, "wait_seconds": wait.as_secs_f64(), "reason": reason})
+            }
+            Notice::Opened { sink, reason } | Notice::Ended { sink, reason } => {
+                json!({"sink": sink, "reason": reason})
+            }
+            Notice::Closed { sink, after } => json!({"sink": sink, "after_seconds": after.as_secs_f64()}),
+            Notice::Answered { sink, batch, rejected, message } => {
+                json!({"sink": sink, "batch": batch, "rejected": rejected, "message": message})
+            }
+            Notice::Divided { sink, batch, reason } => {
+                json!({"sink": sink, "batch": batch, "reason": reason})
+            }
+            Notice::SetAside { sink, span_id, reason } | Notice::Refused { sink, span_id, reason } => {
+                json!({"sink": sink, "span_id": span_id.to_string(), "reason": reason})
+            }
+        }
+    }
+}
+
+impl Serialize for Notice {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = self.fields();
+        object["event"] = self.event().into();
+        object.serialize(serializer)
+    }
+}
+
 impl fmt::Display for Notice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -184,3 +290,6 @@ impl fmt::Display for Notice {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

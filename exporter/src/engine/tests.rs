@@ -24,7 +24,7 @@ use crate::sink::{Batch, Delivery, Outcome};
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
 /// A spool with so many spans in one block, of a process that stopped in order; and their identities, in order.
-fn spool(count: usize) -> (TempDir, Vec<SpanId>) {
+pub(crate) fn spool(count: usize) -> (TempDir, Vec<SpanId>) {
     let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let dir = tempfile::tempdir().unwrap();
     let spool =
