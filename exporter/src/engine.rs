@@ -216,8 +216,15 @@ impl Claimed {
         });
         let progress = Arc::new(Progress::new(routes.len()));
         let sinks = routes.iter().map(|route| route.sink.name().to_owned()).collect();
-        let mut discovery =
-            Discovery::new(spool.clone(), sinks, mode, grace, Arc::clone(&progress), notices.clone());
+        let mut discovery = Discovery::new(
+            spool.clone(),
+            sinks,
+            mode,
+            grace,
+            Arc::clone(&progress),
+            status.clone(),
+            notices.clone(),
+        );
         let census;
         (discovery, census) = blocking(discovery, move |discovery| {
             discovery.sweep();
@@ -228,7 +235,10 @@ impl Claimed {
             census
         })
         .await;
-        status.update(|snapshot| discovery.show(snapshot));
+        status.update(|snapshot| {
+            discovery.show(snapshot);
+            snapshot.is_looked_through = true;
+        });
         let (census, census_seen) = watch::channel(Arc::new(census));
         let (stopping, stop_seen) = watch::channel(false);
         let shared = Shared {
@@ -254,7 +264,10 @@ impl Claimed {
         tokio::pin!(stop);
         loop {
             tokio::select! {
-                () = &mut stop, if !*stopping.borrow() => drop(stopping.send_replace(true)),
+                () = &mut stop, if !*stopping.borrow() => {
+                    status.update(|standing| standing.is_stopping = true);
+                    stopping.send_modify(|stopping| *stopping = true);
+                }
                 _ = ticks.tick() => {
                     let seen;
                     (discovery, seen) = blocking(discovery, move |discovery| {
@@ -358,4 +371,4 @@ impl fmt::Debug for Notices {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -54,6 +54,7 @@ pub mod demo;
 pub mod doctor;
 pub mod engine;
 pub mod log;
+pub mod metrics;
 pub mod otlp;
 pub mod quantity;
 pub mod rfc3339;

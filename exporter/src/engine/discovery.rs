@@ -9,7 +9,7 @@ use spanring_spool::{Doubt, Error, Life, Position, RecorderId, RecoveryReport, S
 use super::backlog::Ends;
 use super::grace::{Grace, Now};
 use super::notice::Notice;
-use super::status::Snapshot;
+use super::status::{Snapshot, Status};
 use super::{Mode, Notices};
 use crate::error::with_causes;
 
@@ -80,6 +80,7 @@ pub(super) struct Discovery {
     sinks: Vec<String>,
     mode: Mode,
     progress: Arc<Progress>,
+    status: Status,
     notices: Notices,
     grace: Grace,
     /// The recorders that are there.
@@ -117,6 +118,7 @@ impl Discovery {
         mode: Mode,
         grace: Duration,
         progress: Arc<Progress>,
+        status: Status,
         notices: Notices,
     ) -> Self {
         Discovery {
@@ -124,6 +126,7 @@ impl Discovery {
             sinks,
             mode,
             progress,
+            status,
             notices,
             grace: Grace::new(grace),
             seen: BTreeSet::new(),
@@ -270,6 +273,7 @@ impl Discovery {
 
     /// Removes what every sink has, unless it is in grace.
     pub(super) fn remove_delivered(&mut self) {
+        self.status.turn();
         let now = Now::read();
         self.segments_in_grace = 0;
         for (recorder, positions) in self.progress.of_all_sinks() {
@@ -299,8 +303,9 @@ impl Discovery {
         self.grace.forget(recorder);
     }
 
-    /// Keeps what does not work until it does, and tells of it once.
+    /// Keeps what does not work until it does, and tells of it once. Either way the exporter gets on.
     fn note(&mut self, recorder: Option<&RecorderId>, task: Task, result: Result<(), Error>) {
+        self.status.turn();
         let key = (recorder.cloned(), task);
         match result {
             Ok(()) => drop(self.troubles.remove(&key)),

@@ -169,6 +169,8 @@ impl Notice {
             Notice::Divided { .. } => "divided",
             Notice::SetAside { .. } => "set_aside",
             Notice::Refused { .. } => "refused",
+            Notice::Abandoned { .. } => "abandoned",
+            Notice::NotTaken { .. } => "not_taken",
             Notice::Ended { .. } => "ended",
         }
     }
@@ -181,6 +183,7 @@ impl Notice {
             | Notice::Unproven { .. }
             | Notice::Trouble { .. }
             | Notice::Retrying { .. }
+            | Notice::Abandoned { .. }
             | Notice::Answered { rejected: 0, .. }
             | Notice::Divided { .. } => Level::Warn,
             Notice::Skipped { .. }
@@ -188,6 +191,7 @@ impl Notice {
             | Notice::Answered { .. }
             | Notice::SetAside { .. }
             | Notice::Refused { .. }
+            | Notice::NotTaken { .. }
             | Notice::Ended { .. } => Level::Error,
         }
     }
@@ -220,7 +224,10 @@ impl Notice {
             Notice::Divided { sink, batch, reason } => {
                 json!({"sink": sink, "batch": batch, "reason": reason})
             }
-            Notice::SetAside { sink, span_id, reason } | Notice::Refused { sink, span_id, reason } => {
+            Notice::Abandoned { sink, batch } => json!({"sink": sink, "batch": batch}),
+            Notice::SetAside { sink, span_id, reason }
+            | Notice::Refused { sink, span_id, reason }
+            | Notice::NotTaken { sink, span_id, reason } => {
                 json!({"sink": sink, "span_id": span_id.to_string(), "reason": reason})
             }
         }

@@ -1,7 +1,7 @@
 //! How an exporter stands, while it works.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
 use spanring_spool::Ledger;
 
@@ -17,8 +17,15 @@ pub struct Status(Arc<Mutex<Snapshot>>);
 pub struct Snapshot {
     /// When it began to deliver; `None` before that.
     pub began: Option<SystemTime>,
+    /// Whether the spool was claimed and looked through once, so that what is said of recorders is known.
+    pub is_looked_through: bool,
+    /// Whether a stop was asked for.
+    pub is_stopping: bool,
     /// Whether it has ended.
     pub has_ended: bool,
+    /// When it last got on with looking through the spool, which it does every second; `None` before the first time. One that does not get
+    /// on any more is stuck.
+    pub turned_at: Option<Instant>,
     /// How many recorders were found.
     pub recorders: u64,
     /// How many of those are there.
@@ -64,9 +71,9 @@ pub enum SinkState {
     Closed,
     /// It is taken for one that is out, and left alone until the next probe.
     Open,
-    /// It is being probed.
+    /// It was taken for one that is out, and is being probed.
     HalfOpen,
-    /// It takes nothing until somebody changes something, and is asked every few minutes.
+    /// It takes nothing until somebody changes something, and is asked every few minutes. It stays parked while it is asked.
     Parked,
     /// It is not asked any more.
     Ended,
@@ -85,6 +92,13 @@ pub struct Backlog {
     pub oldest_unix_ns: u64,
 }
 
+impl Snapshot {
+    /// Whether spans are delivered, as far as there are any and the sinks take them.
+    pub fn is_delivering(&self) -> bool {
+        self.is_looked_through && !self.is_stopping && !self.has_ended
+    }
+}
+
 impl Status {
     /// How it stands now.
     pub fn now(&self) -> Snapshot {
@@ -93,6 +107,11 @@ impl Status {
 
     pub(super) fn update<R>(&self, change: impl FnOnce(&mut Snapshot) -> R) -> R {
         change(&mut self.lock())
+    }
+
+    /// Notes that the exporter gets on.
+    pub(super) fn turn(&self) {
+        self.lock().turned_at = Some(Instant::now());
     }
 
     /// Changes what is said of a sink.
@@ -108,7 +127,7 @@ impl Status {
 }
 
 impl SinkSnapshot {
-    pub(super) fn new(name: &str) -> Self {
+    pub(crate) fn new(name: &str) -> Self {
         SinkSnapshot {
             report: SinkReport::new(name),
             state: SinkState::default(),

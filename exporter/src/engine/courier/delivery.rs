@@ -74,7 +74,7 @@ impl Courier {
             }
             self.keep_to_rate(parcel.len()).await?;
             self.show(|standing| {
-                if matches!(standing.state, SinkState::Open | SinkState::Parked) {
+                if standing.state == SinkState::Open {
                     standing.state = SinkState::HalfOpen;
                 }
             });
