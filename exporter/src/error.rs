@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 /// Why an export cannot begin, or cannot go on for any sink.
@@ -50,6 +51,13 @@ pub enum Error {
     },
     /// The exporter panicked, or code of a sink that it ran. What it had not delivered is kept.
     Panicked,
+    /// Nobody can watch the exporter, since it cannot listen there.
+    Listen {
+        /// Where it should.
+        address: SocketAddr,
+        /// Why not.
+        source: io::Error,
+    },
     /// The spool refused something that all delivery needs.
     Spool(spanring_spool::Error),
 }
@@ -76,6 +84,7 @@ impl fmt::Display for Error {
                 write!(f, "the exporter had not stopped after {:.1} s", deadline.as_secs_f64())
             }
             Error::Panicked => f.write_str("the exporter panicked; what was not delivered is kept"),
+            Error::Listen { address, .. } => write!(f, "cannot listen at {address}"),
             Error::Spool(error) => error.fmt(f),
         }
     }
@@ -84,7 +93,7 @@ impl fmt::Display for Error {
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Error::Sink { source, .. } | Error::Thread { source } => Some(source),
+            Error::Sink { source, .. } | Error::Thread { source } | Error::Listen { source, .. } => Some(source),
             Error::Spool(error) => error.source(),
             _ => None,
         }

@@ -55,6 +55,7 @@ pub mod doctor;
 pub mod engine;
 pub mod log;
 pub mod metrics;
+pub mod monitor;
 pub mod otlp;
 pub mod quantity;
 pub mod rfc3339;
