@@ -3,7 +3,7 @@
 //! | exit status | meaning |
 //! |---|---|
 //! | 0 | done |
-//! | 1 | not all could be done: a sink did not take what it was sent, a recorder could not be recovered or may have a living process, a check failed |
+//! | 1 | not all could be done: a sink did not take what it was sent, a recorder could not be recovered or may have a living process, a check failed, or somebody else has what is needed: the spool, a file, the port to listen at |
 //! | 2 | bad input: no such spool, not a spool, no permission, an unknown sink, a wrong option, a configuration with a mistake |
 //!
 //! `spanring exec` ends as the command that it runs, and says what keeps it from running one as shells do: see there.
@@ -14,6 +14,7 @@ mod demo;
 mod doctor;
 mod exec;
 mod export;
+mod log;
 mod output;
 mod recover;
 mod replay;
@@ -126,6 +127,10 @@ impl From<spanring_exporter::Error> for Failure {
             spanring_exporter::Error::Spool(error) => error.into(),
             // Another exporter writes to it.
             spanring_exporter::Error::Sink { ref source, .. } if source.kind() == ErrorKind::WouldBlock => {
+                Failure::incomplete(with_causes(&error))
+            }
+            // Somebody else listens there.
+            spanring_exporter::Error::Listen { ref source, .. } if source.kind() == ErrorKind::AddrInUse => {
                 Failure::incomplete(with_causes(&error))
             }
             error => Failure::bad_input(error),

@@ -93,7 +93,9 @@ impl fmt::Display for Error {
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Error::Sink { source, .. } | Error::Thread { source } | Error::Listen { source, .. } => Some(source),
+            Error::Sink { source, .. } | Error::Thread { source } | Error::Listen { source, .. } => {
+                Some(source)
+            }
             Error::Spool(error) => error.source(),
             _ => None,
         }

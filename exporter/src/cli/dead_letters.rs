@@ -12,6 +12,7 @@ use spanring_exporter::{Replay, quantity, with_causes};
 use spanring_spool::{DeadLetter, DeadLetters, LetterName, SpoolDir};
 
 use super::Failure;
+use super::log::LogFormat;
 use super::output::{complain, print, print_report};
 
 /// See, deliver again or remove the spans that sinks refused
@@ -185,7 +186,7 @@ impl Show {
 impl ReplayLetters {
     fn run(self) -> Result<(), Failure> {
         let letters = self.from.letters()?;
-        let options = super::export::otlp_options()?;
+        let options = super::export::otlp_options(LogFormat::Text)?;
         let known = match &self.config {
             Some(path) => Config::read(path)?.plan()?.sinks,
             None => Vec::new(),

@@ -3,19 +3,25 @@
 mod runs;
 mod signals;
 
+use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
+use serde::Serialize;
+use serde_json::json;
 use spanring_exporter::config::{Config, Plan};
+use spanring_exporter::log::Level;
+use spanring_exporter::monitor::Monitor;
 use spanring_exporter::sink::{Compression, FileOptions, OtlpOptions, SinkAddress, SinkOptions};
-use spanring_exporter::{Error, Exporter, STOP_DEADLINE, quantity};
+use spanring_exporter::{Error, ExportReport, Exporter, STOP_DEADLINE, quantity};
 use spanring_spool::SpoolDir;
 
 use self::signals::Signals;
 use super::Failure;
-use super::output::{complain, print_report};
+use super::log::{LogFormat, write_line};
+use super::output::{print, print_report};
 
 /// Deliver what is recorded in a spool.
 ///
@@ -81,9 +87,36 @@ pub(super) struct Export {
     #[arg(long, value_name = "HOW", requires = "rotate")]
     compress: Option<Compress>,
 
+    /// Let others watch over HTTP at this IP address and port, as 127.0.0.1:9464: /metrics for Prometheus, /healthz, /readyz
+    ///
+    /// With port 0 a free one is taken. The address is printed. /healthz says 503 where the exporter is stuck. /readyz does before delivery
+    /// begins, once a stop was asked for, and while a sink takes nothing until somebody changes something, such as after 401; while a
+    /// sink is out it says 200.
+    #[arg(long, value_name = "ADDR")]
+    listen: Option<SocketAddr>,
+
+    /// With --listen: let it be an address that other machines reach, as 0.0.0.0:9464
+    #[arg(long, requires = "listen")]
+    listen_any: bool,
+
+    /// How to say on standard error what happens
+    ///
+    /// With json each line is an object with time, level (info, warn, error), event, and what belongs to that. The report is the last of them then,
+    /// and printed to standard output only with --json.
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    log_format: LogFormat,
+
     /// Print the report as one JSON object
     #[arg(long)]
     json: bool,
+}
+
+/// The report, as the last line of a log.
+#[derive(Serialize)]
+struct ReportEvent<'a> {
+    event: &'static str,
+    #[serde(flatten)]
+    report: &'a ExportReport,
 }
 
 /// How rotated files are compressed.
@@ -98,30 +131,34 @@ Exit status:
      are in the report
   1  not all was delivered: a sink refused spans, which are dead letters now, or takes nothing, or did not
      answer until the deadline, a recorder could not be read or recovered or may have a living process,
-     another exporter is at the spool or at a file, or, with --once, a stop was asked for; what was not
-     delivered is kept
-  2  bad input: no such spool, not a spool, no permission, an unknown sink, a wrong option, a configuration
-     with a mistake";
+     another exporter is at the spool or at a file, somebody else listens at the address of --listen, or, with
+     --once, a stop was asked for; what was not delivered is kept
+  2  bad input: no such spool, not a spool, no permission, an unknown sink, an address where nobody can listen, a
+     wrong option, a configuration with a mistake";
 
 impl Export {
     pub(super) fn run(self) -> Result<(), Failure> {
+        let log = self.log_format;
+        self.export(log).map_err(|failure| log.failure(failure))
+    }
+
+    fn export(self, log: LogFormat) -> Result<(), Failure> {
+        let monitor = self.listen.map(|address| self.monitor(address)).transpose()?;
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
             .map_err(|error| Failure::incomplete(format!("cannot start: {error}")))?;
         let done = runtime.block_on(async {
             // First, so that no signal ends the process that it should only tell something.
-            let signals = Signals::listen(!self.once)?;
-            runs::run(self.plan()?, signals, || self.plan(), |exporter| self.adjust(exporter)).await
+            let signals = Signals::listen(!self.once, log)?;
+            let adjust = |plan: &Plan, exporter| self.adjust(plan, exporter, monitor.as_ref());
+            runs::run(self.plan()?, signals, log, || self.plan(), adjust).await
         });
         // A write that is under way when the time to stop is over may never end.
         runtime.shutdown_background();
         let (report, has_stdout) = done?;
-        match self.json {
-            true => print_report(serde_json::to_string(&report).unwrap_or_default(), has_stdout)?,
-            false => print_report(&report, has_stdout)?,
-        }
         let failed = if self.once { !report.is_complete() } else { report.is_failure() };
+        self.print(&report, failed, has_stdout)?;
         if failed { Err(Failure::told()) } else { Ok(()) }
     }
 
@@ -130,7 +167,7 @@ impl Export {
         let mut plan = match &self.config {
             Some(path) => {
                 let plan = Config::read(path)?.plan()?;
-                plan.warnings.iter().for_each(|warning| complain(warning));
+                plan.warnings.iter().for_each(|warning| ignored(self.log_format, warning));
                 plan
             }
             None => self.plan_of_flags()?,
@@ -145,7 +182,7 @@ impl Export {
         let bad_input =
             |message: &str| Err(Failure { status: Failure::BAD_INPUT, message: Some(message.to_owned()) });
         let spool = SpoolDir::open(self.spool.as_deref().unwrap_or(Path::new("")))?;
-        let options = otlp_options()?;
+        let options = otlp_options(self.log_format)?;
         let mut addresses = Vec::new();
         for sink in &self.sinks {
             let address = SinkAddress::parse(sink, &options)?;
@@ -167,9 +204,39 @@ impl Export {
         Ok(Plan { spool, sinks, stop_deadline: STOP_DEADLINE, warnings: Vec::new() })
     }
 
-    fn adjust(&self, exporter: Exporter) -> Exporter {
-        let exporter = exporter.grace(self.grace).on_notice(|notice| complain(&notice.to_string()));
+    fn adjust(&self, plan: &Plan, exporter: Exporter, monitor: Option<&Monitor>) -> Exporter {
+        let log = self.log_format;
+        let mut exporter = exporter.grace(self.grace).on_notice(move |notice| log.notice(&notice));
+        if let Some(monitor) = monitor {
+            monitor.watch(&plan.spool, exporter.status());
+        }
         if self.once { exporter.once(self.deadline) } else { exporter }
+    }
+
+    fn print(&self, report: &ExportReport, failed: bool, has_stdout: bool) -> Result<(), Failure> {
+        let object = || serde_json::to_string(report).unwrap_or_default();
+        match (self.log_format, self.json) {
+            (LogFormat::Text, false) => return print_report(report, has_stdout),
+            (LogFormat::Text, true) => return print_report(object(), has_stdout),
+            (LogFormat::Json, true) if !has_stdout => print(object())?,
+            (LogFormat::Json, _) => {}
+        }
+        let level = if failed { Level::Error } else { Level::Info };
+        write_line(level, &ReportEvent { event: "report", report });
+        Ok(())
+    }
+
+    /// Listens, and says where.
+    fn monitor(&self, address: SocketAddr) -> Result<Monitor, Failure> {
+        if !self.listen_any && !address.ip().to_canonical().is_loopback() {
+            let message = format!("--listen {address} lets other machines watch, which needs --listen-any");
+            return Err(Failure { status: Failure::BAD_INPUT, message: Some(message) });
+        }
+        let monitor = Monitor::start(address)?;
+        let address = monitor.address();
+        let event = json!({"event": "listening", "address": address.to_string()});
+        self.log_format.say(Level::Info, &format!("listening at http://{address}/metrics"), &event);
+        Ok(monitor)
     }
 
     fn file_options(&self) -> FileOptions {
@@ -182,10 +249,14 @@ impl Export {
 }
 
 /// What the environment says about OTLP; what of that is ignored is said.
-pub(super) fn otlp_options() -> Result<OtlpOptions, Error> {
+pub(super) fn otlp_options(log: LogFormat) -> Result<OtlpOptions, Error> {
     let options = OtlpOptions::from_environment()?;
-    options.warnings().iter().for_each(|warning| complain(warning));
+    options.warnings().iter().for_each(|warning| ignored(log, warning));
     Ok(options)
+}
+
+fn ignored(log: LogFormat, warning: &str) {
+    log.say(Level::Warn, warning, &json!({"event": "variable_ignored", "reason": warning}));
 }
 
 #[cfg(test)]

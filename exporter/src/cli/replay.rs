@@ -10,6 +10,7 @@ use spanring_spool::SpoolDir;
 
 use super::Failure;
 use super::export::otlp_options;
+use super::log::LogFormat;
 use super::output::{complain, print, print_report};
 
 /// Deliver again what a sink has had, as far as the spool still holds it
@@ -56,7 +57,7 @@ Exit status:
 impl ReplayCommand {
     pub(super) fn run(self) -> Result<(), Failure> {
         let spool = SpoolDir::open(&self.spool)?;
-        let otlp = otlp_options()?;
+        let otlp = otlp_options(LogFormat::Text)?;
         let address = SinkAddress::parse(&self.sink, &otlp)?;
         let redelivery = Redelivery::new(spool, self.since).on_notice(|notice| complain(&notice.to_string()));
         if self.dry_run {

@@ -5,13 +5,15 @@
 
 use std::time::Duration;
 
+use serde_json::json;
 use spanring_exporter::config::Plan;
+use spanring_exporter::log::Level;
 use spanring_exporter::{ExportReport, Exporter};
 use tokio::time::sleep;
 
 use super::signals::{Asked, Signals};
 use crate::cli::Failure;
-use crate::cli::output::complain;
+use crate::cli::log::LogFormat;
 
 /// How long sinks are left alone that could not be opened anew, such as a file to which a batch that was left is still written.
 const REOPEN_INTERVAL: Duration = Duration::from_secs(1);
@@ -24,8 +26,9 @@ pub(super) type Done = (ExportReport, bool);
 pub(super) async fn run(
     mut plan: Plan,
     mut signals: Signals,
+    log: LogFormat,
     again: impl Fn() -> Result<Plan, Failure>,
-    adjust: impl Fn(Exporter) -> Exporter,
+    adjust: impl Fn(&Plan, Exporter) -> Exporter,
 ) -> Result<Done, Failure> {
     let mut exporter = plan.exporter()?;
     let (mut report, mut has_stdout) = (ExportReport::default(), false);
@@ -34,19 +37,19 @@ pub(super) async fn run(
     loop {
         has_stdout |= plan.has_stdout();
         let mut next = None;
-        let told = async { next = plan_of_reload(&mut signals, &again).await };
-        match (adjust(exporter).run(told).await, last.take()) {
+        let told = async { next = plan_of_reload(&mut signals, log, &again).await };
+        match (adjust(&plan, exporter).run(told).await, last.take()) {
             (Ok(later), _) => {
                 report = later.following(report);
                 let Some(next) = next else { return Ok((report, has_stdout)) };
-                let Some(begun) = begin(next, &plan, &mut signals, &again).await else {
+                let Some(begun) = begin(next, &plan, &mut signals, log, &again).await else {
                     return Ok((report, has_stdout));
                 };
                 last = Some(plan);
                 (exporter, plan) = begun;
             }
             (Err(error), Some(before)) => {
-                complain(&unchanged(error.into()));
+                unchanged(log, error.into());
                 exporter = before.exporter()?;
                 plan = before;
             }
@@ -56,12 +59,16 @@ pub(super) async fn run(
 }
 
 /// What is to be done after a SIGHUP, or `None` once a stop is asked for.
-async fn plan_of_reload(signals: &mut Signals, again: &impl Fn() -> Result<Plan, Failure>) -> Option<Plan> {
+async fn plan_of_reload(
+    signals: &mut Signals,
+    log: LogFormat,
+    again: &impl Fn() -> Result<Plan, Failure>,
+) -> Option<Plan> {
     loop {
         match signals.next().await {
             Asked::Stop => return None,
             Asked::Reload => {
-                if let Some(plan) = said_anew(again) {
+                if let Some(plan) = said_anew(log, again) {
                     return Some(plan);
                 }
             }
@@ -70,8 +77,8 @@ async fn plan_of_reload(signals: &mut Signals, again: &impl Fn() -> Result<Plan,
 }
 
 /// What is said by now, where that makes sense.
-fn said_anew(again: &impl Fn() -> Result<Plan, Failure>) -> Option<Plan> {
-    again().map_err(|failure| complain(&unchanged(failure))).ok()
+fn said_anew(log: LogFormat, again: &impl Fn() -> Result<Plan, Failure>) -> Option<Plan> {
+    again().map_err(|failure| unchanged(log, failure)).ok()
 }
 
 /// The exporter of `next`, or of `last` where that cannot be opened; `None` where a stop is asked for before either can.
@@ -79,33 +86,36 @@ async fn begin(
     mut next: Plan,
     last: &Plan,
     signals: &mut Signals,
+    log: LogFormat,
     again: &impl Fn() -> Result<Plan, Failure>,
 ) -> Option<(Exporter, Plan)> {
     loop {
         match next.exporter() {
             Ok(exporter) => {
-                complain("the sinks are open anew");
+                log.say(Level::Info, "the sinks are open anew", &json!({"event": "reloaded"}));
                 return Some((exporter, next));
             }
-            Err(error) => complain(&unchanged(error.into())),
+            Err(error) => unchanged(log, error.into()),
         }
         match last.exporter() {
             Ok(exporter) => {
-                complain("the sinks are open as before");
+                log.say(Level::Info, "the sinks are open as before", &json!({"event": "reopened"}));
                 return Some((exporter, last.clone()));
             }
-            Err(error) => complain(&unchanged(error.into())),
+            Err(error) => unchanged(log, error.into()),
         }
         tokio::select! {
             () = sleep(REOPEN_INTERVAL) => {}
             asked = signals.next() => match asked {
                 Asked::Stop => return None,
-                Asked::Reload => next = said_anew(again).unwrap_or(next),
+                Asked::Reload => next = said_anew(log, again).unwrap_or(next),
             },
         }
     }
 }
 
-fn unchanged(failure: Failure) -> String {
-    format!("not reloaded, nothing changes: {}", failure.message.unwrap_or_default())
+fn unchanged(log: LogFormat, failure: Failure) {
+    let reason = failure.message.unwrap_or_default();
+    let event = json!({"event": "not_reloaded", "reason": reason});
+    log.say(Level::Error, &format!("not reloaded, nothing changes: {reason}"), &event);
 }

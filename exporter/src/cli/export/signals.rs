@@ -1,10 +1,12 @@
 //! What signals ask of an export.
 
+use serde_json::json;
+use spanring_exporter::log::Level;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
 use crate::cli::Failure;
-use crate::cli::output::complain;
+use crate::cli::log::LogFormat;
 
 /// Listens to signals from when it is made.
 pub(super) struct Signals {
@@ -23,7 +25,7 @@ pub(super) enum Asked {
 impl Signals {
     /// SIGTERM and SIGINT ask for a stop, the second of them ends the process at once: whoever sends it does not want to wait for
     /// an answer. Nothing is lost by it. SIGHUP asks for a reload, if there is to be any.
-    pub(super) fn listen(reloads: bool) -> Result<Self, Failure> {
+    pub(super) fn listen(reloads: bool, log: LogFormat) -> Result<Self, Failure> {
         let listen = |kind| {
             signal(kind).map_err(|error| Failure::incomplete(format!("cannot listen to signals: {error}")))
         };
@@ -33,7 +35,8 @@ impl Signals {
         let (stopping, stop) = watch::channel(false);
         drop(tokio::spawn(async move {
             either(&mut terminate, &mut interrupt).await;
-            complain("stopping after the current batch, or at the deadline; a second signal stops at once");
+            let text = "stopping after the current batch, or at the deadline; a second signal stops at once";
+            log.say(Level::Info, text, &json!({"event": "stopping"}));
             stopping.send_replace(true);
             either(&mut terminate, &mut interrupt).await;
             std::process::exit(i32::from(Failure::INCOMPLETE));

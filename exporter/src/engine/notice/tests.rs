@@ -28,6 +28,8 @@ fn each() -> Vec<Notice> {
         Notice::Divided { sink: text(), batch: text(), reason: text() },
         Notice::SetAside { sink: text(), span_id, reason: text() },
         Notice::Refused { sink: text(), span_id, reason: text() },
+        Notice::NotTaken { sink: text(), span_id, reason: text() },
+        Notice::Abandoned { sink: text(), batch: text() },
         Notice::Ended { sink: text(), reason: text() },
     ];
     for notice in &notices {
@@ -45,6 +47,8 @@ fn each() -> Vec<Notice> {
             | Notice::Divided { .. }
             | Notice::SetAside { .. }
             | Notice::Refused { .. }
+            | Notice::NotTaken { .. }
+            | Notice::Abandoned { .. }
             | Notice::Ended { .. } => {}
         }
     }
