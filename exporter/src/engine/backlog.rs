@@ -1,6 +1,6 @@
 //! How far sinks are behind what recorders have written.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use spanring_spool::{Cursor, CursorState, Error, Ledger, RecorderEnd, RecorderId, SpoolDir};
 
@@ -13,6 +13,8 @@ const NEW_MAX: usize = 64;
 #[derive(Debug, Default)]
 pub(super) struct Ends {
     known: BTreeMap<RecorderId, End>,
+    /// Those that are there and were recovered: their account is that of their recovery recorder, which has it all.
+    recovered: BTreeSet<RecorderId>,
     /// The accounts of recorders that are gone.
     gone: Ledger,
 }
@@ -21,6 +23,8 @@ pub(super) struct Ends {
 #[derive(Debug)]
 struct End {
     ledger: Ledger,
+    /// How many rows it has written.
+    rows: u64,
     /// What follows it, while more may be written.
     growing: Option<RecorderEnd>,
 }
@@ -30,13 +34,13 @@ impl Ends {
     pub(super) fn look(&mut self, spool: &SpoolDir, census: &Census) {
         let is_there =
             |id: &RecorderId| census.recorders.binary_search_by(|(listed, _)| listed.cmp(id)).is_ok();
-        let gone = &mut self.gone;
+        let (recovered, gone) = (&self.recovered, &mut self.gone);
         self.known.retain(|id, end| {
-            let is_there = is_there(id);
-            if !is_there {
+            let is_there_still = is_there(id);
+            if !is_there_still && !recovered.contains(id) && !is_there(&id.recovery()) {
                 gone.add(&end.ledger);
             }
-            is_there
+            is_there_still
         });
         let mut new = 0;
         for (id, standing) in &census.recorders {
@@ -51,14 +55,18 @@ impl Ends {
                 None => {}
             }
         }
+        let has_account = |(id, end): (&RecorderId, &End)| id.origin().filter(|_| end.ledger.started > 0);
+        self.recovered.extend(self.known.iter().filter_map(has_account));
+        self.recovered.retain(is_there);
     }
 
     /// The account of all recorders that were looked at.
     pub(super) fn ledger(&self) -> Ledger {
         let mut ledger = self.gone;
-        self.known.values().for_each(|end| ledger.add(&end.ledger));
         // Of those that are gone no span is open any more.
-        ledger.in_flight = self.known.values().map(|end| end.ledger.in_flight).sum();
+        ledger.in_flight = 0;
+        let counted = self.known.iter().filter(|(id, _)| !self.recovered.contains(id));
+        counted.for_each(|(_, end)| ledger.add(&end.ledger));
         ledger
     }
 
@@ -66,8 +74,10 @@ impl Ends {
     pub(super) fn backlog(&self, spool: &SpoolDir, sink: &str) -> u64 {
         let behind = |(id, end): (&RecorderId, &End)| {
             let state = Cursor::peek(&spool.recorder_path(id), sink).ok()?;
-            let CursorState { delivered, dead_lettered, dropped, .. } = state;
-            Some(end.ledger.spooled.saturating_sub(delivered + dead_lettered + dropped))
+            let CursorState { position, delivered, dead_lettered, dropped } = state;
+            let spans = end.ledger.spooled.saturating_sub(delivered + dead_lettered + dropped);
+            // The account of a recovery recorder has the spans of the dead one too, which are not here.
+            Some(spans.min(end.rows.saturating_sub(position.next_sequence)))
         };
         self.known.iter().filter_map(behind).sum()
     }
@@ -75,7 +85,7 @@ impl Ends {
 
 impl End {
     fn find(spool: &SpoolDir, id: &RecorderId, standing: Standing) -> Result<Self, Error> {
-        let mut end = End { ledger: Ledger::default(), growing: Some(spool.end(id)?) };
+        let mut end = End { ledger: Ledger::default(), rows: 0, growing: Some(spool.end(id)?) };
         end.follow(standing)?;
         Ok(end)
     }
@@ -86,6 +96,7 @@ impl End {
             end.set_dead();
         }
         self.ledger = end.ledger()?;
+        self.rows = end.rows();
         if standing == Standing::Over {
             self.growing = None;
         }

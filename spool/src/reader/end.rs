@@ -28,7 +28,7 @@ impl SpoolDir {
 
 impl RecorderEnd {
     /// The recorder's account as of the last block that is committed now; `spooled` are the spans that stand in segments, or stood in some
-    /// that were removed.
+    /// that were removed. That of a recovery recorder is the account of the recorder that was recovered, after recovery.
     ///
     /// # Errors
     ///
@@ -40,6 +40,11 @@ impl RecorderEnd {
             }
         }
         Ok(self.ledger)
+    }
+
+    /// How many rows, spans and announcements, the recorder has written, as of the last block that [`ledger`](Self::ledger) saw.
+    pub fn rows(&self) -> u64 {
+        self.reader.next_sequence()
     }
 
     /// Says that the recorder's process is dead, as for a [reader](RecorderReader::set_dead).

@@ -158,6 +158,11 @@ impl RecorderReader {
         }
     }
 
+    /// The sequence of the first row behind all that was found.
+    pub(super) fn next_sequence(&self) -> u64 {
+        self.next_sequence
+    }
+
     /// Whether the recorder's process may still write, as far as this reader was told.
     pub(super) fn is_live(&self) -> bool {
         self.live
