@@ -128,6 +128,8 @@ fn more_slow_clients_than_are_let_in_hold_up_neither_delivery_nor_others_for_lon
             }
         });
         wait_until("all is delivered", || arrived.numbers().len() == 2000);
+        let sockets = exporting.sockets();
+        assert!(sockets < CROWD, "{sockets} sockets, though only so many clients are let in");
         // It is answered once slow ones have been ended, and else not at all.
         let answered = get(exporting.address, "/readyz");
         is_over.store(true, Ordering::SeqCst);

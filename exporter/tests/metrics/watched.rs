@@ -1,5 +1,6 @@
 //! An exporter that is watched over HTTP.
 
+use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
@@ -70,6 +71,13 @@ impl Exporting {
     pub(crate) fn health(&self, path: &str) -> (u16, String) {
         let Answered { status, body, .. } = get(self.address, path);
         (status, body)
+    }
+
+    /// How many sockets it has open.
+    pub(crate) fn sockets(&self) -> usize {
+        let descriptors = fs::read_dir(format!("/proc/{}/fd", self.child.id())).unwrap();
+        let targets = descriptors.filter_map(|descriptor| fs::read_link(descriptor.unwrap().path()).ok());
+        targets.filter(|target| target.to_string_lossy().starts_with("socket:")).count()
     }
 
     /// Asks it to stop, and returns how it ended, what it printed, and what it said.

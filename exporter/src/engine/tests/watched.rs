@@ -104,6 +104,62 @@ fn a_sink_is_seen_to_be_behind_until_it_has_taken_what_is_there() {
 }
 
 #[test]
+fn a_sink_that_is_parked_stays_so_while_it_is_asked_until_it_answers() {
+    let (dir, _) = spool(3);
+    let runtime = paused();
+    let mut exporter = Exporter::new(SpoolDir::open(dir.path()).unwrap());
+    let status = exporter.status();
+    let (states, watched) = (Arc::new(Mutex::new(Vec::new())), status.clone());
+    let noted = Arc::clone(&states);
+    let answer = move |_: &[SpanData]| {
+        let mut noted = noted.lock().unwrap();
+        noted.push(watched.now().sinks[0].state);
+        match noted.len() {
+            1..=3 => Outcome::Parked { reason: "no such key".into() },
+            _ => Outcome::DELIVERED,
+        }
+    };
+    let done = async {
+        while status.now().sinks.first().is_none_or(|sink| sink.report.delivered < 3) {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+        assert_eq!(status.now().sinks[0].state, SinkState::Closed);
+    };
+    run_on(&runtime, exporter.to(Box::new(Seen::default().told(answer))), done);
+    let expected = [SinkState::Closed, SinkState::Parked, SinkState::Parked, SinkState::Parked];
+    assert_eq!(*states.lock().unwrap(), expected);
+}
+
+#[test]
+fn an_exporter_is_seen_to_get_on_from_its_beginning_to_its_end() {
+    let (dir, _) = spool(3);
+    let mut exporter = Exporter::new(SpoolDir::open(dir.path()).unwrap());
+    let status = exporter.status();
+    let Snapshot { is_looked_through, is_stopping, has_ended, turned_at, .. } = status.now();
+    assert!(!is_looked_through && !is_stopping && !has_ended && turned_at.is_none());
+    assert!(!status.now().is_delivering());
+    // The sink is out, which keeps it from nothing else.
+    let (delivering, watched) = (Arc::new(Mutex::new(Vec::new())), status.clone());
+    let noted = Arc::clone(&delivering);
+    let answer = move |_: &[SpanData]| {
+        noted.lock().unwrap().push(watched.now().is_delivering());
+        Outcome::Retry { after: Some(Duration::from_secs(3600)), reason: "no".into() }
+    };
+    let turns = async {
+        let mut turns = BTreeSet::new();
+        while turns.len() < 4 {
+            turns.extend(status.now().turned_at);
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        assert!(status.now().is_delivering());
+    };
+    run(exporter.to(Box::new(Seen::default().told(answer))), turns);
+    assert_eq!(*delivering.lock().unwrap(), [true]);
+    let Snapshot { is_looked_through, is_stopping, has_ended, .. } = status.now();
+    assert!(is_looked_through && is_stopping && has_ended && !status.now().is_delivering());
+}
+
+#[test]
 fn a_route_with_a_rate_is_kept_to_it_and_a_stop_does_not_wait_for_it() {
     // Ten batches, and a rate of a span a second.
     let (dir, spans) = spool(SPANS_MAX * 10);
