@@ -34,6 +34,9 @@
 //!     └────────── cursor ◄──────────┘
 //! ```
 //!
+//! How it stands is told by its [status](engine::Status), shown to Prometheus as [`metrics`], and served over HTTP by a
+//! [monitor](monitor::Monitor); what happens, by [notices](engine::Notice), which are lines of a [`log`] too.
+//!
 //! # What it promises
 //!
 //! * Every span that is in the spool is delivered at least once. What a sink does not take is kept, through outages and

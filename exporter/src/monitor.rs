@@ -112,7 +112,7 @@ impl Monitor {
         self.address
     }
 
-    /// Shows this exporter of this spool from now on.
+    /// Shows this exporter of this spool from now on, in place of the one before.
     pub fn watch(&self, spool: &SpoolDir, status: Status) {
         let watched = Watched { status, rooms: Rooms::of(spool.clone()), since: Instant::now() };
         *self.shown.watched.lock().unwrap_or_else(PoisonError::into_inner) = Some(watched);
@@ -223,3 +223,6 @@ fn respond(status: StatusCode, content_type: &'static str, body: String) -> Resp
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     response
 }
+
+#[cfg(test)]
+mod tests;

@@ -74,7 +74,7 @@ impl Ends {
     pub(super) fn backlog(&self, spool: &SpoolDir, sink: &str) -> u64 {
         let behind = |(id, end): (&RecorderId, &End)| {
             let state = Cursor::peek(&spool.recorder_path(id), sink).ok()?;
-            let CursorState { position, delivered, dead_lettered, dropped } = state;
+            let CursorState { position, delivered, dead_lettered, dropped, .. } = state;
             let spans = end.ledger.spooled.saturating_sub(delivered + dead_lettered + dropped);
             // The account of a recovery recorder has the spans of the dead one too, which are not here.
             Some(spans.min(end.rows.saturating_sub(position.next_sequence)))

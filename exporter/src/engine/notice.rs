@@ -17,6 +17,8 @@
 //! | `divided` | warn | `sink`, `batch`, `reason` |
 //! | `set_aside` | error | `sink`, `span_id`, `reason` |
 //! | `refused` | error | `sink`, `span_id`, `reason` |
+//! | `not_taken` | error | `sink`, `span_id`, `reason` |
+//! | `abandoned` | warn | `sink`, `batch` |
 //! | `ended` | error | `sink`, `reason` |
 
 use std::fmt;

@@ -98,6 +98,8 @@ answered error batch event level message rejected sink time
 divided warn batch event level reason sink time
 set_aside error event level reason sink span_id time
 refused error event level reason sink span_id time
+not_taken error event level reason sink span_id time
+abandoned warn batch event level sink time
 ended error event level reason sink time";
     assert_eq!(told.join("\n"), expected);
 }

@@ -146,8 +146,9 @@ fn an_exporter_is_seen_to_get_on_from_its_beginning_to_its_end() {
         Outcome::Retry { after: Some(Duration::from_secs(3600)), reason: "no".into() }
     };
     let turns = async {
-        let mut turns = BTreeSet::new();
+        let (mut turns, deadline) = (BTreeSet::new(), Instant::now() + Duration::from_secs(60));
         while turns.len() < 4 {
+            assert!(Instant::now() < deadline, "it is not seen to get on");
             turns.extend(status.now().turned_at);
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
