@@ -2,7 +2,7 @@
 //!
 //! | request | answer |
 //! |---|---|
-//! | `GET /metrics` | 200 with the [metrics](crate::metrics) |
+//! | `GET /metrics` | 200 with the [`metrics`] |
 //! | `GET /healthz` | 200, or 503 where the exporter is stuck: to start it again may help |
 //! | `GET /readyz` | 200 while it delivers; 503 before and after that, and while a sink takes nothing until somebody changes something |
 //! | another path | 404 |
