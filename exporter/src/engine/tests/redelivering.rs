@@ -1,13 +1,15 @@
 //! What a sink is delivered again, by the identities of batches.
 
 use std::collections::BTreeSet;
+use std::iter;
 use std::path::Path;
+use std::sync::PoisonError;
 use std::time::{Duration, SystemTime};
 
 use spanring::SpanId;
-use spanring_spool::SpoolDir;
+use spanring_spool::{Cursor, CursorState, Level, Spool, SpoolDir};
 
-use super::{Seen, exporter, letters, refused, run, spool, without};
+use super::{ONE_AT_A_TIME, Seen, exporter, letters, refused, run, spool, without};
 use crate::engine::{Redelivery, RedeliveryReport, SPANS_MAX, SinkEnd};
 use crate::sink::{Outcome, Sink};
 
@@ -40,6 +42,48 @@ fn batches_are_those_of_the_first_delivery_under_the_same_identities() {
         assert!(report.is_complete() && report.delivered == count as u64, "{report}");
         assert_eq!(seen.requests(), requests, "there are others");
         assert_eq!(seen.taken(), spans.iter().map(|&span| (span, 2)).collect());
+    }
+}
+
+/// A spool with so many blocks of five spans each, and the spans of each.
+fn blocks(count: usize) -> (tempfile::TempDir, Vec<Vec<SpanId>>) {
+    let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    let dir = tempfile::tempdir().unwrap();
+    let spool = Spool::open(dir.path()).linger(HOUR).rings(1, 1).tables(0, 0).start().unwrap();
+    let block = |_| {
+        let spans = (0..5).map(|_| {
+            let span = spanring::span("step").root().start();
+            let span_id = span.context().span_id();
+            assert!(matches!(span.end(), spanring::Ended::Recorded));
+            span_id
+        });
+        let spans = spans.collect();
+        spool.flush(Level::Spooled, HOUR).unwrap();
+        spans
+    };
+    let blocks = (0..count).map(block).collect();
+    assert!(spool.stop(HOUR).is_complete);
+    (dir, blocks)
+}
+
+#[test]
+fn what_lies_behind_the_cursor_is_left_to_the_exporter_wherever_the_cursor_stands() {
+    let (dir, blocks) = blocks(4);
+    let spool = SpoolDir::open(dir.path()).unwrap();
+    let [recorder] = spool.recorders().unwrap().try_into().unwrap();
+    let mut reader = spool.reader(&recorder).unwrap();
+    let places: Vec<_> = iter::from_fn(|| reader.next_block().unwrap()).map(|block| block.position).collect();
+    assert_eq!(places.len(), 4);
+    let mut cursor = Cursor::open(&spool.recorder_path(&recorder), "told").unwrap();
+    for had in 0..=4_usize {
+        if let Some(last) = had.checked_sub(1) {
+            cursor.store(CursorState { position: places[last], ..CursorState::default() }).unwrap();
+        }
+        let seen = Seen::default();
+        let report = redeliver(dir.path(), seen.told(|_| Outcome::DELIVERED), SystemTime::UNIX_EPOCH);
+        assert!(report.is_complete() && report.plan.blocks == had as u64, "{report}");
+        let expected = blocks[..had].iter().flatten().map(|&span| (span, 1)).collect();
+        assert_eq!(seen.taken(), expected, "{had} blocks before the cursor");
     }
 }
 
