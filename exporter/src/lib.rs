@@ -60,6 +60,7 @@ pub mod log;
 pub mod metrics;
 pub mod monitor;
 pub mod otlp;
+pub mod prela;
 pub mod quantity;
 pub mod rfc3339;
 pub mod sink;

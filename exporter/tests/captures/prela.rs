@@ -1,22 +1,23 @@
 //! Prela: what its spans say of themselves, by themselves or in its files.
 
 use serde_json::{Value as Json, json};
-use spanring::{ReplaySlot, Span, SpanId, Status, System, Tokens, TraceId, names};
-use spanring_spool::{SpanData, Value};
+use spanring::{ReplaySlot, Span, SpanId, Status, System, Tokens, TraceId};
+use spanring_exporter::prela;
+use spanring_spool::SpanData;
 
-use crate::json::{Object, if_some, items, object_of, pairs, some, text, whole};
-use crate::moments::{isoformat, unix_ns};
+use crate::json::{if_some, items, pairs, some, text, whole};
+use crate::moments::unix_ns;
 use crate::recording::{Life, Recording, record};
 use crate::rules::{Rule, Table};
-use crate::words::{Statuses, kind, kind_name, say_type};
+use crate::words::{Statuses, kind, say_type};
 use crate::{Form, any_other, file, lines};
 
-const STATUSES: Statuses =
-    Statuses(&[("pending", Status::Unset), ("success", Status::Ok), ("error", Status::Error)]);
+/// A span of ours that has ended is not pending, so that is said in Prela's word.
+const STATUSES: Statuses = Statuses(&[("success", Status::Ok), ("error", Status::Error)]);
 
 pub(crate) const SPANS: Form = Form {
     rebuild: |capture, recording| items(capture).iter().for_each(|span| rebuild(span, recording)),
-    document: |spans| spans.iter().map(|span| document(span, "+00:00")).collect(),
+    document: |spans| spans.iter().map(document).collect(),
     rules: &[RULES],
     others,
     list: Some(""),
@@ -32,6 +33,11 @@ pub(crate) const RULES: &Table = &[
 pub(crate) fn others(path: &[String], value: &Json) -> Option<Vec<Json>> {
     match path.last()?.as_str() {
         "events" => Some(vec![an_event("+00:00")]),
+        // Prela's reader takes its own words only, and ours writes no others. The words for a model and for a number of documents depend
+        // on the type where it is `embedding` or `llm`.
+        "span_type" if value == "agent" => Some(vec![json!("custom")]),
+        "span_type" => Some(vec![json!("agent")]),
+        "status" => Some(["pending", "success", "error"].map(|word| json!(word)).into()),
         _ if !value.is_null() => any_other(path, value),
         "parent_span_id" => Some(vec![json!("c826fb1d-ac84-4fe8-bd1a-9a3b455bfe67")]),
         _ => Some(vec![json!("text")]),
@@ -41,24 +47,6 @@ pub(crate) fn others(path: &[String], value: &Json) -> Option<Vec<Json>> {
 pub(crate) fn an_event(zone: &str) -> Json {
     json!([{"name": "said", "timestamp": format!("2026-11-20T07:04:56{zone}"), "attributes": {}}])
 }
-
-/// What is called otherwise here. The rest of the attributes are the program's own.
-const ATTRIBUTES: &[(&str, &str)] = &[
-    ("llm.vendor", names::PROVIDER_NAME),
-    ("llm.model", names::REQUEST_MODEL),
-    ("llm.temperature", names::REQUEST_TEMPERATURE),
-    ("llm.max_tokens", names::REQUEST_MAX_TOKENS),
-    ("llm.input_tokens", names::USAGE_INPUT_TOKENS),
-    ("llm.output_tokens", names::USAGE_OUTPUT_TOKENS),
-    ("tool.name", names::TOOL_NAME),
-    ("tool.input", names::TOOL_CALL_ARGUMENTS),
-    ("error.type", names::ERROR_TYPE),
-    ("retrieval.query", names::RETRIEVAL_QUERY),
-    ("retrieval.top_k", names::REQUEST_TOP_K),
-    ("retrieval.scores", names::RETRIEVAL_SCORES),
-    ("embedding.dimensions", names::EMBEDDING_DIMENSIONS),
-    ("user_id", names::USER_ID),
-];
 
 pub(crate) fn rebuild(span: &Json, recording: &mut Recording) {
     let (id, trace) = (text(span, "span_id").unwrap(), text(span, "trace_id").unwrap());
@@ -124,48 +112,6 @@ fn say_events(span: &Span, events: &Json) {
     }
 }
 
-/// The attributes, in Prela's words.
-pub(crate) fn attributes(span: &SpanData) -> Vec<(String, Value)> {
-    let message = span.error_type().and(span.error_message());
-    let in_its_words = |(key, value): &(String, Value)| {
-        let known = ATTRIBUTES.iter().find(|(_, name)| name == key).map(|(word, _)| *word);
-        let is_own = names::ALL.iter().all(|(name, _)| name != key);
-        Some((known.or(is_own.then_some(key))?.to_owned(), value.clone()))
-    };
-    let message = message.map(|message| ("error.message".to_owned(), Value::from(message)));
-    span.attributes.iter().filter_map(in_its_words).chain(message).collect()
-}
-
-pub(crate) fn document(span: &SpanData, zone: &str) -> Json {
-    assert_eq!(Some(span.span_id), span.foreign_span_id().map(SpanId::from_foreign));
-    assert_eq!(Some(span.trace_id), span.foreign_trace_id().map(TraceId::from_foreign));
-    assert_eq!(span.parent_id, span.foreign_parent_id().map(SpanId::from_foreign));
-    let moment = |unix_ns: u64| isoformat(unix_ns) + zone;
-    let events = span.events.iter().map(|event| {
-        json!({
-            "name": event.name,
-            "timestamp": moment(event.time_unix_ns),
-            "attributes": object_of(&event.attributes),
-        })
-    });
-    Object::default()
-        .with("span_id", span.foreign_span_id())
-        .with("trace_id", span.foreign_trace_id())
-        .with("parent_span_id", span.foreign_parent_id())
-        .with("name", &span.name)
-        .with("span_type", kind_name(span, System::Prela))
-        .with("started_at", moment(span.start_unix_ns))
-        .with("ended_at", moment(span.end_unix_ns))
-        .with("duration_ms", duration_ms(span))
-        .with("status", STATUSES.name(span))
-        .with("status_message", (!span.status_message.is_empty()).then_some(&span.status_message))
-        .with("attributes", object_of(&attributes(span)))
-        .with("events", events.collect::<Json>())
-        .with_some("replay_snapshot", span.get(names::REPLAY))
-        .json()
-}
-
-/// As Python computes it: microseconds to seconds, and those to milliseconds.
-pub(crate) fn duration_ms(span: &SpanData) -> f64 {
-    (span.duration_ns() / 1_000) as f64 / 1e6 * 1e3
+fn document(span: &SpanData) -> Json {
+    serde_json::from_str(&prela::Span::of(span, None).to_dict()).unwrap()
 }

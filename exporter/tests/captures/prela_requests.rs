@@ -2,10 +2,11 @@
 
 use serde_json::{Value as Json, json};
 use spanring::{Span, SpanId, SpanKind, Status, TraceId, names};
+use spanring_exporter::prela::{self, TraceSummary, TraceWriter};
 use spanring_spool::{SpanData, Value};
 
 use crate::json::{Object, if_some, items, pairs, text};
-use crate::prela::{RULES, an_event, attributes, document, duration_ms, others, rebuild, say_attributes};
+use crate::prela::{RULES, an_event, others, rebuild, say_attributes};
 use crate::recording::{Life, Recording, record};
 use crate::rules::{HTTP, Rule, Table};
 use crate::words::Statuses;
@@ -58,20 +59,11 @@ const OF_TRACE: &Table = &[
 const OF_OTLP: &Table = &[("body/resourceSpans/*/scopeSpans/*/scope", Rule::Transport("the same for all"))];
 
 fn trace(spans: &[SpanData]) -> Json {
-    let documents: Vec<_> = spans.iter().map(|span| document(span, "+00:00Z")).collect();
-    let started = |at: &usize| (spans[*at].start_unix_ns, *at);
-    let (first, last) =
-        ((0..spans.len()).min_by_key(started).unwrap(), (0..spans.len()).max_by_key(started).unwrap());
-    let failed = spans.iter().any(|span| span.status == Status::Error);
-    let body = json!({
-        "trace_id": spans[0].foreign_trace_id(),
-        "service_name": spans[first].get("service.name"),
-        "started_at": documents[first]["started_at"],
-        "completed_at": documents[last]["ended_at"],
-        "duration_ms": spans.iter().map(duration_ms).sum::<f64>(),
-        "status": if failed { "ERROR" } else { "SUCCESS" },
-        "spans": documents,
-    });
+    let spans = spans.iter().map(|span| prela::Span::of(span, None));
+    let summary = TraceSummary::of(spans.clone()).unwrap();
+    let mut body = TraceWriter::begin(Vec::new(), &summary).unwrap();
+    spans.for_each(|span| body.span(&span).unwrap());
+    let body: Json = serde_json::from_slice(&body.end().unwrap()).unwrap();
     json!({ "body": body })
 }
 
@@ -169,6 +161,13 @@ fn any_values(attributes: &[(String, Value)]) -> Json {
         }
     }
     attributes.iter().map(|(key, value)| (key.clone(), any_value(value, false))).collect()
+}
+
+/// The attributes in Prela's words, without those that say what Prela's OTLP has other places for.
+fn attributes(span: &SpanData) -> Vec<(String, Value)> {
+    let mut attributes = prela::Span::of(span, None).attributes;
+    attributes.retain(|(key, _)| !key.starts_with("spanring."));
+    attributes
 }
 
 fn otlp(spans: &[SpanData]) -> Json {
