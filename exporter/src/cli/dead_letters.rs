@@ -197,7 +197,8 @@ impl ReplayLetters {
             .on_notice(|notice| complain(&notice.to_string()));
         if let Some(sink) = &to {
             let of_file = known.iter().find(|(address, _)| address == sink).map(|(_, said)| said.clone());
-            let of_environment = || SinkOptions { otlp: options.clone(), ..SinkOptions::default() };
+            let prela = super::export::prela_options([sink])?;
+            let of_environment = || SinkOptions { otlp: options.clone(), prela, ..SinkOptions::default() };
             replay = replay.to(sink.open_with(&of_file.unwrap_or_else(of_environment))?);
         }
         replay = replay.known_sinks(known);

@@ -14,7 +14,9 @@ use serde_json::json;
 use spanring_exporter::config::{Config, Plan};
 use spanring_exporter::log::Level;
 use spanring_exporter::monitor::Monitor;
-use spanring_exporter::sink::{Compression, FileOptions, OtlpOptions, SinkAddress, SinkOptions};
+use spanring_exporter::sink::{
+    Compression, FileOptions, OtlpOptions, PrelaOptions, SinkAddress, SinkOptions,
+};
 use spanring_exporter::{Error, ExportReport, Exporter, STOP_DEADLINE, quantity};
 use spanring_spool::SpoolDir;
 
@@ -41,11 +43,12 @@ pub(super) struct Export {
     #[arg(long, value_name = "DIR", required_unless_present = "config")]
     spool: Option<PathBuf>,
 
-    /// Where to deliver to: file:PATH, stdout, otlp, otlp+http[s]://HOST[:PORT] or otlp+grpc[s]://HOST[:PORT]; may be repeated
+    /// Where to deliver to: file:PATH, stdout, otlp, otlp+http[s]://HOST[:PORT], otlp+grpc[s]://HOST[:PORT] or prela-file:DIR; may be repeated
     ///
     /// file:PATH appends OTLP/JSON lines. stdout prints them; the report is printed to standard error then. otlp+http:// and otlp+https:// send OTLP protobuf to /v1/traces, otlp+grpc:// and otlp+grpcs:// over gRPC;
     /// the port is 4318 or 4317 where none is named, and 443 with TLS. otlp is where OTEL_EXPORTER_OTLP_ENDPOINT says, asked as
-    /// OTEL_EXPORTER_OTLP_PROTOCOL says; it and the other OTLP sinks heed OTEL_EXPORTER_OTLP_HEADERS and the like. Each sink has its own place in the spool, and what is delivered is removed once all
+    /// OTEL_EXPORTER_OTLP_PROTOCOL says; it and the other OTLP sinks heed OTEL_EXPORTER_OTLP_HEADERS and the like. prela-file:DIR writes
+    /// spans to files as Prela's file exporter does; it heeds PRELA_SERVICE_NAME. Each sink has its own place in the spool, and what is delivered is removed once all
     /// sinks named here have it.
     #[arg(long = "to", value_name = "SINK", required_unless_present = "config")]
     sinks: Vec<String>,
@@ -199,7 +202,8 @@ impl Export {
         if self.rotate.is_some() && !addresses.iter().any(|address| matches!(address, SinkAddress::File(_))) {
             return bad_input("--rotate is about sinks file:PATH, and none is named");
         }
-        let options = SinkOptions { otlp: options, file: self.file_options() };
+        let prela = prela_options(&addresses)?;
+        let options = SinkOptions { otlp: options, file: self.file_options(), prela };
         let sinks = addresses.into_iter().map(|address| (address, options.clone())).collect();
         Ok(Plan { spool, sinks, stop_deadline: STOP_DEADLINE, warnings: Vec::new() })
     }
@@ -257,6 +261,16 @@ pub(super) fn otlp_options(log: LogFormat) -> Result<OtlpOptions, Error> {
 
 fn ignored(log: LogFormat, warning: &str) {
     log.say(Level::Warn, warning, &json!({"event": "variable_ignored", "reason": warning}));
+}
+
+/// What the environment says about Prela, if any of these sinks is told.
+pub(super) fn prela_options<'a>(
+    addresses: impl IntoIterator<Item = &'a SinkAddress>,
+) -> Result<PrelaOptions, Error> {
+    match addresses.into_iter().any(SinkAddress::is_prela) {
+        true => PrelaOptions::from_environment(),
+        false => Ok(PrelaOptions::default()),
+    }
 }
 
 #[cfg(test)]

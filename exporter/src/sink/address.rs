@@ -7,11 +7,14 @@ use std::str::FromStr;
 use reqwest::Url;
 
 use super::http::Transport;
-use super::{FileSink, HttpSink, OtlpGrpc, OtlpHttp, OtlpOptions, Protocol, Sink, SinkOptions, StdoutSink};
+use super::{
+    FileSink, HttpSink, OtlpGrpc, OtlpHttp, OtlpOptions, PrelaFileSink, Protocol, Sink, SinkOptions, StdoutSink,
+    prela_file,
+};
 use crate::Error;
 
 /// The forms of an address, as a message lists them.
-pub const FORMS: &str = "file:PATH, stdout, otlp, otlp+http[s]://HOST[:PORT] or otlp+grpc[s]://HOST[:PORT]";
+pub const FORMS: &str = "file:PATH, stdout, otlp, otlp+http[s]://HOST[:PORT], otlp+grpc[s]://HOST[:PORT] or prela-file:DIR";
 
 /// The port of OTLP over HTTP, where an address names none. Over TLS it is 443.
 const OTLP_HTTP_PORT: u16 = 4318;
@@ -37,6 +40,8 @@ pub enum SinkAddress {
         /// Host and port; its scheme is `https` where there is TLS, and `http` where there is none.
         url: Url,
     },
+    /// A directory of Prela's files, by its absolute path.
+    PrelaFile(PathBuf),
 }
 
 impl SinkAddress {
@@ -84,12 +89,20 @@ impl SinkAddress {
                 Box::new(HttpSink::with_transport(self.to_string(), api, Transport::of(&options.otlp))?)
             }
             SinkAddress::OtlpGrpc { url } => Box::new(OtlpGrpc::open(self.to_string(), url, &options.otlp)?),
+            SinkAddress::PrelaFile(path) => {
+                Box::new(PrelaFileSink::open(self.to_string(), path, &options.prela)?)
+            }
         })
     }
 
     /// Whether it is an OTLP receiver, which is sent what only that receiver may get to see.
     pub fn is_otlp(&self) -> bool {
         matches!(self, SinkAddress::OtlpHttp { .. } | SinkAddress::OtlpGrpc { .. })
+    }
+
+    /// Whether it is told what Prela's variables say.
+    pub fn is_prela(&self) -> bool {
+        matches!(self, SinkAddress::PrelaFile(_))
     }
 
     /// Whether it is asked over TLS.
@@ -126,6 +139,7 @@ impl fmt::Display for SinkAddress {
                 let scheme = if url.scheme() == "https" { "otlp+grpcs" } else { "otlp+grpc" };
                 write!(f, "{scheme}://{}", host_and_port(url))
             }
+            SinkAddress::PrelaFile(path) => write!(f, "prela-file:{}", path.display()),
         }
     }
 }
@@ -155,6 +169,7 @@ impl FromStr for SinkAddress {
         };
         match scheme {
             "file" => file(rest).map_err(unknown),
+            "prela-file" => prela_file::directory(rest).map(SinkAddress::PrelaFile).map_err(unknown),
             "otlp+http" | "otlp+https" => otlp_http(address, scheme).map_err(|reason| unknown(&reason)),
             "otlp+grpc" | "otlp+grpcs" => otlp_grpc(address, scheme).map_err(|reason| unknown(&reason)),
             // It may be a user's name, of an address that begins with credentials.
@@ -167,7 +182,7 @@ impl FromStr for SinkAddress {
 /// address that is none has no certain parts, so rather too much is cut out.
 fn without_secrets(address: &str) -> String {
     let is_known =
-        |scheme: &str| matches!(scheme, "file" | "otlp+http" | "otlp+https" | "otlp+grpc" | "otlp+grpcs");
+        |scheme: &str| matches!(scheme, "file" | "otlp+http" | "otlp+https" | "otlp+grpc" | "otlp+grpcs" | "prela-file");
     let begin = match address.split_once(':') {
         Some((scheme, rest)) if is_known(scheme) || rest.starts_with("//") => {
             address.len() - rest.trim_start_matches(['/', '\\']).len()
@@ -260,6 +275,9 @@ mod tests {
         assert_eq!(canonical("file:spans.jsonl"), format!("file:{}/spans.jsonl", here.display()));
         assert_eq!(canonical("file:./spans.jsonl"), canonical("file:spans.jsonl"));
         assert_eq!(canonical("file:///tmp/spans.jsonl"), "file:/tmp/spans.jsonl");
+        assert_eq!(canonical("prela-file:traces//"), format!("prela-file:{}/traces", here.display()));
+        assert_eq!(canonical("prela-file:///tmp/traces"), "prela-file:/tmp/traces");
+        assert_eq!(canonical("prela-file:/"), "prela-file:/");
         assert_eq!(canonical("stdout"), "stdout");
         assert_eq!(canonical("otlp+http://LocalHost"), "otlp+http://localhost:4318");
         assert_eq!(canonical("otlp+http://localhost:4318/"), "otlp+http://localhost:4318");
@@ -283,6 +301,7 @@ mod tests {
     fn canonical_text_is_an_address_again() {
         for address in [
             "file:a",
+            "prela-file:a",
             "stdout",
             "otlp+http://h",
             "otlp+http://h:80/b",
@@ -307,6 +326,8 @@ mod tests {
             ("file:", "it names no file"),
             ("file:/tmp/", "it names no file"),
             ("file://host/x", "a file is named by its path, without a host"),
+            ("prela-file:", "it names no directory"),
+            ("prela-file://host/x", "a directory is named by its path, without a host"),
             ("otlp+http://", "empty host"),
             ("otlp+http://h:99999", "invalid port number"),
             ("otlp+grpc://", "empty host"),
@@ -340,6 +361,7 @@ mod tests {
             ("secret:secret@h", "…@h", "no sink has such a scheme"),
             ("secret@h", "…@h", "it has no scheme"),
             ("file://secret@h/x", "file://…@h/x", "without a host"),
+            ("prela-file://secret@h/x", "prela-file://…@h/x", "without a host"),
         ];
         for (address, shown, reason) in cases {
             let message = address.parse::<SinkAddress>().unwrap_err().to_string();

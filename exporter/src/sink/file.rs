@@ -19,13 +19,23 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use self::rotated::Family;
-use self::rotation::is_same_file;
+pub(super) use self::rotation::is_same_file;
 use super::{Batch, Delivery, Outcome, Sink};
 use crate::Error;
 use crate::error::with_causes;
 
-/// How every line begins. A file that begins otherwise is somebody else's, and is not touched.
+/// The lines of a file. One that begins otherwise is somebody else's, and is not touched.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct LineForm {
+    /// How every line begins.
+    pub(super) beginning: &'static [u8],
+    /// What lines are.
+    pub(super) name: &'static str,
+}
+
+/// How every line begins here.
 pub(crate) const BEGINNING: &[u8] = b"{\"resourceSpans\"";
+const OTLP: LineForm = LineForm { beginning: BEGINNING, name: "OTLP/JSON" };
 
 /// How much is read at once when the last line is looked for, in bytes.
 const CHUNK_LEN: usize = 64 * 1024;
@@ -125,7 +135,7 @@ impl Lines {
             // W3: it was rotated in between.
             return Err(in_use());
         }
-        let end = cut_to_whole_lines(&file)?;
+        let end = cut_to_whole_lines(&file, OTLP)?;
         let family = Family::of(path)?;
         let rotates = options.rotate_bytes.is_some();
         if rotates || metadata.nlink() > 1 {
@@ -180,7 +190,7 @@ impl Lines {
         } else if metadata.len() < self.end {
             // Somebody cut it short, such as logrotate with copytruncate. What is written at the end that was would
             // follow a hole of zeros.
-            self.end = cut_to_whole_lines(&self.file)?;
+            self.end = cut_to_whole_lines(&self.file, OTLP)?;
         }
         Ok(())
     }
@@ -195,7 +205,7 @@ impl Lines {
 }
 
 /// Takes the lock of a file, which lasts until it is closed.
-fn lock(file: &File) -> io::Result<()> {
+pub(super) fn lock(file: &File) -> io::Result<()> {
     match file.try_lock() {
         Ok(()) => Ok(()),
         Err(TryLockError::WouldBlock) => Err(in_use()),
@@ -208,8 +218,8 @@ fn in_use() -> io::Error {
 }
 
 /// Cuts off what follows the last whole line, and returns where that ends.
-fn cut_to_whole_lines(file: &File) -> io::Result<u64> {
-    let end = whole_lines(file)?;
+pub(super) fn cut_to_whole_lines(file: &File, form: LineForm) -> io::Result<u64> {
+    let end = whole_lines(file, form)?;
     if end < file.metadata()?.len() {
         file.set_len(end)?;
         file.sync_all()?;
@@ -218,31 +228,31 @@ fn cut_to_whole_lines(file: &File) -> io::Result<u64> {
 }
 
 /// Where the last whole line ends. What lies behind must be the beginning of a line that was cut short.
-fn whole_lines(file: &File) -> io::Result<u64> {
+fn whole_lines(file: &File, form: LineForm) -> io::Result<u64> {
     let len = file.metadata()?.len();
     let not_ours =
-        |what| io::Error::new(io::ErrorKind::InvalidData, format!("{what} is no line of OTLP/JSON"));
+        |what| io::Error::new(io::ErrorKind::InvalidData, format!("{what} is no line of {}", form.name));
     let end = end_of_last_line(file, len)?;
-    let first = beginning(file, 0, len)?;
+    let first = beginning(file, 0, len, form)?;
     // Zeros stand for what a power cut took of the last line. At the beginning of a file they are somebody else's, or a
     // hole that was left by cutting it short.
-    if first.first() == Some(&0) || end > 0 && !first.starts_with(BEGINNING) {
+    if first.first() == Some(&0) || end > 0 && !first.starts_with(form.beginning) {
         return Err(not_ours("its first line"));
     }
-    if end < len && !begins_a_line(&beginning(file, end, len)?) {
+    if end < len && !begins_a_line(&beginning(file, end, len, form)?, form) {
         return Err(not_ours("its last line, which has no end,"));
     }
     Ok(end)
 }
 
-/// Whether it is [`BEGINNING`], or as much of it as reached the disk. A power cut may leave zeros in place of the rest.
-fn begins_a_line(bytes: &[u8]) -> bool {
+/// Whether it is how lines begin, or as much of it as reached the disk. A power cut may leave zeros in place of the rest.
+fn begins_a_line(bytes: &[u8], form: LineForm) -> bool {
     let written = bytes.iter().position(|&byte| byte == 0).unwrap_or(bytes.len());
-    BEGINNING.starts_with(&bytes[..written])
+    form.beginning.starts_with(&bytes[..written])
 }
 
-fn beginning(file: &File, at: u64, len: u64) -> io::Result<Vec<u8>> {
-    let len = usize::try_from(len - at).unwrap_or(usize::MAX).min(BEGINNING.len());
+fn beginning(file: &File, at: u64, len: u64, form: LineForm) -> io::Result<Vec<u8>> {
+    let len = usize::try_from(len - at).unwrap_or(usize::MAX).min(form.beginning.len());
     let mut bytes = vec![0; len];
     file.read_exact_at(&mut bytes, at)?;
     Ok(bytes)

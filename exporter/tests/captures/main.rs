@@ -18,6 +18,7 @@ mod openai_agents;
 mod openai_agents_document;
 mod prefactor;
 mod prela;
+mod prela_files;
 mod prela_requests;
 mod recording;
 mod rules;

@@ -94,6 +94,15 @@ impl Recording {
         assert_eq!(pending.cancel_at_unix_ns(end_unix_ns), Ended::Recorded);
     }
 
+    /// Leaves all in a spool, which is `spool` in this directory.
+    pub(crate) fn leave(self) -> tempfile::TempDir {
+        let Recording { spool, dir, open, _turn, .. } = self;
+        drop(open);
+        let report = spool.stop(MINUTE);
+        assert_eq!(report.ledger.dropped.total(), 0, "{report}");
+        dir
+    }
+
     /// Reads all back, in the order in which they were recorded.
     pub(crate) fn read(self) -> Vec<SpanData> {
         self.spool.flush(Level::Spooled, MINUTE).unwrap();

@@ -187,7 +187,7 @@ fn read_up_to(from: &mut impl Read, bytes: &mut [u8]) -> io::Result<usize> {
 }
 
 /// Whether two names stand for one file.
-pub(super) fn is_same_file(one: &Metadata, other: &Metadata) -> bool {
+pub(in crate::sink) fn is_same_file(one: &Metadata, other: &Metadata) -> bool {
     (one.dev(), one.ino()) == (other.dev(), other.ino())
 }
 

@@ -1,0 +1,280 @@
+//! How Prela is asked, as its SDK's variables say.
+//!
+//! | variable | |
+//! |---|---|
+//! | `PRELA_HTTP_ENDPOINT` | where traces are sent: a URL, whose path is used as it is but for a `/` at its end |
+//! | `PRELA_API_KEY` | sent as `X-API-Key`. Without it nothing is: a gateway may want none |
+//! | `PRELA_API_KEY_FILE` | the file that the key is in, instead |
+//! | `PRELA_SERVICE_NAME` | the name of a service that its own program left without one |
+//!
+//! One that is empty is as if it were not there. What makes no sense is an error: it must not send traces to the wrong place, or as nobody.
+//! The SDK's other variables are about recording, or about which exporter there is, and are not read.
+
+use std::ffi::OsString;
+use std::fmt;
+use std::fs::File;
+use std::io::Read as _;
+use std::path::Path;
+
+use reqwest::Url;
+use reqwest::header::{AUTHORIZATION, HeaderName, HeaderValue, InvalidHeaderValue};
+use spanring_spool::{Resource, Value};
+
+use crate::Error;
+
+const ENDPOINT: &str = "PRELA_HTTP_ENDPOINT";
+const API_KEY: &str = "PRELA_API_KEY";
+const API_KEY_FILE: &str = "PRELA_API_KEY_FILE";
+const SERVICE_NAME: &str = "PRELA_SERVICE_NAME";
+
+/// What a resource says of a service that nobody named begins so.
+const UNKNOWN_SERVICE: &str = "unknown_service";
+
+/// No file of a key is longer, in bytes.
+const KEY_FILE_LEN_MAX: u64 = 64 * 1024;
+
+/// How Prela is asked, and what it is told. The default is without a key and without compression, as the SDK's.
+#[derive(Clone, Default)]
+pub struct PrelaOptions {
+    pub(super) endpoint: Option<Url>,
+    /// What the exporter proves itself by.
+    pub(super) credentials: Option<(HeaderName, HeaderValue)>,
+    pub(super) is_compressed: bool,
+    service_name: Option<String>,
+}
+
+impl PrelaOptions {
+    /// What this process's environment says.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Variable`] for a variable that makes no sense, or a file that cannot be read.
+    pub fn from_environment() -> Result<Self, Error> {
+        Self::read(|name| std::env::var_os(name))
+    }
+
+    /// With this key, sent as `X-API-Key`, in place of any other.
+    ///
+    /// # Errors
+    ///
+    /// When HTTP does not allow it in a header.
+    pub fn with_api_key(self, key: &str) -> Result<Self, InvalidHeaderValue> {
+        self.with_credentials(HeaderName::from_static("x-api-key"), key)
+    }
+
+    /// With this token, sent as `Authorization: Bearer`, in place of any key.
+    ///
+    /// # Errors
+    ///
+    /// When HTTP does not allow it in a header.
+    pub fn with_bearer_token(self, token: &str) -> Result<Self, InvalidHeaderValue> {
+        self.with_credentials(AUTHORIZATION, &format!("Bearer {token}"))
+    }
+
+    /// With bodies compressed by gzip, or not.
+    pub fn compressed(self, is_compressed: bool) -> Self {
+        PrelaOptions { is_compressed, ..self }
+    }
+
+    /// What the environment calls the endpoint.
+    pub fn endpoint(&self) -> Option<&Url> {
+        self.endpoint.as_ref()
+    }
+
+    /// Whether there is something that only the receiver it is meant for may get to see.
+    pub fn has_secrets(&self) -> bool {
+        self.credentials.is_some()
+    }
+
+    /// What the service of a recorder is called: what its program said, or else what is said here.
+    pub fn service_of<'a>(&'a self, resource: &'a Resource) -> Option<&'a str> {
+        let said = resource.get("service.name").and_then(Value::as_str);
+        said.filter(|name| !name.starts_with(UNKNOWN_SERVICE)).or(self.service_name.as_deref()).or(said)
+    }
+
+    fn with_credentials(self, name: HeaderName, value: &str) -> Result<Self, InvalidHeaderValue> {
+        let mut value = HeaderValue::from_str(value)?;
+        value.set_sensitive(true);
+        Ok(PrelaOptions { credentials: Some((name, value)), ..self })
+    }
+
+    fn read(get: impl Fn(&str) -> Option<OsString>) -> Result<Self, Error> {
+        let wrong = |name: &str, reason: String| Error::Variable { name: name.to_owned(), reason };
+        let variable = |name: &str| get(name).filter(|value| !value.is_empty());
+        let text = |name: &str| match variable(name).map(OsString::into_string) {
+            None => Ok(None),
+            Some(Ok(value)) => Ok(Some(value.trim().to_owned())),
+            Some(Err(_)) => Err(wrong(name, "it is no UTF-8".to_owned())),
+        };
+        let endpoint = text(ENDPOINT)?.map(|text| endpoint(&text)).transpose();
+        let mut options = PrelaOptions {
+            endpoint: endpoint.map_err(|reason| wrong(ENDPOINT, reason))?,
+            service_name: text(SERVICE_NAME)?,
+            ..PrelaOptions::default()
+        };
+        let (name, key) = match (text(API_KEY)?, variable(API_KEY_FILE)) {
+            (None, None) => return Ok(options),
+            (Some(key), None) => (API_KEY, key),
+            (None, Some(path)) => {
+                let read = key_in(Path::new(&path)).map_err(|reason| wrong(API_KEY_FILE, reason))?;
+                (API_KEY_FILE, read)
+            }
+            (Some(_), Some(_)) => {
+                return Err(wrong(API_KEY_FILE, format!("{API_KEY} says the key already")));
+            }
+        };
+        options = options
+            .with_api_key(&key)
+            .map_err(|_| wrong(name, "the key has characters that HTTP does not allow".to_owned()))?;
+        Ok(options)
+    }
+}
+
+/// Where traces are sent to.
+pub(super) fn endpoint(text: &str) -> Result<Url, String> {
+    let mut url = Url::parse(text).map_err(|error| error.to_string())?;
+    if !matches!(url.scheme(), "http" | "https") {
+        return Err("its scheme is neither http nor https".to_owned());
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(format!("credentials belong into {API_KEY}"));
+    }
+    if url.query().is_some() || url.fragment().is_some() {
+        return Err("a query or fragment has no meaning here".to_owned());
+    }
+    let path = url.path().trim_end_matches('/').to_owned();
+    url.set_path(&path);
+    Ok(url)
+}
+
+fn key_in(path: &Path) -> Result<String, String> {
+    let mut key = String::new();
+    let read = File::open(path).and_then(|file| file.take(KEY_FILE_LEN_MAX + 1).read_to_string(&mut key));
+    match read {
+        Err(error) => Err(format!("the file that it names cannot be read: {error}")),
+        Ok(len) if len as u64 > KEY_FILE_LEN_MAX => {
+            Err("the file that it names is too long to be that of a key".to_owned())
+        }
+        Ok(_) if key.trim().is_empty() => Err("the file that it names is empty".to_owned()),
+        Ok(_) => Ok(key.trim().to_owned()),
+    }
+}
+
+impl fmt::Debug for PrelaOptions {
+    /// Without the key.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PrelaOptions")
+            .field("endpoint", &self.endpoint.as_ref().map(Url::as_str))
+            .field("credentials", &self.credentials.as_ref().map(|(name, _)| name))
+            .field("is_compressed", &self.is_compressed)
+            .field("service_name", &self.service_name)
+            .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    fn read(variables: &[(&str, &str)]) -> Result<PrelaOptions, String> {
+        let get = |asked: &str| {
+            let variable = variables.iter().find(|(name, _)| *name == asked);
+            variable.map(|(_, value)| OsString::from(value))
+        };
+        PrelaOptions::read(get).map_err(|error| error.to_string())
+    }
+
+    fn credentials(options: &PrelaOptions) -> Option<(&str, &str)> {
+        let (name, value) = options.credentials.as_ref()?;
+        Some((name.as_str(), value.to_str().unwrap()))
+    }
+
+    #[test]
+    fn without_variables_and_with_empty_ones_nothing_is_said() {
+        for options in
+            [read(&[]).unwrap(), read(&[(API_KEY, ""), (ENDPOINT, ""), (API_KEY_FILE, "")]).unwrap()]
+        {
+            assert_eq!((options.endpoint(), credentials(&options)), (None, None));
+            assert!(!options.has_secrets() && !options.is_compressed);
+        }
+    }
+
+    #[test]
+    fn an_endpoint_is_a_url_whose_path_is_used_as_it_is() {
+        for (text, url) in [
+            ("https://api.example/v1/traces", "https://api.example/v1/traces"),
+            ("https://api.example/v1/traces//", "https://api.example/v1/traces"),
+            ("http://localhost:8000", "http://localhost:8000/"),
+        ] {
+            assert_eq!(read(&[(ENDPOINT, text)]).unwrap().endpoint().unwrap().as_str(), url);
+        }
+    }
+
+    #[test]
+    fn a_key_is_in_the_variable_or_in_the_file_that_another_names() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("key");
+        fs::write(&path, " secret \n").unwrap();
+        let in_file = read(&[(API_KEY_FILE, path.to_str().unwrap())]).unwrap();
+        assert_eq!(credentials(&in_file), Some(("x-api-key", "secret")));
+        let said = read(&[(API_KEY, "secret")]).unwrap();
+        assert_eq!(credentials(&said), Some(("x-api-key", "secret")));
+        let token = said.with_bearer_token("token").unwrap();
+        assert_eq!(credentials(&token), Some(("authorization", "Bearer token")));
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_an_error_that_names_the_variable_and_no_secret() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = |name: &str, bytes: &[u8]| {
+            let path = dir.path().join(name);
+            fs::write(&path, bytes).unwrap();
+            path.to_str().unwrap().to_owned()
+        };
+        let (empty, binary) = (file("empty", b"\n"), file("binary", b"secret\xff"));
+        let (split, long) = (file("split", b"se\ncret"), file("long", &[b'x'; 70_000]));
+        let missing = dir.path().join("secret").to_str().unwrap().to_owned();
+        for (name, value, reason) in [
+            (ENDPOINT, "secret", "relative URL without a base"),
+            (ENDPOINT, "file:///secret", "its scheme is neither http nor https"),
+            (ENDPOINT, "https://secret@h", "credentials belong into PRELA_API_KEY"),
+            (ENDPOINT, "https://h?key=secret", "a query or fragment has no meaning here"),
+            (API_KEY, "se\ncret", "the key has characters that HTTP does not allow"),
+            (API_KEY_FILE, &empty, "the file that it names is empty"),
+            (API_KEY_FILE, &split, "the key has characters that HTTP does not allow"),
+            (API_KEY_FILE, &long, "the file that it names is too long to be that of a key"),
+            (
+                API_KEY_FILE,
+                &binary,
+                "the file that it names cannot be read: stream did not contain valid UTF-8",
+            ),
+            (
+                API_KEY_FILE,
+                &missing,
+                "the file that it names cannot be read: No such file or directory (os error 2)",
+            ),
+        ] {
+            let message = read(&[(name, value)]).unwrap_err();
+            assert_eq!(message, format!("cannot use {name}: {reason}"));
+        }
+        let both = read(&[(API_KEY, "secret"), (API_KEY_FILE, &empty)]).unwrap_err();
+        assert_eq!(both, "cannot use PRELA_API_KEY_FILE: PRELA_API_KEY says the key already");
+        let shown = format!("{:?}", read(&[(API_KEY, "secret")]).unwrap());
+        assert!(shown.contains("x-api-key") && !shown.contains("secret"), "{shown}");
+    }
+
+    #[test]
+    fn a_service_is_called_as_its_program_says_or_else_as_is_said_here() {
+        let named = read(&[(SERVICE_NAME, "here")]).unwrap();
+        let service = |options: &PrelaOptions, resource| options.service_of(&resource).map(str::to_owned);
+        let unknown = || Resource::named("unknown_service:agent");
+        assert_eq!(service(&named, Resource::named("shop")).as_deref(), Some("shop"));
+        assert_eq!(service(&named, unknown()).as_deref(), Some("here"));
+        assert_eq!(service(&named, Resource::default()).as_deref(), Some("here"));
+        let unnamed = PrelaOptions::default();
+        assert_eq!(service(&unnamed, unknown()).as_deref(), Some("unknown_service:agent"));
+        assert_eq!(service(&unnamed, Resource::default()), None);
+    }
+}
