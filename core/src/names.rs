@@ -340,6 +340,8 @@ names! {
     INTERRUPTED = "spanring.interrupted" about;
     /// How many of a span's values were cut or left out, for receivers that know no other place for it.
     CUT = "spanring.cut" about;
+    /// The spans that a span is linked to, for receivers that know no other place for them.
+    LINKS = "spanring.links" about;
 }
 
 #[cfg(test)]

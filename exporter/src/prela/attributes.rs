@@ -28,8 +28,6 @@ pub const WORDS: &[(&str, &str)] = &[
 
 const SERVICE: &str = "service.name";
 const ERROR_MESSAGE: &str = "error.message";
-/// Where the links of a span are, which Prela has no place for.
-const LINKS: &str = "spanring.links";
 
 type Pairs = Vec<(String, Value)>;
 
@@ -123,7 +121,7 @@ fn tell_failure(attributes: &mut Pairs, span: &SpanData) {
 fn tell_state(attributes: &mut Pairs, span: &SpanData) {
     let mut tell = |key: &str, value: Value| attributes.push((key.to_owned(), value));
     if !span.links.is_empty() {
-        tell(LINKS, Value::List(span.links.iter().map(link).collect()));
+        tell(names::LINKS, Value::List(span.links.iter().map(link).collect()));
     }
     if !tells_kind(span) {
         tell(names::KIND, span.kind.name().into());

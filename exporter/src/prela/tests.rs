@@ -142,7 +142,8 @@ fn each_attribute_has_the_word_that_prela_has_for_it() {
     }
     let reasons = |reasons: &[&str]| Value::from(reasons.to_vec());
     let code = || Value::from_iter([("status_code", 429), ("retries", 2)]);
-    let cases: [(Kind, &str, Value, Vec<(&str, Value)>); 12] = [
+    type Pair = (&'static str, Value);
+    let cases: [(Kind, &str, Value, Vec<Pair>); 12] = [
         (Kind::Llm, names::REQUEST_MODEL, "m".into(), vec![("llm.model", "m".into())]),
         (Kind::Embedding, names::REQUEST_MODEL, "m".into(), vec![("embedding.model", "m".into())]),
         (Kind::Retrieval, names::REQUEST_TOP_K, 3.into(), vec![("retrieval.top_k", 3.into())]),
@@ -318,7 +319,7 @@ fn links_are_an_attribute() {
     };
     let span = Span::of(&SpanData { links: vec![link], ..SpanData::default() }, None);
     assert_eq!(
-        json_of(span.get("spanring.links").unwrap()),
+        json_of(span.get(names::LINKS).unwrap()),
         r#"[{"trace_id": "07070707070707070707070707070707", "span_id": "0808080808080808", "attributes": {"why": "retry"}}]"#
     );
 }
