@@ -80,6 +80,24 @@ fn a_span_out_of_a_request_is_read_too() {
 }
 
 #[test]
+fn a_request_has_another_order_than_a_line_and_no_snapshot() {
+    let span = Span::of(&whole(), Some("shop"));
+    let ids = r#""span_id": "02020202-0202-0202-0101-010101010101", "trace_id": "01010101-0101-0101-0101-010101010101", "parent_span_id": null, "name": "whole", "span_type": "agent""#;
+    let rest =
+        r#""status": "error", "status_message": "no tea", "attributes": {"service.name": "shop", "k": "v"}"#;
+    let line = format!(
+        r#"{{{ids}, "started_at": "1970-01-01T00:00:01+00:00", "ended_at": "1970-01-01T00:00:02+00:00", {rest}, "events": [{{"timestamp": "1970-01-01T00:00:01+00:00", "name": "first", "attributes": {{}}}}, {{"timestamp": "1970-01-01T00:00:01.000500+00:00", "name": "said", "attributes": {{}}}}], "duration_ms": 1000.0, "replay_snapshot": {{"tool_name": "search"}}}}"#
+    );
+    assert_eq!(span.to_dict(), line);
+    let mut request = String::new();
+    span.write(Form::Request, &mut request);
+    let expected = format!(
+        r#"{{{ids}, "started_at": "1970-01-01T00:00:01+00:00Z", "ended_at": "1970-01-01T00:00:02+00:00Z", "duration_ms": 1000.0, {rest}, "events": [{{"name": "first", "timestamp": "1970-01-01T00:00:01+00:00Z", "attributes": {{}}}}, {{"name": "said", "timestamp": "1970-01-01T00:00:01.000500+00:00Z", "attributes": {{}}}}]}}"#
+    );
+    assert_eq!(request, expected);
+}
+
+#[test]
 fn the_least_that_is_read_is_what_every_span_has() {
     let least = r#"{"span_id": "s", "trace_id": "t", "name": "", "span_type": "custom", "started_at": "2026-11-20T07:00:00+00:00", "more": 1}"#;
     let span = Span::from_dict(least).unwrap();

@@ -1,11 +1,12 @@
-//! Prela: its files, as the command writes them of the spans of captures, and as Prela's own exporter reads them.
+//! Prela: its files, as the command writes them of the spans of captures, and what Prela's own exporters make of them.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::{Value as Json, json};
-use spanring::{ReplaySlot, Span, SpanId, Status, TraceId};
+use spanring::{ReplaySlot, Span, SpanId, Status, TraceId, names};
+use spanring_exporter::prela::{self, TraceSummary, TraceWriter};
 
 use crate::json::items;
 use crate::prela::{SPANS, rebuild};
@@ -57,16 +58,31 @@ fn the_command_writes_the_files_that_prelas_exporter_wrote() {
     }
 }
 
-/// Prints each span that Prela's own exporter reads, as that writes it.
+/// Prints each span that Prela's own exporter to files reads, as that writes it; and each trace of them, as its exporter to servers sends it.
 const READER: &str = "
-import json, sys
+import functools, json, operator, sys
+from types import SimpleNamespace
+from prela.exporters import http
 from prela.exporters.file import FileExporter
-for span in FileExporter(sys.argv[1]).read_traces():
+
+class Printing(http.HTTPExporter):
+    def __init__(self):
+        self.endpoint, self.compress, self.timeout_ms, self._session = '', False, 0, self
+
+    def post(self, endpoint, data, timeout):
+        print(data)
+        return SimpleNamespace(status_code=200, headers={})
+
+# From Python 3.12 on, sum makes up for what it rounds.
+http.sum = lambda numbers: functools.reduce(operator.add, numbers, 0)
+spans = list(FileExporter(sys.argv[1]).read_traces())
+for span in spans:
     print(json.dumps(span.to_dict()))
+print(Printing()._do_export(spans).name)
 ";
 
 #[test]
-fn prelas_own_exporter_reads_every_line_and_writes_the_same() {
+fn prelas_own_exporters_read_every_line_and_write_the_same() {
     let Some(python) = std::env::var_os("SPANRING_PRELA_PYTHON") else {
         eprintln!("skipped: SPANRING_PRELA_PYTHON names no Python with Prela's SDK to test with");
         return;
@@ -80,7 +96,29 @@ fn prelas_own_exporter_reads_every_line_and_writes_the_same() {
     let output = Command::new(python).args(["-c", READER]).arg(dir.path().join("traces")).output().unwrap();
     let read = String::from_utf8(output.stdout).unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    assert_eq!(read.lines().collect::<Vec<_>>(), lines);
+    let documents = documents(&lines);
+    assert_eq!(documents.len(), 3);
+    let expected = lines.into_iter().chain(documents).chain(["SUCCESS".to_owned()]);
+    assert_eq!(read.lines().collect::<Vec<_>>(), expected.collect::<Vec<_>>());
+}
+
+/// The documents of the traces of these lines.
+fn documents(lines: &[String]) -> Vec<String> {
+    let mut traces: Vec<Vec<prela::Span>> = Vec::new();
+    for line in lines {
+        let span = prela::Span::from_dict(line).unwrap();
+        match traces.iter_mut().find(|trace| trace[0].trace_id == span.trace_id) {
+            Some(trace) => trace.push(span),
+            None => traces.push(vec![span]),
+        }
+    }
+    let document = |spans: Vec<prela::Span>| {
+        let summary = TraceSummary::of(spans.iter().cloned()).unwrap();
+        let mut document = TraceWriter::begin(Vec::new(), &summary).unwrap();
+        spans.iter().for_each(|span| document.span(span).unwrap());
+        String::from_utf8(document.end().unwrap()).unwrap()
+    };
+    traces.into_iter().map(document).collect()
 }
 
 /// Spans that have something out of the ordinary, and no identity elsewhere.
@@ -132,6 +170,7 @@ fn record_odd_spans(recording: &mut Recording) {
         &|span| {
             span.replay(ReplaySlot::HasSideEffects, &true).replay(ReplaySlot::RequestTimestamp, "yesterday");
             span.replay(ReplaySlot::ToolOutput, &());
+            span.set_value(names::REPLAY, &json!({"mine": 1}));
         },
     ];
     for (number, fill) in (0..).zip(odd) {
