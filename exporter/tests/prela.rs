@@ -1,7 +1,7 @@
 //! Prela's files, while exporters are killed.
 //!
 //! In each round a process records spans. Exporters deliver them to a directory, one after the other, and each is killed with SIGKILL at a random
-//! moment; a last one delivers what is left. Then each span is in the files, on a line of its own, once: what was written and not counted is known by
+//! moment, or, which a kill hardly ever brings about, within a line; a last one delivers what is left. Then each span is in the files, on a line of its own, once: what was written and not counted is known by
 //! its line.
 //!
 //! `SPANRING_PRELA_ROUNDS` sets how many rounds there are (20 unless said otherwise), `SPANRING_PRELA_SEED` with which one they begin. A failure
@@ -11,8 +11,9 @@ mod agent;
 
 use std::collections::BTreeMap;
 use std::env;
-use std::fs;
-use std::path::Path;
+use std::fs::{self, OpenOptions};
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::thread;
 use std::time::Duration;
@@ -31,7 +32,7 @@ fn whenever_exporters_are_killed_each_span_is_written_once() {
     let setting = |name, default| env::var(name).map_or(default, |text| text.parse().expect("a number"));
     let first: u64 = setting("SPANRING_PRELA_SEED", 1);
     let rounds: u64 = setting("SPANRING_PRELA_ROUNDS", 20);
-    let (mut kills, mut at_work, mut torn) = (0, 0, 0);
+    let (mut kills, mut at_work) = (0, 0);
     for seed in first..first + rounds {
         let mut random = Random(seed);
         let spool = TestSpool::new();
@@ -49,7 +50,9 @@ fn whenever_exporters_are_killed_each_span_is_written_once() {
             let after = text(&traces);
             kills += 1;
             at_work += usize::from(after.len() > before && after.lines().count() as u64 <= count);
-            torn += usize::from(!after.is_empty() && !after.ends_with('\n'));
+            if random.below(2) == 0 {
+                tear(&traces);
+            }
         }
         let (status, report, said) = spool.export_once(&[&sink]);
         assert_eq!((status, said.as_str()), (0, ""), "seed {seed}: {report}");
@@ -59,7 +62,7 @@ fn whenever_exporters_are_killed_each_span_is_written_once() {
         let expected: BTreeMap<_, _> = numbered.chain([(None, 1)]).collect();
         assert!(numbers == expected, "seed {seed}: {}", difference(&numbers, &expected));
     }
-    eprintln!("{rounds} rounds, {kills} exporters killed, {at_work} of them at work, {torn} within a line");
+    eprintln!("{rounds} rounds, {kills} exporters killed, {at_work} of them at work");
     assert!(rounds < 20 || at_work > 0, "no kill hit an exporter at work");
 }
 
@@ -98,12 +101,25 @@ fn what_prelas_variables_say_is_heeded_where_a_sink_is_told_and_only_there() {
     assert_eq!((status, said.as_str()), (0, ""));
 }
 
-/// What all files hold, in the order of their names.
-fn text(traces: &Path) -> String {
-    let Ok(entries) = fs::read_dir(traces) else { return String::new() };
+/// The files, in the order of their names.
+fn files(traces: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = fs::read_dir(traces) else { return Vec::new() };
     let mut paths: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
     paths.sort();
-    paths.iter().map(|path| fs::read_to_string(path).unwrap()).collect()
+    paths
+}
+
+/// What all files hold.
+fn text(traces: &Path) -> String {
+    files(traces).iter().map(|path| fs::read_to_string(path).unwrap()).collect()
+}
+
+/// Leaves the beginning of a line at the end of the last file, if there is one.
+fn tear(traces: &Path) {
+    if let Some(last) = files(traces).last() {
+        let mut file = OpenOptions::new().append(true).open(last).unwrap();
+        file.write_all(b"{\"span_id\": \"01").unwrap();
+    }
 }
 
 /// How often each span is there, by its number. One has none.
