@@ -303,6 +303,18 @@ fn files_and_standard_output_are_looked_at_and_not_written_to() {
         let text = format!("{verdict} {}", text.strip_prefix(&format!("{sink}: ")).unwrap());
         assert!(found == status && text.starts_with(expected), "{name}: {text}");
     }
+    for (name, status, expected) in [
+        ("directory", 0, "ok files can be made in it; no test span is written"),
+        ("new", 0, "ok it is not there, and will be made; no test span is written"),
+        ("lines.jsonl", 1, "fail it is not a directory"),
+        ("none/new", 1, "fail it is not there and cannot be made: "),
+    ] {
+        let sink = format!("prela-file:{}", path(name).display());
+        let (found, lines) = examined(&mut doctor(&[&sink]));
+        let (verdict, text) = &lines[1];
+        let text = format!("{verdict} {}", text.strip_prefix(&format!("{sink}: ")).unwrap());
+        assert!(found == status && text.starts_with(expected), "{name}: {text}");
+    }
     assert!(everything(dir.path()) == before, "something has changed");
     assert_last(&mut doctor(&["stdout"]), 0, "ok", "it is a pipe here; no test span is printed");
 }

@@ -15,7 +15,7 @@ use toml::de::DeValue;
 use super::error::{ConfigError, Fault, Place};
 use super::table::{self, Source, Table};
 use crate::secret::Secret;
-use crate::sink::{Compression, FileOptions, OtlpOptions, Protocol, SinkAddress, SinkOptions};
+use crate::sink::{Compression, FileOptions, OtlpOptions, PrelaOptions, Protocol, SinkAddress, SinkOptions};
 
 const KEYS: [&str; 11] = [
     "to",
@@ -141,6 +141,9 @@ impl SinkConfig {
             Said::File(file) => options.file = file.clone(),
             Said::Nothing => {}
         }
+        if address.is_prela() {
+            options.prela = PrelaOptions::read(get).map_err(of_sink)?;
+        }
         if address.is_otlp() {
             // Nothing is sent by it, and certificates are read.
             address.open_with(&options).map_err(of_sink)?;
@@ -154,10 +157,12 @@ fn target(to: &str, dir: &Path) -> Result<Target, crate::Error> {
     if to == SinkAddress::OF_ENVIRONMENT {
         return Ok(Target::Environment);
     }
-    Ok(Target::Address(match (to.parse()?, to.strip_prefix("file:")) {
-        (SinkAddress::File(_), Some(path)) => {
-            // With the directory it is absolute, so that the working directory plays no part.
-            SinkAddress::File(std::path::absolute(dir.join(path)).unwrap_or_else(|_| dir.join(path)))
+    // With the directory it is absolute, so that the working directory plays no part.
+    let absolute = |path: &str| std::path::absolute(dir.join(path)).unwrap_or_else(|_| dir.join(path));
+    Ok(Target::Address(match (to.parse()?, to.split_once(':')) {
+        (SinkAddress::File(_), Some((_, path))) => SinkAddress::File(absolute(path)),
+        (SinkAddress::PrelaFile(_), Some((_, path))) if !path.starts_with('/') => {
+            SinkAddress::PrelaFile(absolute(path.trim_end_matches('/')))
         }
         (address, _) => address,
     }))

@@ -72,6 +72,13 @@ fn relative_paths_begin_in_the_directory_of_the_file() {
     let addresses: Vec<_> = sinks.iter().map(|(address, _)| address.to_string()).collect();
     assert_eq!(addresses, ["file:/etc/spanring/a/spans.jsonl", "file:/etc/spanring/../b"]);
 
+    let of_prela = |to: &str| {
+        let config = parse(&with_sink(&format!("to = \"{to}\""))).unwrap();
+        config.resolve(nobody).unwrap().0[0].0.to_string()
+    };
+    assert_eq!(of_prela("prela-file:traces/"), "prela-file:/etc/spanring/traces");
+    assert_eq!(of_prela("prela-file:/traces/"), "prela-file:/traces");
+
     // Of a file that is itself named relatively it is the working directory's.
     let config = Config::parse(&with_sink("to = \"file:f\""), Path::new("export.toml")).unwrap();
     let here = std::env::current_dir().unwrap();

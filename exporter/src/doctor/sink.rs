@@ -16,6 +16,7 @@ pub async fn check(address: &SinkAddress, options: &OtlpOptions) -> Vec<Check> {
     match address {
         SinkAddress::File(path) => file(&about, path),
         SinkAddress::Stdout => vec![standard_output(&about)],
+        SinkAddress::PrelaFile(path) => directory(&about, path),
         receiver => receiver::check(&about, receiver, options).await,
     }
 }
@@ -45,6 +46,29 @@ fn file(about: &str, path: &Path) -> Vec<Check> {
         Ok(text) => vec![
             Check::new(Verdict::Ok, about, format!("{text}; no test span is appended")),
             free_space(about, directory),
+        ],
+        Err(text) => vec![Check::new(Verdict::Fail, about, text)],
+    }
+}
+
+fn directory(about: &str, path: &Path) -> Vec<Check> {
+    // Only the root has no parent, and that is there.
+    let parent = path.parent().unwrap_or(path);
+    let may_write = |path| access(path, Access::READ_OK | Access::WRITE_OK | Access::EXEC_OK);
+    let writable = match fs::metadata(path) {
+        Ok(metadata) if !metadata.is_dir() => Err("it is not a directory".to_owned()),
+        Ok(_) => may_write(path)
+            .map(|()| (path, "files can be made in it"))
+            .map_err(|error| format!("no files can be made in it: {error}")),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => may_write(parent)
+            .map(|()| (parent, "it is not there, and will be made"))
+            .map_err(|error| format!("it is not there and cannot be made: {error}")),
+        Err(error) => Err(format!("it cannot be looked at: {error}")),
+    };
+    match writable {
+        Ok((there, text)) => vec![
+            Check::new(Verdict::Ok, about, format!("{text}; no test span is written")),
+            free_space(about, there),
         ],
         Err(text) => vec![Check::new(Verdict::Fail, about, text)],
     }

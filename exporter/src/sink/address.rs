@@ -8,13 +8,14 @@ use reqwest::Url;
 
 use super::http::Transport;
 use super::{
-    FileSink, HttpSink, OtlpGrpc, OtlpHttp, OtlpOptions, PrelaFileSink, Protocol, Sink, SinkOptions, StdoutSink,
-    prela_file,
+    FileSink, HttpSink, OtlpGrpc, OtlpHttp, OtlpOptions, PrelaFileSink, Protocol, Sink, SinkOptions,
+    StdoutSink, prela_file,
 };
 use crate::Error;
 
 /// The forms of an address, as a message lists them.
-pub const FORMS: &str = "file:PATH, stdout, otlp, otlp+http[s]://HOST[:PORT], otlp+grpc[s]://HOST[:PORT] or prela-file:DIR";
+pub const FORMS: &str =
+    "file:PATH, stdout, otlp, otlp+http[s]://HOST[:PORT], otlp+grpc[s]://HOST[:PORT] or prela-file:DIR";
 
 /// The port of OTLP over HTTP, where an address names none. Over TLS it is 443.
 const OTLP_HTTP_PORT: u16 = 4318;
@@ -181,8 +182,9 @@ impl FromStr for SinkAddress {
 /// An address for a message, which may end in a log: with `…` in place of credentials, and of a query or a fragment. An
 /// address that is none has no certain parts, so rather too much is cut out.
 fn without_secrets(address: &str) -> String {
-    let is_known =
-        |scheme: &str| matches!(scheme, "file" | "otlp+http" | "otlp+https" | "otlp+grpc" | "otlp+grpcs" | "prela-file");
+    let is_known = |scheme: &str| {
+        matches!(scheme, "file" | "otlp+http" | "otlp+https" | "otlp+grpc" | "otlp+grpcs" | "prela-file")
+    };
     let begin = match address.split_once(':') {
         Some((scheme, rest)) if is_known(scheme) || rest.starts_with("//") => {
             address.len() - rest.trim_start_matches(['/', '\\']).len()

@@ -12,15 +12,13 @@
 
 use std::ffi::OsString;
 use std::fmt;
-use std::fs::File;
-use std::io::Read as _;
 use std::path::Path;
 
 use reqwest::Url;
 use reqwest::header::{AUTHORIZATION, HeaderName, HeaderValue, InvalidHeaderValue};
 use spanring_spool::{Resource, Value};
 
-use crate::Error;
+use crate::{Error, small_file};
 
 const ENDPOINT: &str = "PRELA_HTTP_ENDPOINT";
 const API_KEY: &str = "PRELA_API_KEY";
@@ -98,7 +96,8 @@ impl PrelaOptions {
         Ok(PrelaOptions { credentials: Some((name, value)), ..self })
     }
 
-    fn read(get: impl Fn(&str) -> Option<OsString>) -> Result<Self, Error> {
+    /// What the variables say that `get` gives.
+    pub(crate) fn read(get: impl Fn(&str) -> Option<OsString>) -> Result<Self, Error> {
         let wrong = |name: &str, reason: String| Error::Variable { name: name.to_owned(), reason };
         let variable = |name: &str| get(name).filter(|value| !value.is_empty());
         let text = |name: &str| match variable(name).map(OsString::into_string) {
@@ -148,15 +147,12 @@ pub(super) fn endpoint(text: &str) -> Result<Url, String> {
 }
 
 fn key_in(path: &Path) -> Result<String, String> {
-    let mut key = String::new();
-    let read = File::open(path).and_then(|file| file.take(KEY_FILE_LEN_MAX + 1).read_to_string(&mut key));
-    match read {
-        Err(error) => Err(format!("the file that it names cannot be read: {error}")),
-        Ok(len) if len as u64 > KEY_FILE_LEN_MAX => {
-            Err("the file that it names is too long to be that of a key".to_owned())
-        }
-        Ok(_) if key.trim().is_empty() => Err("the file that it names is empty".to_owned()),
-        Ok(_) => Ok(key.trim().to_owned()),
+    let bytes = small_file::read(path, KEY_FILE_LEN_MAX)
+        .map_err(|error| format!("the file that it names cannot be read: {error}"))?;
+    match String::from_utf8(bytes) {
+        Err(_) => Err("the file that it names is no UTF-8".to_owned()),
+        Ok(key) if key.trim().is_empty() => Err("the file that it names is empty".to_owned()),
+        Ok(key) => Ok(key.trim().to_owned()),
     }
 }
 
@@ -244,12 +240,8 @@ mod tests {
             (API_KEY, "se\ncret", "the key has characters that HTTP does not allow"),
             (API_KEY_FILE, &empty, "the file that it names is empty"),
             (API_KEY_FILE, &split, "the key has characters that HTTP does not allow"),
-            (API_KEY_FILE, &long, "the file that it names is too long to be that of a key"),
-            (
-                API_KEY_FILE,
-                &binary,
-                "the file that it names cannot be read: stream did not contain valid UTF-8",
-            ),
+            (API_KEY_FILE, &long, "the file that it names cannot be read: it is longer than 65536 bytes"),
+            (API_KEY_FILE, &binary, "the file that it names is no UTF-8"),
             (
                 API_KEY_FILE,
                 &missing,
