@@ -43,11 +43,11 @@ pub(super) struct Export {
     #[arg(long, value_name = "DIR", required_unless_present = "config")]
     spool: Option<PathBuf>,
 
-    /// Where to deliver to: file:PATH, stdout, otlp, otlp+http[s]://HOST[:PORT], otlp+grpc[s]://HOST[:PORT] or prela-file:DIR; may be repeated
+    /// Where to deliver to: file:PATH, stdout, otlp, otlp+http[s]://HOST[:PORT], otlp+grpc[s]://HOST[:PORT], prela+http[s]://HOST[:PORT]/PATH or prela-file:DIR; may be repeated
     ///
     /// file:PATH appends OTLP/JSON lines. stdout prints them; the report is printed to standard error then. otlp+http:// and otlp+https:// send OTLP protobuf to /v1/traces, otlp+grpc:// and otlp+grpcs:// over gRPC;
     /// the port is 4318 or 4317 where none is named, and 443 with TLS. otlp is where OTEL_EXPORTER_OTLP_ENDPOINT says, asked as
-    /// OTEL_EXPORTER_OTLP_PROTOCOL says; it and the other OTLP sinks heed OTEL_EXPORTER_OTLP_HEADERS and the like. prela-file:DIR writes
+    /// OTEL_EXPORTER_OTLP_PROTOCOL says; it and the other OTLP sinks heed OTEL_EXPORTER_OTLP_HEADERS and the like. prela+https:// sends each trace in one request once it is over, with the key in PRELA_API_KEY. prela-file:DIR writes
     /// spans to files as Prela's file exporter does; it heeds PRELA_SERVICE_NAME. Each sink has its own place in the spool, and what is delivered is removed once all
     /// sinks named here have it.
     #[arg(long = "to", value_name = "SINK", required_unless_present = "config")]

@@ -8,14 +8,13 @@ use reqwest::Url;
 
 use super::http::Transport;
 use super::{
-    FileSink, HttpSink, OtlpGrpc, OtlpHttp, OtlpOptions, PrelaFileSink, Protocol, Sink, SinkOptions,
-    StdoutSink, prela_file,
+    FileSink, HttpSink, OtlpGrpc, OtlpHttp, OtlpOptions, PrelaFileSink, PrelaSink, Protocol, Sink,
+    SinkOptions, StdoutSink, prela_file, prela_options,
 };
 use crate::Error;
 
 /// The forms of an address, as a message lists them.
-pub const FORMS: &str =
-    "file:PATH, stdout, otlp, otlp+http[s]://HOST[:PORT], otlp+grpc[s]://HOST[:PORT] or prela-file:DIR";
+pub const FORMS: &str = "file:PATH, stdout, otlp, otlp+http[s]://HOST[:PORT], otlp+grpc[s]://HOST[:PORT] prela+http[s]://HOST[:PORT]/PATH or prela-file:DIR";
 
 /// The port of OTLP over HTTP, where an address names none. Over TLS it is 443.
 const OTLP_HTTP_PORT: u16 = 4318;
@@ -43,6 +42,11 @@ pub enum SinkAddress {
     },
     /// A directory of Prela's files, by its absolute path.
     PrelaFile(PathBuf),
+    /// Prela's server.
+    PrelaHttp {
+        /// Where traces are sent: its path is used as it is.
+        url: Url,
+    },
 }
 
 impl SinkAddress {
@@ -90,6 +94,9 @@ impl SinkAddress {
                 Box::new(HttpSink::with_transport(self.to_string(), api, Transport::of(&options.otlp))?)
             }
             SinkAddress::OtlpGrpc { url } => Box::new(OtlpGrpc::open(self.to_string(), url, &options.otlp)?),
+            SinkAddress::PrelaHttp { url } => {
+                Box::new(PrelaSink::open(self.to_string(), url, &options.prela)?)
+            }
             SinkAddress::PrelaFile(path) => {
                 Box::new(PrelaFileSink::open(self.to_string(), path, &options.prela)?)
             }
@@ -103,7 +110,7 @@ impl SinkAddress {
 
     /// Whether it is told what Prela's variables say.
     pub fn is_prela(&self) -> bool {
-        matches!(self, SinkAddress::PrelaFile(_))
+        matches!(self, SinkAddress::PrelaFile(_) | SinkAddress::PrelaHttp { .. })
     }
 
     /// Whether it is asked over TLS.
@@ -141,6 +148,9 @@ impl fmt::Display for SinkAddress {
                 write!(f, "{scheme}://{}", host_and_port(url))
             }
             SinkAddress::PrelaFile(path) => write!(f, "prela-file:{}", path.display()),
+            SinkAddress::PrelaHttp { url } => {
+                write!(f, "prela+{}://{}{}", url.scheme(), host_and_port(url), url.path())
+            }
         }
     }
 }
@@ -171,6 +181,7 @@ impl FromStr for SinkAddress {
         match scheme {
             "file" => file(rest).map_err(unknown),
             "prela-file" => prela_file::directory(rest).map(SinkAddress::PrelaFile).map_err(unknown),
+            "prela+http" | "prela+https" => prela_http(address).map_err(|reason| unknown(&reason)),
             "otlp+http" | "otlp+https" => otlp_http(address, scheme).map_err(|reason| unknown(&reason)),
             "otlp+grpc" | "otlp+grpcs" => otlp_grpc(address, scheme).map_err(|reason| unknown(&reason)),
             // It may be a user's name, of an address that begins with credentials.
@@ -183,7 +194,17 @@ impl FromStr for SinkAddress {
 /// address that is none has no certain parts, so rather too much is cut out.
 fn without_secrets(address: &str) -> String {
     let is_known = |scheme: &str| {
-        matches!(scheme, "file" | "otlp+http" | "otlp+https" | "otlp+grpc" | "otlp+grpcs" | "prela-file")
+        matches!(
+            scheme,
+            "file"
+                | "otlp+http"
+                | "otlp+https"
+                | "otlp+grpc"
+                | "otlp+grpcs"
+                | "prela+http"
+                | "prela+https"
+                | "prela-file"
+        )
     };
     let begin = match address.split_once(':') {
         Some((scheme, rest)) if is_known(scheme) || rest.starts_with("//") => {
@@ -200,6 +221,11 @@ fn without_secrets(address: &str) -> String {
         None if end < rest.len() => format!("{scheme}{}…", &rest[..end]),
         None => address.to_owned(),
     }
+}
+
+fn prela_http(address: &str) -> Result<SinkAddress, String> {
+    let url = prela_options::endpoint(address.strip_prefix("prela+").unwrap_or(address))?;
+    Ok(SinkAddress::PrelaHttp { url })
 }
 
 fn file(path: &str) -> Result<SinkAddress, &'static str> {
@@ -280,6 +306,8 @@ mod tests {
         assert_eq!(canonical("prela-file:traces//"), format!("prela-file:{}/traces", here.display()));
         assert_eq!(canonical("prela-file:///tmp/traces"), "prela-file:/tmp/traces");
         assert_eq!(canonical("prela-file:/"), "prela-file:/");
+        assert_eq!(canonical("prela+https://Host/v1/traces/"), "prela+https://host:443/v1/traces");
+        assert_eq!(canonical("prela+http://host"), "prela+http://host:80/");
         assert_eq!(canonical("stdout"), "stdout");
         assert_eq!(canonical("otlp+http://LocalHost"), "otlp+http://localhost:4318");
         assert_eq!(canonical("otlp+http://localhost:4318/"), "otlp+http://localhost:4318");
@@ -304,6 +332,8 @@ mod tests {
         for address in [
             "file:a",
             "prela-file:a",
+            "prela+https://h/v1/traces",
+            "prela+http://h:8080",
             "stdout",
             "otlp+http://h",
             "otlp+http://h:80/b",
@@ -328,6 +358,8 @@ mod tests {
             ("file:", "it names no file"),
             ("file:/tmp/", "it names no file"),
             ("file://host/x", "a file is named by its path, without a host"),
+            ("prela+https://", "empty host"),
+            ("prela+http://h:99999/x", "invalid port number"),
             ("prela-file:", "it names no directory"),
             ("prela-file://host/x", "a directory is named by its path, without a host"),
             ("otlp+http://", "empty host"),
@@ -363,6 +395,8 @@ mod tests {
             ("secret:secret@h", "…@h", "no sink has such a scheme"),
             ("secret@h", "…@h", "it has no scheme"),
             ("file://secret@h/x", "file://…@h/x", "without a host"),
+            ("prela+https://secret@h/x", "prela+https://…@h/x", "credentials belong into PRELA_API_KEY"),
+            ("prela+https://h/x?key=secret", "prela+https://h/x…", "a query or fragment has no meaning here"),
             ("prela-file://secret@h/x", "prela-file://…@h/x", "without a host"),
         ];
         for (address, shown, reason) in cases {

@@ -11,7 +11,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 use reqwest::redirect::Policy;
-use reqwest::{Client, Method, Url};
+use reqwest::{Body, Client, Method, Url};
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -156,9 +156,15 @@ impl Transport {
 pub struct HttpSink<A> {
     name: String,
     api: A,
+    caller: Caller,
+    is_plain: bool,
+}
+
+/// Asks one server.
+#[derive(Debug)]
+pub(super) struct Caller {
     client: Client,
     limits: Limits,
-    is_plain: bool,
 }
 
 impl<A: HttpApi> HttpSink<A> {
@@ -181,11 +187,8 @@ impl<A: HttpApi> HttpSink<A> {
     }
 
     pub(super) fn with_transport(name: String, api: A, transport: Transport) -> Result<Self, Error> {
-        let Transport { limits, is_plain, .. } = transport;
-        match client(api.url(), &transport) {
-            Ok(client) => Ok(HttpSink { name, api, client, limits, is_plain }),
-            Err(error) => Err(Error::sink(name, "set up TLS for")(error)),
-        }
+        let caller = Caller::new(&name, api.url(), &transport)?;
+        Ok(HttpSink { name, api, caller, is_plain: transport.is_plain })
     }
 
     async fn send(&self, batch: &Batch<'_>) -> Outcome {
@@ -201,18 +204,36 @@ impl<A: HttpApi> HttpSink<A> {
                 }
             }
         };
-        let deadline = Instant::now() + self.limits.request;
-        let sent = self
-            .client
-            .request(request.method, request.url)
-            .headers(headers)
-            .timeout(self.limits.request)
-            .body(body)
-            .send();
+        let limit = self.caller.limits.request;
+        match self.caller.ask(request.method, request.url, headers, body.into(), limit).await {
+            Ok(response) => self.api.outcome(&response),
+            Err(outcome) => outcome,
+        }
+    }
+}
+
+impl Caller {
+    /// Asks the server at `url`, for the sink that is called `name`.
+    pub(super) fn new(name: &str, url: &Url, transport: &Transport) -> Result<Self, Error> {
+        let client = client(url, transport).map_err(Error::sink(name, "set up TLS for"))?;
+        Ok(Caller { client, limits: transport.limits })
+    }
+
+    /// Sends a request that may take so long, and reads what comes back; what it means where nothing does.
+    pub(super) async fn ask(
+        &self,
+        method: Method,
+        url: Url,
+        headers: HeaderMap,
+        body: Body,
+        limit: Duration,
+    ) -> Result<Response, Outcome> {
+        let deadline = Instant::now() + limit;
+        let sent = self.client.request(method, url).headers(headers).timeout(limit).body(body).send();
         match sent.await {
-            Ok(response) => self.api.outcome(&self.read(response, deadline).await),
-            Err(error) if error.is_builder() => Outcome::Parked { reason: reason(error) },
-            Err(error) => Outcome::Retry { after: None, reason: reason(error) },
+            Ok(response) => Ok(self.read(response, deadline).await),
+            Err(error) if error.is_builder() => Err(Outcome::Parked { reason: reason(error) }),
+            Err(error) => Err(Outcome::Retry { after: None, reason: reason(error) }),
         }
     }
 
