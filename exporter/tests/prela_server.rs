@@ -1,0 +1,165 @@
+//! Prela's server, while it fails, the process that records is killed, and exporters are killed.
+//!
+//! In each round a process records spans, each a trace, and is killed with one more open. Exporters deliver to a server that fails in every way, and are
+//! killed at random moments; a last one delivers what is left. Then each trace was taken whole, the one that was open among them, and under one
+//! document each time; the traces that the server refuses are dead letters, and no others.
+//!
+//! `SPANRING_PRELA_ROUNDS` sets how many rounds there are (20 unless said otherwise), `SPANRING_PRELA_SEED` with which one they begin. A failure
+//! names its seed.
+
+mod agent;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::env;
+use std::process::Stdio;
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
+
+use serde_json::Value as Json;
+use spanring_exporter::demo::receiver::{Answer, Received, Receiver};
+use spanring_spool::SpoolDir;
+
+use self::agent::TestSpool;
+
+#[test]
+fn a_recording_process() {
+    agent::main();
+}
+
+/// What the server has seen.
+#[derive(Default)]
+struct Server {
+    random: Random,
+    is_well: bool,
+    /// The traces that it never takes, by the number of their span.
+    poisoned: BTreeSet<Option<u64>>,
+    /// The document of each trace, as it came first.
+    documents: BTreeMap<String, Json>,
+    /// What it has taken, by the number of the span; none has none.
+    taken: BTreeMap<Option<u64>, usize>,
+}
+
+impl Server {
+    fn answer(&mut self, received: &Received) -> Answer {
+        assert_eq!((received.method.as_str(), received.path.as_str()), ("POST", "/v1/traces"));
+        assert_eq!(received.header("x-api-key"), Some("secret"));
+        assert_eq!(received.header("content-type"), Some("application/json"));
+        let document: Json = serde_json::from_slice(&received.body).unwrap();
+        let spans = document["spans"].as_array().unwrap();
+        assert_eq!(spans.len(), 1, "{document}");
+        let number = spans[0]["attributes"]["number"].as_u64();
+        if number.is_none() {
+            assert_eq!((&document["status"], &spans[0]["name"]), (&"ERROR".into(), &"open".into()));
+            assert_eq!(spans[0]["attributes"]["spanring.interrupted"], true);
+        }
+        let trace_id = document["trace_id"].as_str().unwrap().to_owned();
+        let first = self.documents.entry(trace_id).or_insert_with(|| document.clone());
+        assert_eq!(*first, document, "a trace comes as another one");
+        if !self.is_well {
+            match self.random.below(40) {
+                0 => return Answer::status(500),
+                1 => return Answer { headers: vec![("retry-after", "0".to_owned())], ..Answer::status(429) },
+                2 => return Answer::broken(),
+                3 => return Answer { delay: Duration::from_millis(20), ..Answer::status(503) },
+                _ => {}
+            }
+        }
+        if self.poisoned.contains(&number) {
+            return Answer::status(400);
+        }
+        *self.taken.entry(number).or_default() += 1;
+        // It has the trace, and the exporter may not learn it.
+        match self.random.below(40) {
+            0 if !self.is_well => Answer::broken(),
+            1 => Answer::status(202),
+            _ => Answer::status(200),
+        }
+    }
+}
+
+#[test]
+fn whoever_fails_or_is_killed_each_trace_is_taken_whole_or_is_a_dead_letter() {
+    let setting = |name, default| env::var(name).map_or(default, |text| text.parse().expect("a number"));
+    let first: u64 = setting("SPANRING_PRELA_SEED", 1);
+    let rounds: u64 = setting("SPANRING_PRELA_ROUNDS", 20);
+    let (mut kills, mut at_work) = (0, 0);
+    for seed in first..first + rounds {
+        let mut random = Random(seed);
+        let spool = TestSpool::new();
+        let count = 100 + random.below(400);
+        let agent = spool.start(0, count);
+        let server = Arc::new(Mutex::new(Server { random: Random(seed), ..Server::default() }));
+        for _ in 0..random.below(4) {
+            server.lock().unwrap().poisoned.insert(Some(random.below(count)));
+        }
+        let asked = Arc::clone(&server);
+        let receiver = Receiver::start(move |received| asked.lock().unwrap().answer(&received)).unwrap();
+        let sink = format!("prela+http://{}/v1/traces", receiver.address());
+        let mut agent = Some(agent);
+        for _ in 0..1 + random.below(4) {
+            let before = server.lock().unwrap().taken.len();
+            let mut command = spool.export(&[&sink]);
+            command.env("PRELA_API_KEY", "secret").stdout(Stdio::null()).stderr(Stdio::null());
+            let mut exporter = command.spawn().unwrap();
+            thread::sleep(Duration::from_micros(random.below(300_000)));
+            exporter.kill().unwrap();
+            exporter.wait().unwrap();
+            kills += 1;
+            let after = server.lock().unwrap().taken.len();
+            at_work += usize::from(after > before && (after as u64) < count);
+            if random.below(2) == 0
+                && let Some(agent) = agent.take()
+            {
+                agent.kill();
+            }
+        }
+        agent.into_iter().for_each(agent::Agent::kill);
+        server.lock().unwrap().is_well = true;
+        let mut command = spool.export(&[&sink]);
+        let output = command.args(["--once", "--json"]).env("PRELA_API_KEY", "secret").output().unwrap();
+        let server = server.lock().unwrap();
+        let status = i32::from(!server.poisoned.is_empty());
+        assert_eq!(output.status.code(), Some(status), "seed {seed}: {output:?}");
+        assert_eq!(spool.recorders(), [""; 0], "seed {seed}: all is delivered");
+        let all: BTreeSet<_> = (0..count).map(Some).chain([None]).collect();
+        let taken: BTreeSet<_> = server.taken.keys().copied().collect();
+        assert_eq!(taken, all.difference(&server.poisoned).copied().collect(), "seed {seed}");
+        let letters = SpoolDir::open(spool.path()).unwrap().dead_letters();
+        let letters = letters.names().unwrap().into_iter().map(|name| letters.read(&name).unwrap().unwrap());
+        let number = |span: &spanring_spool::SpanData| span.get("number").and_then(|number| number.as_u64());
+        let aside: Vec<_> = letters.map(|letter| number(&letter.span)).collect();
+        assert_eq!(aside.len(), server.poisoned.len(), "seed {seed}");
+        assert_eq!(aside.into_iter().collect::<BTreeSet<_>>(), server.poisoned, "seed {seed}");
+    }
+    eprintln!("{rounds} rounds, {kills} exporters killed, {at_work} of them at work");
+    assert!(rounds < 20 || at_work > 0, "no kill hit an exporter at work");
+}
+
+#[test]
+fn what_the_server_answers_to_a_wrong_key_parks_and_is_said_without_the_key() {
+    let spool = TestSpool::new();
+    spool.record(0, 1);
+    let receiver =
+        Receiver::start(|_| Answer { body: b"no such key".to_vec(), ..Answer::status(401) }).unwrap();
+    let sink = format!("prela+http://{}/v1/traces", receiver.address());
+    let mut command = spool.export(&[&sink]);
+    let output = command.arg("--once").env("PRELA_API_KEY", "secret").output().unwrap();
+    let (status, said) = agent::complaint(output);
+    assert_eq!(status, 1);
+    assert!(said.contains("it answered 401 Unauthorized: no such key") && !said.contains("secret"), "{said}");
+    assert_eq!(spool.recorders().len(), 1, "it is kept");
+}
+
+/// splitmix64.
+#[derive(Default)]
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, end: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (mixed ^ (mixed >> 31)) % end
+    }
+}
