@@ -5,22 +5,31 @@
 //! document each time; the traces that the server refuses are dead letters, and no others.
 //!
 //! `SPANRING_PRELA_ROUNDS` sets how many rounds there are (20 unless said otherwise), `SPANRING_PRELA_SEED` with which one they begin. A failure
-//! names its seed.
+//! names its seed. `SPANRING_PRELA_SPANS` sets how many spans the largest trace has (20,000 unless said otherwise), and a tenth of that how many are
+//! open at once.
 
 mod agent;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::env;
+use std::fmt::Debug;
+use std::fs;
 use std::process::Stdio;
+use std::str::FromStr;
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
 use serde_json::Value as Json;
+use spanring::Overflow;
 use spanring_exporter::demo::receiver::{Answer, Received, Receiver};
-use spanring_spool::SpoolDir;
+use spanring_spool::{Spool, SpoolDir};
 
 use self::agent::TestSpool;
+
+fn setting<T: FromStr<Err: Debug>>(name: &str, default: T) -> T {
+    env::var(name).map_or(default, |text| text.parse().expect("a number"))
+}
 
 #[test]
 fn a_recording_process() {
@@ -80,7 +89,6 @@ impl Server {
 
 #[test]
 fn whoever_fails_or_is_killed_each_trace_is_taken_whole_or_is_a_dead_letter() {
-    let setting = |name, default| env::var(name).map_or(default, |text| text.parse().expect("a number"));
     let first: u64 = setting("SPANRING_PRELA_SEED", 1);
     let rounds: u64 = setting("SPANRING_PRELA_ROUNDS", 20);
     let (mut kills, mut at_work) = (0, 0);
@@ -149,6 +157,55 @@ fn what_the_server_answers_to_a_wrong_key_parks_and_is_said_without_the_key() {
     assert_eq!(status, 1);
     assert!(said.contains("it answered 401 Unauthorized: no such key") && !said.contains("secret"), "{said}");
     assert_eq!(spool.recorders().len(), 1, "it is kept");
+}
+
+/// The most memory that this process has had so far, in KiB.
+fn peak_kib(process: u32) -> Option<u64> {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    line.trim().strip_suffix(" kB")?.trim().parse().ok()
+}
+
+#[test]
+fn a_very_large_trace_and_very_many_at_once_need_little_memory() {
+    let large: usize = setting("SPANRING_PRELA_SPANS", 20_000);
+    let many = large / 10;
+    let spool = TestSpool::new();
+    // Threads take turns, so that the spans of all traces are spread over all blocks.
+    let recorder =
+        Spool::open(spool.path()).overflow(Overflow::Block(Duration::from_secs(60))).start().unwrap();
+    let root = spanring::span("large").root().start();
+    let roots: Vec<_> = (0..many).map(|_| spanring::span("one of many").root().start()).collect();
+    for number in 0..large {
+        drop(spanring::span("step").parent(root.context()).set("text", "x".repeat(20)).start());
+        let small = &roots[number % many];
+        drop(spanring::span("step").parent(small.context()).set("text", "x".repeat(20)).start());
+    }
+    drop(roots);
+    drop(root);
+    assert!(recorder.stop(Duration::from_secs(60)).is_complete);
+    let sizes = Arc::new(Mutex::new(BTreeMap::<usize, usize>::new()));
+    let seen = Arc::clone(&sizes);
+    let receiver = Receiver::start(move |received| {
+        let document: Json = serde_json::from_slice(&received.body).unwrap();
+        *seen.lock().unwrap().entry(document["spans"].as_array().unwrap().len()).or_default() += 1;
+        Answer::status(200)
+    });
+    let receiver = receiver.unwrap();
+    let sink = format!("prela+http://{}/v1/traces", receiver.address());
+    let mut exporter = spool.export(&[&sink]).arg("--once").stdout(Stdio::null()).spawn().unwrap();
+    let mut peak = 0;
+    let status = loop {
+        peak = peak.max(peak_kib(exporter.id()).unwrap_or(0));
+        match exporter.try_wait().unwrap() {
+            Some(status) => break status,
+            None => thread::sleep(Duration::from_millis(5)),
+        }
+    };
+    assert!(status.success());
+    assert_eq!(*sizes.lock().unwrap(), BTreeMap::from([(large + 1, 1), (11, many)]));
+    eprintln!("the exporter had {peak} KiB at most");
+    assert!(peak <= 64 * 1024, "{peak} KiB");
 }
 
 /// splitmix64.
