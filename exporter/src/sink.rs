@@ -71,6 +71,23 @@ pub trait Sink: Send {
     fn deliver_trace<'a>(&'a mut self, _: &'a mut Trace<'_>) -> Delivery<'a> {
         Box::pin(async { Outcome::Parked { reason: "it takes no whole traces".to_owned() } })
     }
+
+    /// Is told that a process is over and that all it recorded was delivered or set aside, if it [needs](Self::needs) more than spans; again
+    /// after [`Outcome::Retry`], and it may be once more after a restart. What it refuses here is told, and costs nothing else.
+    fn process_over<'a>(&'a mut self, _: &'a Process<'a>) -> Delivery<'a> {
+        Box::pin(async { Outcome::DELIVERED })
+    }
+}
+
+/// A process that is over.
+#[derive(Clone, Copy, Debug)]
+pub struct Process<'a> {
+    /// Its recorder; of what was recovered of another one, that.
+    pub recorder: &'a RecorderId,
+    /// What the process was.
+    pub resource: &'a Resource,
+    /// Whether it was killed, or died otherwise, before it had stopped its spool.
+    pub has_died: bool,
 }
 
 /// What a sink has to know of a trace before it can take any of it.

@@ -20,14 +20,15 @@
 
 use std::collections::BTreeMap;
 
-use spanring_spool::{Block, CursorState, Error, Position, RecorderId};
+use spanring_spool::{Block, CursorState, Error, Life, Position, RecorderId, Resource};
 use tokio::time::Instant;
 
 use super::super::discovery::Standing;
+use super::super::notice::Notice;
 use super::super::report::SinkEnd;
 use super::super::traces::{Over, SETTLE, Traces};
 use super::{BLOCKS_PER_TURN, Courier, Place, SYNC_INTERVAL, Turn};
-use crate::sink::Needs;
+use crate::sink::{Needs, Process};
 
 /// What [`CursorState::settled`] is once nothing more can come.
 const ALL: u64 = 2;
@@ -225,7 +226,18 @@ impl Courier {
             }
         };
         lineage.strands.iter_mut().for_each(|strand| strand.restored = None);
-        if let Err(error) = self.hand_over(lineage, over, None, is_restored).await? {
+        if !is_restored {
+            if let Err(error) = self.deliver_counted(lineage, &over, None).await? {
+                return Ok(Err(error));
+            }
+            if standing == Standing::Over {
+                let Strand { recorder, place, .. } = &lineage.strands[0];
+                let (recorder, resource) = (recorder.clone(), place.resource.clone());
+                self.process_over(&recorder, &resource).await?;
+            }
+        }
+        lineage.traces.done(&over);
+        if let Err(error) = self.store(lineage) {
             return Ok(Err(error));
         }
         for strand in lineage.strands.iter_mut().rev() {
@@ -246,11 +258,25 @@ impl Courier {
         block: Option<Block>,
         is_restored: bool,
     ) -> Result<Result<(), Error>, SinkEnd> {
-        if !is_restored && !over.is_empty() {
+        if !is_restored && let Err(error) = self.deliver_counted(lineage, &over, block).await? {
+            return Ok(Err(error));
+        }
+        lineage.traces.done(&over);
+        Ok(self.store(lineage))
+    }
+
+    /// Delivers traces that are over, and counts what became of their spans.
+    async fn deliver_counted(
+        &mut self,
+        lineage: &mut Lineage,
+        over: &[Over],
+        block: Option<Block>,
+    ) -> Result<Result<(), Error>, SinkEnd> {
+        if !over.is_empty() {
             let recorders: Vec<_> = lineage.strands.iter().map(|strand| strand.recorder.clone()).collect();
             let Lineage { strands, traces, .. } = &*lineage;
             let resource = strands[0].place.resource.clone();
-            let counts = match self.deliver_over(&recorders, traces, &resource, &over, block).await? {
+            let counts = match self.deliver_over(&recorders, traces, &resource, over, block).await? {
                 Ok(counts) => counts,
                 Err(error) => return Ok(Err(error)),
             };
@@ -261,8 +287,20 @@ impl Courier {
                 state.dropped += count.dropped;
             }
         }
-        lineage.traces.done(&over);
-        Ok(self.store(lineage))
+        Ok(Ok(()))
+    }
+
+    /// Tells the sink that a process is over.
+    async fn process_over(&mut self, first: &RecorderId, resource: &Resource) -> Result<(), SinkEnd> {
+        let is_recovered = || matches!(self.shared.spool.life(first), Ok(Life::Recovered));
+        let has_died = first.is_recovery() || is_recovered();
+        let recorder = first.origin().unwrap_or_else(|| first.clone());
+        let process = Process { recorder: &recorder, resource, has_died };
+        if let Some(reason) = self.tell_over(&process).await? {
+            let reason = format!("{} was told that it is over: {reason}", self.sink.name());
+            self.shared.notices.tell(Notice::Trouble { recorder: Some(recorder), reason });
+        }
+        Ok(())
     }
 
     /// Stores how far the sink has got: of what was recovered first.

@@ -10,7 +10,7 @@ use super::super::report::SinkEnd;
 use super::super::status::SinkState;
 use super::load::{Load, Parcel};
 use super::{Courier, stopped};
-use crate::sink::{Batch, BatchId, Outcome, Trace};
+use crate::sink::{Batch, BatchId, Outcome, Process, Trace};
 
 /// What became of spans that the sink was not delivered.
 #[derive(Clone, Copy, Default)]
@@ -67,6 +67,14 @@ impl Courier {
         })
     }
 
+    /// Tells the sink that a process is over; why it does not want to know, if it does not.
+    pub(super) async fn tell_over(&mut self, process: &Process<'_>) -> Result<Option<String>, SinkEnd> {
+        Ok(match self.send(Parcel::Over(process)).await? {
+            Answer::Taken { .. } => None,
+            Answer::Refused { reason } => Some(reason),
+        })
+    }
+
     async fn send(&mut self, mut parcel: Parcel<'_, '_>) -> Result<Answer, SinkEnd> {
         loop {
             if *self.shared.stop.borrow() {
@@ -79,7 +87,7 @@ impl Courier {
                 }
             });
             let began = Instant::now();
-            self.journey.report.requests += 1;
+            self.journey.report.requests += u64::from(parcel.len() > 0);
             let overdue = async {
                 stopped(&mut self.shared.stop).await;
                 sleep(self.shared.stop_deadline).await;
@@ -87,6 +95,7 @@ impl Courier {
             let delivery = match &mut parcel {
                 Parcel::Batch(batch) => self.sink.deliver(batch),
                 Parcel::Trace(trace) => self.sink.deliver_trace(trace),
+                Parcel::Over(process) => self.sink.process_over(process),
             };
             let outcome = tokio::select! {
                 biased;

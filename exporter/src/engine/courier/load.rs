@@ -2,7 +2,7 @@
 
 use spanring_spool::{Position, RecorderId, Resource, SpanData};
 
-use crate::sink::{Batch, BatchId, Trace};
+use crate::sink::{Batch, BatchId, Process, Trace};
 
 /// Spans on their way, and where each stands.
 pub(super) struct Load<'a> {
@@ -34,6 +34,8 @@ pub(super) struct SpanPlace {
 pub(super) enum Parcel<'a, 'b> {
     Batch(&'a Batch<'b>),
     Trace(&'a mut Trace<'b>),
+    /// That a process is over: nothing, to be acknowledged.
+    Over(&'a Process<'b>),
 }
 
 impl Parcel<'_, '_> {
@@ -41,6 +43,9 @@ impl Parcel<'_, '_> {
         match self {
             Parcel::Batch(batch) => batch.id,
             Parcel::Trace(trace) => trace.id,
+            Parcel::Over(Process { recorder, .. }) => {
+                BatchId { recorder, block: Position::default(), number: 0, part: BatchId::WHOLE }
+            }
         }
     }
 
@@ -48,6 +53,7 @@ impl Parcel<'_, '_> {
         match self {
             Parcel::Batch(batch) => batch.spans.len(),
             Parcel::Trace(trace) => trace.len,
+            Parcel::Over(_) => 0,
         }
     }
 }

@@ -3,11 +3,11 @@
 use std::time::SystemTime;
 
 use spanring::{Context, Span, Status, TraceId};
-use spanring_spool::{CursorState, Level};
+use spanring_spool::{CursorState, Level, RecorderId};
 
 use super::*;
 use crate::engine::Keep;
-use crate::sink::{Needs, Trace};
+use crate::sink::{Needs, Process, Trace};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -64,6 +64,8 @@ fn interleaved(count: usize, levels: usize) -> (TempDir, Recorded) {
 struct ByTrace<F> {
     needs: Needs,
     answer: F,
+    /// What it says when it is told that a process is over.
+    over: Box<dyn FnMut() -> Outcome + Send>,
     seen: Arc<Mutex<Handed>>,
 }
 
@@ -74,6 +76,8 @@ struct Handed {
     taken: Vec<Vec<SpanData>>,
     /// By the identities that it was sent under.
     sent: Sent,
+    /// The processes that it was told are over, and whether they died.
+    over: Vec<(RecorderId, bool)>,
     /// The most spans that it was shown at once.
     most_at_once: usize,
 }
@@ -81,7 +85,7 @@ struct Handed {
 impl<F: FnMut(usize) -> Outcome + Send> ByTrace<F> {
     fn new(needs: Needs, answer: F) -> (Self, Arc<Mutex<Handed>>) {
         let seen = Arc::<Mutex<Handed>>::default();
-        (ByTrace { needs, answer, seen: Arc::clone(&seen) }, seen)
+        (ByTrace { needs, answer, over: Box::new(|| Outcome::DELIVERED), seen: Arc::clone(&seen) }, seen)
     }
 
     fn note(&mut self, id: String, spans: Vec<SpanData>) -> Delivery<'static> {
@@ -110,6 +114,12 @@ impl<F: FnMut(usize) -> Outcome + Send> Sink for ByTrace<F> {
         self.note(batch.id.to_string(), batch.spans.to_vec())
     }
 
+    fn process_over<'a>(&'a mut self, process: &'a Process<'a>) -> Delivery<'a> {
+        self.seen.lock().unwrap().over.push((process.recorder.clone(), process.has_died));
+        let outcome = (self.over)();
+        Box::pin(async { outcome })
+    }
+
     fn deliver_trace<'a>(&'a mut self, trace: &'a mut Trace<'_>) -> Delivery<'a> {
         assert_eq!(self.needs, Needs::Traces);
         let mut spans = Vec::new();
@@ -127,6 +137,32 @@ impl<F: FnMut(usize) -> Outcome + Send> Sink for ByTrace<F> {
         assert!(spans.iter().all(|span| span.trace_id == trace.trace_id));
         self.note(trace.id.to_string(), spans)
     }
+}
+
+#[test]
+fn a_sink_is_told_that_a_process_is_over_once_it_has_all_of_it_and_may_ask_to_be_told_again() {
+    let (dir, _) = interleaved(3, 2);
+    let recorder = SpoolDir::open(dir.path()).unwrap().recorders().unwrap().remove(0);
+    let mut told = 0;
+    let (mut sink, seen) = ByTrace::new(Needs::ParentsFirst, takes);
+    sink.over = Box::new(move || {
+        told += 1;
+        if told < 3 { Outcome::Retry { after: None, reason: "not yet".into() } } else { Outcome::DELIVERED }
+    });
+    let report = export_along(dir.path(), Route::to(Box::new(sink)));
+    assert!(report.is_complete() && report.recorders_removed == 1, "{report}");
+    let seen = seen.lock().unwrap();
+    assert_eq!(seen.taken.iter().flatten().count(), 6);
+    assert_eq!(seen.over, vec![(recorder, false); 3]);
+}
+
+#[test]
+fn a_sink_that_refuses_to_know_that_a_process_is_over_holds_up_nothing() {
+    let (dir, _) = interleaved(1, 1);
+    let (mut sink, _) = ByTrace::new(Needs::Traces, takes);
+    sink.over = Box::new(refused);
+    let report = export_along(dir.path(), Route::to(Box::new(sink)));
+    assert!(report.is_complete() && report.recorders_removed == 1, "{report}");
 }
 
 fn takes(_: usize) -> Outcome {
