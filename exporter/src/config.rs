@@ -18,11 +18,14 @@
 //! |---|---|
 //! | `spool` | the directory of the spool |
 //! | `stop_deadline` | how long a sink has for the batch that it is at when a stop is asked for; 10 s unless said otherwise |
+//! | `grace` | how long what is delivered is kept, since it was last written; not at all unless it is said |
 //! | `[[sink]]` | a sink, at least one |
 //!
 //! | key of a `[[sink]]` | of | |
 //! |---|---|---|
 //! | `to` | all | the [address](crate::sink::SinkAddress) |
+//! | `spans_per_second` | all | how many it is sent at most, on average |
+//! | `traces` | all | which traces it is sent, once they are over: a table of `share`, from 0 to 1, of those that no rule keeps; `errors` and `interrupted`, `true` unless said otherwise; `slower_than`, a time; `dearer_than`, a cost |
 //! | `protocol` | OTLP over HTTP | `http/protobuf`, unless said otherwise, or `http/json` |
 //! | `compression` | OTLP | `gzip`, unless said otherwise, or `none` |
 //! | `timeout` | OTLP | how long a request may take; 30 s unless said otherwise |
@@ -48,6 +51,7 @@
 
 mod error;
 mod plan;
+mod route;
 mod sink;
 mod table;
 
@@ -79,6 +83,7 @@ pub struct Config {
     spool: PathBuf,
     spool_place: Place,
     stop_deadline: Duration,
+    grace: Duration,
     sinks: Vec<SinkConfig>,
 }
 
@@ -125,11 +130,12 @@ impl Config {
             return Err(whole(Fault::Empty));
         }
         let table = Table { source, name: "the file", span: 0..0, keys: document.get_ref() };
-        table.check(&["spool", "stop_deadline", "sink"])?;
+        table.check(&["spool", "stop_deadline", "grace", "sink"])?;
         let file = absolute(path).unwrap_or_else(|_| path.to_owned());
         let dir = file.parent().unwrap_or(&file);
         let spool = table.required("spool", table.value("spool", table::text)?)?;
         let stop_deadline = table.plain("stop_deadline", table::duration)?;
+        let grace = table.plain("grace", table::duration)?;
         let listed = table.required("sink", table.value("sink", table::list)?)?;
         let mut sinks = Vec::new();
         for item in listed.value {
@@ -148,6 +154,7 @@ impl Config {
             spool: dir.join(spool.value),
             spool_place: source.place(spool.span.start),
             stop_deadline: stop_deadline.unwrap_or(STOP_DEADLINE),
+            grace: grace.unwrap_or_default(),
             sinks,
         })
     }
@@ -161,7 +168,7 @@ impl Config {
         let spool = SpoolDir::open(&self.spool)
             .map_err(|error| self.error(self.spool_place, Fault::Exporter(error.into())))?;
         let (sinks, warnings) = self.resolve(|name| std::env::var_os(name))?;
-        Ok(Plan { spool, sinks, stop_deadline: self.stop_deadline, warnings })
+        Ok(Plan { spool, sinks, stop_deadline: self.stop_deadline, grace: self.grace, warnings })
     }
 
     /// An exporter that does what the file says.

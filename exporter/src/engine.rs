@@ -31,7 +31,7 @@ pub use notice::Notice;
 pub use redelivery::{Redelivery, RedeliveryPlan, RedeliveryReport};
 pub(crate) use report::counted;
 pub use report::{ExportReport, SinkEnd, SinkReport};
-pub use route::Route;
+pub use route::{Route, RouteOptions};
 pub use spawned::SpawnedExporter;
 pub use status::{Backlog, SinkSnapshot, SinkState, Snapshot, Status};
 

@@ -73,8 +73,8 @@ mod secret;
 mod small_file;
 
 pub use engine::{
-    ExportReport, Exporter, Keep, Redelivery, RedeliveryPlan, RedeliveryReport, Route, STOP_DEADLINE,
-    SpawnedExporter,
+    ExportReport, Exporter, Keep, Redelivery, RedeliveryPlan, RedeliveryReport, Route, RouteOptions,
+    STOP_DEADLINE, SpawnedExporter,
 };
 pub use error::{Error, with_causes};
 pub use replay::{Replay, ReplayReport};

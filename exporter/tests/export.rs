@@ -459,3 +459,22 @@ fn terminate(process: u32) {
     let status = Command::new("sh").args(["-c", &format!("kill -TERM {process}")]).status().unwrap();
     assert!(status.success());
 }
+
+#[test]
+fn traces_that_the_rules_leave_out_are_counted_and_removed_and_those_with_an_error_arrive() {
+    let spool = TestSpool::new();
+    spool.record(0, 300);
+    spool.start(300, 100).kill();
+    let file = spool.file("spans.jsonl");
+    let sink = format!("file:{}", file.display());
+    let arguments = ["--once", "--json", "--trace-share", "0", "--spans-per-second", "1000000"];
+    let output = spool.export(&[&sink]).args(arguments).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    // The one that was open when its process was killed.
+    let [delivered, sampled_out] =
+        ["delivered", "sampled_out"].map(|count| report["sinks"][0][count].as_u64());
+    assert_eq!((delivered, sampled_out), (Some(1), Some(401)), "{report}");
+    assert_eq!(Arrived::in_file(&file).named("open").len(), 1);
+    assert_eq!(spool.recorders(), [""; 0]);
+}

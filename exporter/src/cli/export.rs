@@ -4,7 +4,7 @@ mod runs;
 mod signals;
 
 use std::net::SocketAddr;
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ use spanring_exporter::monitor::Monitor;
 use spanring_exporter::sink::{
     Compression, FileOptions, OtlpOptions, PrelaOptions, SinkAddress, SinkOptions,
 };
-use spanring_exporter::{Error, ExportReport, Exporter, STOP_DEADLINE, quantity};
+use spanring_exporter::{Error, ExportReport, Exporter, Keep, RouteOptions, STOP_DEADLINE, quantity};
 use spanring_spool::SpoolDir;
 
 use self::signals::Signals;
@@ -36,7 +36,7 @@ pub(super) struct Export {
     /// The file that says what to deliver, where to and how, in place of --spool and --to
     ///
     /// TOML. See docs/export.example.toml; `spanring config check` says what a file comes to.
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["spool", "sinks", "rotate", "keep", "compress"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["spool", "sinks", "rotate", "keep", "compress", "spans_per_second", "trace_share"])]
     config: Option<PathBuf>,
 
     /// The directory of the spool
@@ -72,8 +72,18 @@ pub(super) struct Export {
     /// Keep what is delivered until it was last written so long ago, for `spanring replay`
     ///
     /// A number with the unit ms, s, m or h. With --once, what is in grace at the end is left for a later run.
-    #[arg(long, value_name = "TIME", default_value = "0s", value_parser = quantity::duration)]
-    grace: Duration,
+    #[arg(long, value_name = "TIME", value_parser = quantity::duration)]
+    grace: Option<Duration>,
+
+    /// Send each sink at most so many spans a second, on average
+    #[arg(long, value_name = "N")]
+    spans_per_second: Option<NonZeroU32>,
+
+    /// Deliver traces once they are over: those with an error or an interrupted span, and this share of the others, from 0 to 1
+    ///
+    /// A configuration can say more: slow traces, dear ones, for each sink.
+    #[arg(long, value_name = "SHARE", value_parser = share)]
+    trace_share: Option<f64>,
 
     /// Begin a new file before one grows longer than this, for file:PATH
     ///
@@ -178,6 +188,9 @@ impl Export {
         if let Some(deadline) = self.stop_deadline {
             plan.stop_deadline = deadline;
         }
+        if let Some(grace) = self.grace {
+            plan.grace = grace;
+        }
         Ok(plan)
     }
 
@@ -203,14 +216,15 @@ impl Export {
             return bad_input("--rotate is about sinks file:PATH, and none is named");
         }
         let prela = prela_options(&addresses)?;
-        let options = SinkOptions { otlp: options, file: self.file_options(), prela };
+        let options =
+            SinkOptions { otlp: options, file: self.file_options(), prela, route: self.route_options() };
         let sinks = addresses.into_iter().map(|address| (address, options.clone())).collect();
-        Ok(Plan { spool, sinks, stop_deadline: STOP_DEADLINE, warnings: Vec::new() })
+        Ok(Plan { spool, sinks, stop_deadline: STOP_DEADLINE, grace: Duration::ZERO, warnings: Vec::new() })
     }
 
     fn adjust(&self, plan: &Plan, exporter: Exporter, monitor: Option<&Monitor>) -> Exporter {
         let log = self.log_format;
-        let mut exporter = exporter.grace(self.grace).on_notice(move |notice| log.notice(&notice));
+        let mut exporter = exporter.on_notice(move |notice| log.notice(&notice));
         if let Some(monitor) = monitor {
             monitor.watch(&plan.spool, exporter.status());
         }
@@ -243,6 +257,11 @@ impl Export {
         Ok(monitor)
     }
 
+    fn route_options(&self) -> RouteOptions {
+        let keep = self.trace_share.map(Keep::errors_and_share);
+        RouteOptions { spans_per_second: self.spans_per_second, keep }
+    }
+
     fn file_options(&self) -> FileOptions {
         let compression = match self.compress {
             Some(Compress::Zstd) => Compression::Zstd,
@@ -250,6 +269,11 @@ impl Export {
         };
         FileOptions { rotate_bytes: self.rotate, keep: self.keep, compression }
     }
+}
+
+fn share(text: &str) -> Result<f64, String> {
+    let share = text.parse().ok().filter(|share| (0.0..=1.0).contains(share));
+    share.ok_or_else(|| "a share is a number from 0 to 1".to_owned())
 }
 
 /// What the environment says about OTLP; what of that is ignored is said.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use spanring_spool::SpoolDir;
 
 use crate::sink::{Compression, FileOptions, SinkAddress, SinkOptions};
-use crate::{Error, Exporter};
+use crate::{Error, Exporter, Route, RouteOptions};
 
 /// What an exporter is to do. Its text says so to a person, without a secret.
 #[derive(Clone, Debug)]
@@ -17,6 +17,8 @@ pub struct Plan {
     pub sinks: Vec<(SinkAddress, SinkOptions)>,
     /// How long a sink has for the batch that it is at when a stop is asked for.
     pub stop_deadline: Duration,
+    /// How long what is delivered is kept, since it was last written.
+    pub grace: Duration,
     /// What was ignored, since it makes no sense; a line each.
     pub warnings: Vec<String>,
 }
@@ -28,9 +30,10 @@ impl Plan {
     ///
     /// [`Error::Sink`] where a sink cannot be set up.
     pub fn exporter(&self) -> Result<Exporter, Error> {
-        let mut exporter = Exporter::new(self.spool.clone()).stop_deadline(self.stop_deadline);
+        let mut exporter =
+            Exporter::new(self.spool.clone()).stop_deadline(self.stop_deadline).grace(self.grace);
         for (address, options) in &self.sinks {
-            exporter = exporter.to(address.open_with(options)?);
+            exporter = exporter.along(Route::to(address.open_with(options)?).options(options.route));
         }
         Ok(exporter)
     }
@@ -51,8 +54,22 @@ impl fmt::Display for Plan {
                 _ if address.is_otlp() => write!(f, ": {}", options.otlp)?,
                 _ => {}
             }
+            write_route_options(f, &options.route)?;
+        }
+        if !self.grace.is_zero() {
+            write!(f, "\nwhat is delivered is kept for {:?}", self.grace)?;
         }
         write!(f, "\na stop waits {:?} for an answer at most", self.stop_deadline)
+    }
+}
+
+fn write_route_options(f: &mut fmt::Formatter<'_>, options: &RouteOptions) -> fmt::Result {
+    if let Some(limit) = options.spans_per_second {
+        write!(f, ", {limit} spans a second at most")?;
+    }
+    match &options.keep {
+        Some(keep) => write!(f, ", of traces that are over {keep}"),
+        None => Ok(()),
     }
 }
 

@@ -13,12 +13,16 @@ use toml::Spanned;
 use toml::de::DeValue;
 
 use super::error::{ConfigError, Fault, Place};
+use super::route;
 use super::table::{self, Source, Table};
+use crate::engine::RouteOptions;
 use crate::secret::Secret;
 use crate::sink::{Compression, FileOptions, OtlpOptions, PrelaOptions, Protocol, SinkAddress, SinkOptions};
 
-const KEYS: [&str; 11] = [
+const KEYS: [&str; 13] = [
     "to",
+    route::SPANS_PER_SECOND,
+    route::TRACES,
     PROTOCOL,
     "compression",
     "timeout",
@@ -49,6 +53,7 @@ pub(super) struct SinkConfig {
     pub(super) place: Place,
     pub(super) target: Target,
     said: Said,
+    route: RouteOptions,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -117,7 +122,8 @@ impl SinkConfig {
                 Said::Nothing
             }
         };
-        Ok(SinkConfig { place: table.source.place(to.span.start), target, said })
+        let route = route::read(table)?;
+        Ok(SinkConfig { place: table.source.place(to.span.start), target, said, route })
     }
 
     /// The sink, with its secrets. Of `environment` is what is not said here, where it is the receiver that the environment names.
@@ -135,7 +141,7 @@ impl SinkConfig {
                 (address, environment.clone())
             }
         };
-        let mut options = SinkOptions::default();
+        let mut options = SinkOptions { route: self.route, ..SinkOptions::default() };
         match &self.said {
             Said::Otlp(said) => options.otlp = said.resolve(&address, base, get)?,
             Said::File(file) => options.file = file.clone(),

@@ -1,12 +1,12 @@
 use std::fs;
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU32, NonZeroUsize};
 
 use proptest::prelude::*;
 
 use super::*;
 use crate::sink::tests::Spans;
 use crate::sink::{Compression, FileOptions, HttpApi as _, OtlpHttp};
-use crate::with_causes;
+use crate::{Keep, RouteOptions, with_causes};
 
 const FILE: &str = "/etc/spanring/export.toml";
 
@@ -99,9 +99,9 @@ fn each_mistake_is_one_line_with_its_place_and_its_reason() {
         ("spoool = \"/s\"", "1:1: unknown key `spoool` in the file; did you mean `spool`?"),
         (
             "spool = \"/s\"\n retries = 1",
-            "2:2: unknown key `retries` in the file; it knows spool, stop_deadline, sink",
+            "2:2: unknown key `retries` in the file; it knows spool, stop_deadline, grace, sink",
         ),
-        ("\"a\\nb\" = 1", "1:1: unknown key `a\\nb` in the file; it knows spool, stop_deadline, sink"),
+        ("\"a\\nb\" = 1", "1:1: unknown key `a\\nb` in the file; it knows spool, stop_deadline, grace, sink"),
         ("spool = \"/s\"\nspool = \"/t\"", "2:1: it is no TOML: duplicate key"),
         ("spool = \"/s", "1:"),
         ("spool = \"/s\"\nx\0", "2:2: there is a NUL, so it is no text"),
@@ -155,6 +155,26 @@ fn each_mistake_of_a_sink_is_one_line_with_its_place_and_its_reason() {
         (
             "to = \"stdout\"\nprotocol = \"http/json\"",
             "4:1: `protocol` is about OTLP sinks, and this one is stdout".to_owned(),
+        ),
+        (
+            "to = \"otlp\"\ntraces = { share = 2 }",
+            "4:20: `share` does not fit: a share is a number from 0 to 1".to_owned(),
+        ),
+        (
+            "to = \"otlp\"\ntraces = { errors = true }",
+            "4:10: `share` is missing in traces of a [[sink]]".to_owned(),
+        ),
+        (
+            "to = \"otlp\"\ntraces = { share = 0, slow = \"5s\" }",
+            "4:23: unknown key `slow` in traces of a [[sink]]".to_owned(),
+        ),
+        (
+            "to = \"otlp\"\ntraces = { share = 0, dearer_than = -1.5 }",
+            "4:37: `dearer_than` does not fit: a cost is a number, and not below 0".to_owned(),
+        ),
+        (
+            "to = \"otlp\"\nspans_per_second = 0",
+            "4:20: `spans_per_second` does not fit: it is a whole number above 0".to_owned(),
         ),
         (
             "to = \"otlp\"\nprotocol = \"http\"",
@@ -396,6 +416,25 @@ fn a_sink_that_is_named_twice_is_an_error_at_the_second_also_by_the_environment(
     assert_eq!(twice("file:a", "file:./a"), named("file:/etc/spanring/a"));
     assert_eq!(twice("otlp", "otlp"), named("otlp+http://of.environment:80"));
     assert_eq!(twice("otlp+http://of.environment:80/", "otlp"), named("otlp+http://of.environment:80"));
+}
+
+#[test]
+fn how_a_sink_is_served_is_said_of_any_kind_of_sink() {
+    for to in ["stdout", "file:/f", "otlp+http://h", "prela+https://h/v1/traces"] {
+        let lines = format!(
+            "to = \"{to}\"\nspans_per_second = 7\n\
+             traces = {{ share = 0.25, interrupted = false, slower_than = \"5s\", dearer_than = 2 }}"
+        );
+        let options = resolved(&with_sink(&lines), |_| None).unwrap().remove(0).1;
+        let keep = Keep::errors_and_share(0.25)
+            .interrupted(false)
+            .slower_than(Duration::from_secs(5))
+            .dearer_than(2.0);
+        let expected = RouteOptions { spans_per_second: NonZeroU32::new(7), keep: Some(keep) };
+        assert_eq!(options.route, expected);
+    }
+    let unsaid = resolved(&with_sink("to = \"stdout\""), |_| None).unwrap().remove(0).1;
+    assert_eq!(unsaid.route, RouteOptions::default());
 }
 
 #[test]

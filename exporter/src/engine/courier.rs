@@ -41,7 +41,7 @@ use super::keep::Keep;
 use super::notice::Notice;
 use super::report::{SinkEnd, SinkReport};
 use super::status::{SinkSnapshot, SinkState, Status};
-use super::{Mode, Notices, Route};
+use super::{Mode, Notices, Route, RouteOptions};
 use crate::breaker::Breaker;
 use crate::error::with_causes;
 use crate::sink::Sink;
@@ -111,7 +111,7 @@ enum Turn {
 
 impl Courier {
     pub(super) fn new(number: usize, route: Route, shared: Shared) -> Self {
-        let Route { sink, spans_per_second, keep } = route;
+        let Route { sink, options: RouteOptions { spans_per_second, keep } } = route;
         let report = SinkReport::new(sink.name());
         let breaker = Breaker::new(match shared.mode {
             Mode::Once { deadline } => Some(deadline),

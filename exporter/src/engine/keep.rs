@@ -1,5 +1,6 @@
 //! Which traces are worth keeping, once they are over.
 
+use std::fmt;
 use std::time::Duration;
 
 use spanring::{Status, TraceId};
@@ -69,6 +70,23 @@ impl Keep {
             || self.slower_than.is_some_and(|limit| facts.duration() > limit)
             || self.dearer_than.is_some_and(|limit| facts.cost > limit)
             || is_in_share(trace_id, self.share)
+    }
+}
+
+impl fmt::Display for Keep {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Keep { errors, interrupted, slower_than, dearer_than, share } = self;
+        let rules = [
+            errors.then(|| "with an error".to_owned()),
+            interrupted.then(|| "interrupted".to_owned()),
+            slower_than.map(|limit| format!("slower than {limit:?}")),
+            dearer_than.map(|limit| format!("dearer than {limit}")),
+        ];
+        let rules: Vec<_> = rules.into_iter().flatten().collect();
+        match rules.as_slice() {
+            [] => write!(f, "a share of {share}"),
+            rules => write!(f, "those that are {}, and of the others a share of {share}", rules.join(" or ")),
+        }
     }
 }
 

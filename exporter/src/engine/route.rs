@@ -10,27 +10,41 @@ use crate::sink::Sink;
 #[must_use = "an exporter delivers along a route that it is given"]
 pub struct Route {
     pub(super) sink: Box<dyn Sink>,
-    pub(super) spans_per_second: Option<NonZeroU32>,
-    pub(super) keep: Option<Keep>,
+    pub(super) options: RouteOptions,
+}
+
+/// How a sink is served. The default is as fast as it takes what is there, and all of it.
+#[derive(Clone, Copy, PartialEq, Debug, Default)]
+pub struct RouteOptions {
+    /// How many spans it is sent in a second at most, on average, those that are sent again included. A second in which nothing was sent
+    /// may be made up for.
+    pub spans_per_second: Option<NonZeroU32>,
+    /// Which traces it is sent, each once it is over. Spans of the others count as [sampled out](super::SinkReport::sampled_out), and as
+    /// dropped in the sink's cursor.
+    pub keep: Option<Keep>,
 }
 
 impl Route {
     /// To this sink, as fast as it takes what is there.
     pub fn to(sink: Box<dyn Sink>) -> Self {
-        Route { sink, spans_per_second: None, keep: None }
+        Route { sink, options: RouteOptions::default() }
     }
 
-    /// Sends at most so many spans a second on average, those that are sent again included. A second in which nothing was sent may be
-    /// made up for.
-    pub fn spans_per_second(mut self, limit: NonZeroU32) -> Self {
-        self.spans_per_second = Some(limit);
+    /// As these options say.
+    pub fn options(mut self, options: RouteOptions) -> Self {
+        self.options = options;
         self
     }
 
-    /// Delivers only the traces that the rules keep, each once it is over. Spans of the others count as [sampled
-    /// out](super::SinkReport::sampled_out), and as dropped in the sink's cursor.
+    /// Sends at most so many [spans a second](RouteOptions::spans_per_second).
+    pub fn spans_per_second(mut self, limit: NonZeroU32) -> Self {
+        self.options.spans_per_second = Some(limit);
+        self
+    }
+
+    /// Delivers only the traces that the rules [keep](RouteOptions::keep).
     pub fn keep(mut self, rules: Keep) -> Self {
-        self.keep = Some(rules);
+        self.options.keep = Some(rules);
         self
     }
 }
@@ -43,10 +57,6 @@ impl From<Box<dyn Sink>> for Route {
 
 impl fmt::Debug for Route {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Route")
-            .field("sink", &self.sink.name())
-            .field("spans_per_second", &self.spans_per_second)
-            .field("keep", &self.keep)
-            .finish()
+        f.debug_struct("Route").field("sink", &self.sink.name()).field("options", &self.options).finish()
     }
 }

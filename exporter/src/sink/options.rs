@@ -1,6 +1,7 @@
 //! What can be said about a sink beside its address.
 
 use super::{FileOptions, OtlpOptions, PrelaOptions};
+use crate::engine::RouteOptions;
 
 /// What can be said about a sink beside its address; each kind of sink heeds what is about it. The default is what an
 /// address alone stands for.
@@ -10,6 +11,8 @@ pub struct SinkOptions {
     pub otlp: OtlpOptions,
     /// How a file grows.
     pub file: FileOptions,
+    /// How it is served, whatever kind it is. Whoever opens a sink by itself sees to that.
+    pub route: RouteOptions,
     /// How Prela is asked, and what it is told.
     pub prela: PrelaOptions,
 }
