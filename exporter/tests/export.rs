@@ -107,7 +107,8 @@ fn a_living_process_is_followed_until_a_signal_ends_the_exporter_in_order() {
 #[test]
 fn an_exporter_that_is_killed_before_it_knows_the_answer_delivers_again_and_loses_nothing() {
     let spool = TestSpool::new();
-    spool.record(0, 20_000);
+    // Each of them in a few requests, however large the blocks are: a cursor moves behind a block.
+    (0..10).for_each(|process| spool.record(process * 2000, 2000));
     let (requests, patient) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
     let (counted, answering) = (Arc::clone(&requests), Arc::clone(&patient));
     let arrived = Arrived::default();
