@@ -59,6 +59,7 @@ pub mod engine;
 pub mod log;
 pub mod metrics;
 pub mod monitor;
+pub mod openai_agents;
 pub mod otlp;
 pub mod prela;
 pub mod quantity;

@@ -15,7 +15,6 @@ mod langchain_classes;
 mod moments;
 mod mutants;
 mod openai_agents;
-mod openai_agents_document;
 mod prefactor;
 mod prela;
 mod prela_files;
