@@ -28,6 +28,15 @@ impl Object {
         }
     }
 
+    /// Sets something under the key, with a `'` behind it for each that is there already.
+    pub(super) fn set_beside(&mut self, key: &str, value: impl Into<Value>) {
+        let mut key = key.to_owned();
+        while self.has(&key) {
+            key.push('\'');
+        }
+        self.0.push((key, value.into()));
+    }
+
     /// With these pairs, which count more than what is there.
     pub(super) fn and(mut self, pairs: impl IntoIterator<Item = (String, Value)>) -> Self {
         pairs.into_iter().for_each(|(key, value)| self.set(&key, value));

@@ -92,19 +92,26 @@ impl<'a> Reading<'a> {
     /// All that was not taken. An item that has `subjects` tells the names that are made of them too.
     pub(super) fn rest(self, subjects: &[&str]) -> Object {
         let SpanData { kind, status, status_message, is_pending, interrupted, cut, .. } = self.span;
-        let rest = plain_pairs(&self.span.attributes).without(|key| self.taken.contains(&key));
+        let mut rest = plain_pairs(&self.span.attributes).without(|key| self.taken.contains(&key));
         let message = (!status_message.is_empty() && !failed(self.span)).then_some(status_message.as_str());
         let word = matches!(status, Status::Cancelled | Status::TimedOut).then(|| status.name());
-        let yes = |is: bool| is.then_some(true);
-        rest.with_some(NAME, (!is_told(self.span, subjects)).then_some(self.span.name.as_str()))
-            .with_some(names::KIND, (!kind.is_known_in(System::OpenAiAgents)).then(|| kind.name()))
-            .with_some(names::STATUS, word)
-            .with_some(names::STATUS_MESSAGE, message)
-            .with_some(names::PENDING, yes(*is_pending))
-            .with_some(names::INTERRUPTED, yes(*interrupted))
-            .with_some(names::CUT, (*cut > 0).then_some(*cut))
-            .with_some(EVENTS, listed(&self.span.events, event))
-            .with_some(LINKS, listed(&self.span.links, link))
+        let beside: [(&str, Option<Value>); 9] = [
+            (NAME, (!is_told(self.span, subjects)).then(|| self.span.name.as_str().into())),
+            (names::KIND, (!kind.is_known_in(System::OpenAiAgents)).then(|| kind.name().into())),
+            (names::STATUS, word.map(Value::from)),
+            (names::STATUS_MESSAGE, message.map(Value::from)),
+            (names::PENDING, is_pending.then_some(true.into())),
+            (names::INTERRUPTED, interrupted.then_some(true.into())),
+            (names::CUT, (*cut > 0).then(|| (*cut).into())),
+            (EVENTS, listed(&self.span.events, event)),
+            (LINKS, listed(&self.span.links, link)),
+        ];
+        for (key, value) in beside {
+            if let Some(value) = value {
+                rest.set_beside(key, value);
+            }
+        }
+        rest
     }
 }
 
@@ -123,8 +130,9 @@ fn is_told(span: &SpanData, subjects: &[&str]) -> bool {
     span.name.is_empty() || span.name == word || subjects.iter().any(of)
 }
 
-fn listed<T>(things: &[T], write: impl Fn(&T) -> Object) -> Option<Vec<Object>> {
-    (!things.is_empty()).then(|| things.iter().map(write).collect())
+fn listed<T>(things: &[T], write: impl Fn(&T) -> Object) -> Option<Value> {
+    (!things.is_empty())
+        .then(|| things.iter().map(|thing| write(thing).into()).collect::<Vec<Value>>().into())
 }
 
 fn event(event: &EventData) -> Object {

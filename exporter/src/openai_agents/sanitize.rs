@@ -117,4 +117,4 @@ fn has_type(item: &Value, types: &[&str]) -> bool {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

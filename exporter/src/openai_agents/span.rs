@@ -65,11 +65,8 @@ pub(super) fn take_what_its_trace_says(reading: &mut Reading<'_>) -> Option<Obje
 
 /// Metadata and what has no place, which is text there: the receiver takes no other values in metadata.
 pub(super) fn with_rest(mut metadata: Object, rest: Object) -> Object {
-    for (mut key, value) in rest {
-        while metadata.has(&key) {
-            key.push('\'');
-        }
-        metadata.set(&key, to_text(value));
+    for (key, value) in rest {
+        metadata.set_beside(&key, to_text(value));
     }
     metadata
 }
