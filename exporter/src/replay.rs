@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::fmt;
+use std::io;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -13,7 +14,7 @@ use crate::Error;
 use crate::breaker::Breaker;
 use crate::engine::Notice;
 use crate::error::with_causes;
-use crate::sink::{Batch, BatchId, OtlpOptions, Outcome, Sink, SinkAddress, SinkOptions};
+use crate::sink::{Batch, BatchId, OpenAiOptions, OtlpOptions, Outcome, Sink, SinkAddress, SinkOptions};
 
 /// Delivers dead letters again, each by itself, and removes those that are taken.
 ///
@@ -25,6 +26,7 @@ pub struct Replay {
     to: Option<Box<dyn Sink>>,
     options: OtlpOptions,
     known: Vec<(SinkAddress, SinkOptions)>,
+    openai: OpenAiOptions,
     deadline: Duration,
     tell: Box<dyn Fn(Notice) + Send + Sync>,
 }
@@ -60,8 +62,8 @@ enum Fate {
 impl Replay {
     /// A replay that gives a sink up which has failed for the time of `deadline` without a success in between.
     pub fn new(letters: DeadLetters, deadline: Duration) -> Self {
-        let (options, known) = (OtlpOptions::default(), Vec::new());
-        Replay { letters, to: None, options, known, deadline, tell: Box::new(drop) }
+        let (options, openai, known) = (OtlpOptions::default(), OpenAiOptions::default(), Vec::new());
+        Replay { letters, to: None, options, openai, known, deadline, tell: Box::new(drop) }
     }
 
     /// Delivers to this sink, and not to those that refused.
@@ -80,6 +82,12 @@ impl Replay {
     /// Sets these sinks up as is said of each, where they are those that refused.
     pub fn known_sinks(mut self, sinks: Vec<(SinkAddress, SinkOptions)>) -> Self {
         self.known = sinks;
+        self
+    }
+
+    /// Delivers as whom `options` says to OpenAI itself, where that refused. No server in its place is sent the key for being named by a letter.
+    pub fn openai_options(mut self, options: OpenAiOptions) -> Self {
+        self.openai = options;
         self
     }
 
@@ -152,7 +160,20 @@ impl Replay {
         }
         let is_ours = SinkAddress::parse(SinkAddress::OF_ENVIRONMENT, &self.options)? == sink;
         let otlp = if is_ours { self.options.clone() } else { self.options.without_secrets() };
-        Ok(self.receiver(sink.open_with(&SinkOptions { otlp, ..SinkOptions::default() })?))
+        let openai =
+            if sink.is_openai() { self.openai_options_for(&sink)? } else { OpenAiOptions::default() };
+        Ok(self.receiver(sink.open_with(&SinkOptions { otlp, openai, ..SinkOptions::default() })?))
+    }
+
+    fn openai_options_for(&self, sink: &SinkAddress) -> Result<OpenAiOptions, Error> {
+        match SinkAddress::openai() == *sink || !self.openai.has_secrets() {
+            true => Ok(self.openai.clone()),
+            false => {
+                let reason =
+                    "it is not OpenAI itself, and the key goes to no other server that was not named for it";
+                Err(Error::sink(sink.to_string(), "replay to")(io::Error::other(reason)))
+            }
+        }
     }
 
     async fn deliver(&self, receiver: &mut Receiver, letter: &DeadLetter) -> Fate {

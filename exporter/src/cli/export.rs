@@ -15,7 +15,7 @@ use spanring_exporter::config::{Config, Plan};
 use spanring_exporter::log::Level;
 use spanring_exporter::monitor::Monitor;
 use spanring_exporter::sink::{
-    Compression, FileOptions, OtlpOptions, PrelaOptions, SinkAddress, SinkOptions,
+    Compression, FileOptions, OpenAiOptions, OtlpOptions, PrelaOptions, SinkAddress, SinkOptions,
 };
 use spanring_exporter::{Error, ExportReport, Exporter, STOP_DEADLINE, quantity};
 use spanring_spool::SpoolDir;
@@ -43,11 +43,13 @@ pub(super) struct Export {
     #[arg(long, value_name = "DIR", required_unless_present = "config")]
     spool: Option<PathBuf>,
 
-    /// Where to deliver to: file:PATH, stdout, otlp, otlp+http[s]://HOST[:PORT], otlp+grpc[s]://HOST[:PORT] or prela-file:DIR; may be repeated
+    /// Where to deliver to: file:PATH, stdout, otlp, otlp+http[s]://HOST[:PORT], otlp+grpc[s]://HOST[:PORT], openai, openai+http[s]://HOST[:PORT] or prela-file:DIR; may be repeated
     ///
     /// file:PATH appends OTLP/JSON lines. stdout prints them; the report is printed to standard error then. otlp+http:// and otlp+https:// send OTLP protobuf to /v1/traces, otlp+grpc:// and otlp+grpcs:// over gRPC;
     /// the port is 4318 or 4317 where none is named, and 443 with TLS. otlp is where OTEL_EXPORTER_OTLP_ENDPOINT says, asked as
-    /// OTEL_EXPORTER_OTLP_PROTOCOL says; it and the other OTLP sinks heed OTEL_EXPORTER_OTLP_HEADERS and the like. prela-file:DIR writes
+    /// OTEL_EXPORTER_OTLP_PROTOCOL says; it and the other OTLP sinks heed OTEL_EXPORTER_OTLP_HEADERS and the like. openai is OpenAI's traces, as the OpenAI Agents SDK
+    /// fills them, openai+http:// and openai+https:// are servers in its place; they need OPENAI_API_KEY or OPENAI_API_KEY_FILE, and heed
+    /// OPENAI_ORG_ID and OPENAI_PROJECT_ID. prela-file:DIR writes
     /// spans to files as Prela's file exporter does; it heeds PRELA_SERVICE_NAME. Each sink has its own place in the spool, and what is delivered is removed once all
     /// sinks named here have it.
     #[arg(long = "to", value_name = "SINK", required_unless_present = "config")]
@@ -202,8 +204,8 @@ impl Export {
         if self.rotate.is_some() && !addresses.iter().any(|address| matches!(address, SinkAddress::File(_))) {
             return bad_input("--rotate is about sinks file:PATH, and none is named");
         }
-        let prela = prela_options(&addresses)?;
-        let options = SinkOptions { otlp: options, file: self.file_options(), prela };
+        let (openai, prela) = (openai_options(&addresses)?, prela_options(&addresses)?);
+        let options = SinkOptions { otlp: options, file: self.file_options(), openai, prela };
         let sinks = addresses.into_iter().map(|address| (address, options.clone())).collect();
         Ok(Plan { spool, sinks, stop_deadline: STOP_DEADLINE, warnings: Vec::new() })
     }
@@ -249,6 +251,20 @@ impl Export {
             None => Compression::None,
         };
         FileOptions { rotate_bytes: self.rotate, keep: self.keep, compression }
+    }
+}
+
+/// What the environment says about OpenAI, if that is a sink: its key goes to one only.
+pub(super) fn openai_options<'a>(
+    addresses: impl IntoIterator<Item = &'a SinkAddress>,
+) -> Result<OpenAiOptions, Failure> {
+    match addresses.into_iter().filter(|address| address.is_openai()).count() {
+        0 => Ok(OpenAiOptions::default()),
+        1 => Ok(OpenAiOptions::from_environment()?),
+        _ => {
+            let message = "the key of OPENAI_API_KEY would go to more than one OpenAI sink";
+            Err(Failure { status: Failure::BAD_INPUT, message: Some(message.to_owned()) })
+        }
     }
 }
 

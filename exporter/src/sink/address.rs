@@ -7,15 +7,16 @@ use std::str::FromStr;
 use reqwest::Url;
 
 use super::http::Transport;
+use super::openai::address as openai;
 use super::{
-    FileSink, HttpSink, OtlpGrpc, OtlpHttp, OtlpOptions, PrelaFileSink, Protocol, Sink, SinkOptions,
+    FileSink, HttpSink, OpenAi, OtlpGrpc, OtlpHttp, OtlpOptions, PrelaFileSink, Protocol, Sink, SinkOptions,
     StdoutSink, prela_file,
 };
 use crate::Error;
 
 /// The forms of an address, as a message lists them.
-pub const FORMS: &str =
-    "file:PATH, stdout, otlp, otlp+http[s]://HOST[:PORT], otlp+grpc[s]://HOST[:PORT] or prela-file:DIR";
+pub const FORMS: &str = "file:PATH, stdout, otlp, otlp+http[s]://HOST[:PORT], otlp+grpc[s]://HOST[:PORT], \
+    openai, openai+http[s]://HOST[:PORT] or prela-file:DIR";
 
 /// The port of OTLP over HTTP, where an address names none. Over TLS it is 443.
 const OTLP_HTTP_PORT: u16 = 4318;
@@ -43,6 +44,11 @@ pub enum SinkAddress {
     },
     /// A directory of Prela's files, by its absolute path.
     PrelaFile(PathBuf),
+    /// OpenAI's traces, or a server that takes the same.
+    OpenAi {
+        /// Its base URL: `/v1/traces/ingest` is added to its path.
+        url: Url,
+    },
 }
 
 impl SinkAddress {
@@ -71,7 +77,7 @@ impl SinkAddress {
     ///
     /// # Errors
     ///
-    /// [`Error::Sink`] where the file cannot be opened or holds something else, or TLS cannot be set up.
+    /// [`Error::Sink`] where the file cannot be opened or holds something else, or TLS cannot be set up; [`Error::Variable`] where a sink needs a key.
     pub fn open(&self) -> Result<Box<dyn Sink>, Error> {
         self.open_with(&SinkOptions::default())
     }
@@ -90,10 +96,19 @@ impl SinkAddress {
                 Box::new(HttpSink::with_transport(self.to_string(), api, Transport::of(&options.otlp))?)
             }
             SinkAddress::OtlpGrpc { url } => Box::new(OtlpGrpc::open(self.to_string(), url, &options.otlp)?),
+            SinkAddress::OpenAi { url } => {
+                let api = OpenAi::new(url, &options.openai)?;
+                Box::new(HttpSink::with_transport(self.to_string(), api, OpenAi::transport())?)
+            }
             SinkAddress::PrelaFile(path) => {
                 Box::new(PrelaFileSink::open(self.to_string(), path, &options.prela)?)
             }
         })
+    }
+
+    /// OpenAI itself.
+    pub fn openai() -> Self {
+        SinkAddress::OpenAi { url: openai::openai() }
     }
 
     /// Whether it is an OTLP receiver, which is sent what only that receiver may get to see.
@@ -112,6 +127,11 @@ impl SinkAddress {
             SinkAddress::OtlpHttp { url, .. } | SinkAddress::OtlpGrpc { url } => url.scheme() == "https",
             _ => false,
         }
+    }
+
+    /// Whether it is OpenAI or a server in its place, which is sent the key.
+    pub fn is_openai(&self) -> bool {
+        matches!(self, SinkAddress::OpenAi { .. })
     }
 
     /// Of one receiver there is one text, whatever ends its path.
@@ -141,6 +161,7 @@ impl fmt::Display for SinkAddress {
                 write!(f, "{scheme}://{}", host_and_port(url))
             }
             SinkAddress::PrelaFile(path) => write!(f, "prela-file:{}", path.display()),
+            SinkAddress::OpenAi { url } => f.write_str(&openai::canonical(url)),
         }
     }
 }
@@ -165,6 +186,9 @@ impl FromStr for SinkAddress {
         if address == StdoutSink::NAME {
             return Ok(SinkAddress::Stdout);
         }
+        if address == openai::SCHEME {
+            return Ok(Self::openai());
+        }
         let Some((scheme, rest)) = address.split_once(':') else {
             return Err(unknown("it has no scheme"));
         };
@@ -173,6 +197,9 @@ impl FromStr for SinkAddress {
             "prela-file" => prela_file::directory(rest).map(SinkAddress::PrelaFile).map_err(unknown),
             "otlp+http" | "otlp+https" => otlp_http(address, scheme).map_err(|reason| unknown(&reason)),
             "otlp+grpc" | "otlp+grpcs" => otlp_grpc(address, scheme).map_err(|reason| unknown(&reason)),
+            "openai+http" | "openai+https" => openai::parse(address)
+                .map(|url| SinkAddress::OpenAi { url })
+                .map_err(|reason| unknown(&reason)),
             // It may be a user's name, of an address that begins with credentials.
             _ => Err(unknown("no sink has such a scheme")),
         }
@@ -182,9 +209,17 @@ impl FromStr for SinkAddress {
 /// An address for a message, which may end in a log: with `…` in place of credentials, and of a query or a fragment. An
 /// address that is none has no certain parts, so rather too much is cut out.
 fn without_secrets(address: &str) -> String {
-    let is_known = |scheme: &str| {
-        matches!(scheme, "file" | "otlp+http" | "otlp+https" | "otlp+grpc" | "otlp+grpcs" | "prela-file")
-    };
+    const SCHEMES: [&str; 8] = [
+        "file",
+        "otlp+http",
+        "otlp+https",
+        "otlp+grpc",
+        "otlp+grpcs",
+        "openai+http",
+        "openai+https",
+        "prela-file",
+    ];
+    let is_known = |scheme: &str| SCHEMES.contains(&scheme);
     let begin = match address.split_once(':') {
         Some((scheme, rest)) if is_known(scheme) || rest.starts_with("//") => {
             address.len() - rest.trim_start_matches(['/', '\\']).len()

@@ -1,6 +1,6 @@
 //! What can be said about a sink beside its address.
 
-use super::{FileOptions, OtlpOptions, PrelaOptions};
+use super::{FileOptions, OpenAiOptions, OtlpOptions, PrelaOptions};
 
 /// What can be said about a sink beside its address; each kind of sink heeds what is about it. The default is what an
 /// address alone stands for.
@@ -10,6 +10,8 @@ pub struct SinkOptions {
     pub otlp: OtlpOptions,
     /// How a file grows.
     pub file: FileOptions,
+    /// As whom OpenAI's traces are filled.
+    pub openai: OpenAiOptions,
     /// How Prela is asked, and what it is told.
     pub prela: PrelaOptions,
 }
