@@ -15,6 +15,8 @@ mod langchain_classes;
 mod moments;
 mod mutants;
 mod openai_agents;
+mod openai_agents_delivered;
+mod openai_host;
 mod prefactor;
 mod prela;
 mod prela_files;

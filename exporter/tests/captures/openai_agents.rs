@@ -64,7 +64,7 @@ fn others(path: &[String], value: &Json) -> Option<Vec<Json>> {
     Some(vec![other])
 }
 
-fn rebuild(capture: &Json, recording: &mut Recording) {
+pub(crate) fn rebuild(capture: &Json, recording: &mut Recording) {
     for request in items(capture) {
         let (traces, spans): (Vec<_>, Vec<_>) =
             items(&request["body"]["data"]).iter().partition(|item| item["object"] == "trace");

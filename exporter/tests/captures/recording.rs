@@ -37,6 +37,8 @@ pub(crate) struct Recording {
     spool: Spool,
     dir: tempfile::TempDir,
     places: u64,
+    /// Whether spans know their places. Without, each is recorded as a program records it.
+    is_marked: bool,
     /// The spans that nobody ends, with their places.
     open: Vec<(u64, Span)>,
     _turn: MutexGuard<'static, ()>,
@@ -48,7 +50,7 @@ macro_rules! record {
         let (life, fill): (crate::recording::Life, &dyn Fn(&spanring::Span)) = ($life, &$fill);
         let place = $recording.next_place();
         let span = life.of($builder).start_with(|span| {
-            span.set(crate::recording::PLACE, place);
+            $recording.mark(span, place);
             fill(span);
         });
         $recording.end(place, span, life.end_unix_ns);
@@ -58,6 +60,15 @@ pub(crate) use record;
 
 impl Recording {
     pub(crate) fn start() -> Self {
+        Self::with(true)
+    }
+
+    /// Spans that an exporter is to deliver.
+    pub(crate) fn for_delivery() -> Self {
+        Self::with(false)
+    }
+
+    fn with(is_marked: bool) -> Self {
         let turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
         let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
         let spool = Spool::open(dir.path().join("spool"))
@@ -68,7 +79,20 @@ impl Recording {
             .live(true)
             .start()
             .unwrap();
-        Recording { spool, dir, places: 0, open: Vec::new(), _turn: turn }
+        Recording { spool, dir, places: 0, is_marked, open: Vec::new(), _turn: turn }
+    }
+
+    pub(crate) fn mark(&self, span: &Span, place: u64) {
+        if self.is_marked {
+            span.set(PLACE, place);
+        }
+    }
+
+    /// Ends, and leaves the spool in the directory `spool` of what is returned.
+    pub(crate) fn stop(self) -> tempfile::TempDir {
+        let report = self.spool.stop(MINUTE);
+        assert_eq!(report.ledger.dropped.total(), 0, "{report}");
+        self.dir
     }
 
     /// How many spans were recorded so far.
@@ -90,7 +114,10 @@ impl Recording {
 
     /// Gives up a span that never started.
     pub(crate) fn cancel(&mut self, pending: Pending, end_unix_ns: u64) {
-        pending.set(PLACE, self.next_place());
+        let place = self.next_place();
+        if self.is_marked {
+            pending.set(PLACE, place);
+        }
         assert_eq!(pending.cancel_at_unix_ns(end_unix_ns), Ended::Recorded);
     }
 
