@@ -79,7 +79,7 @@ fn assert_same_but_for_the_program(received: &Received, capture: &Capture) {
         })
         .collect();
     let headers: BTreeMap<_, _> =
-        received.headers.iter().cloned().filter(|(name, _)| is_told(name)).collect();
+        received.headers.iter().filter(|(name, _)| is_told(name)).cloned().collect();
     assert_eq!(headers, expected);
 }
 
