@@ -29,7 +29,7 @@
 //! | a name that the kind and the rest of the item do not tell | `spanring.name` |
 //! | a kind that the SDK does not know | `spanring.kind` |
 //! | events, links | `spanring.events`, `spanring.links` |
-//! | `metadata` of a root | that of the trace; of it, spans have `agent_harness_id` alone, if they do not say it themselves |
+//! | `metadata` of a root | that of the trace; of it, the spans of the same request have `agent_harness_id` alone, if they do not say it themselves |
 //! | bytes | base64 text |
 //! | NaN and the infinities | nothing: the SDK leaves them out, since JSON has none |
 //! | a key that was set twice | its last value, at its first place |

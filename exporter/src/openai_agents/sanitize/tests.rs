@@ -68,6 +68,9 @@ impl<'de> Visitor<'de> for Reader {
     }
 }
 
+/// How long a field may be, in bytes.
+const MOST: usize = 100_000;
+
 fn sanitized_json(item: &str) -> String {
     to_json(&sanitized(read(item)))
 }
@@ -93,16 +96,16 @@ fn input_and_output_are_cut_above_100_000_bytes_and_nothing_else_is() {
         [("input", "generation"), ("output", "function"), ("input", "speech"), ("output", "x")]
     {
         // With quotes, it is as long as the limit.
-        let most = "x".repeat(FIELD_LEN_MAX - 2);
+        let most = "x".repeat(MOST - 2);
         for (more, is_cut) in [("", false), ("x", true)] {
             let item = sanitized(read(&format!(
                 r#"{{"span_data":{{"type":"{kind}","{field}":"{most}{more}","name":"{most}{more}"}}}}"#
             )));
             let data = item.get("span_data").unwrap();
             let (field, name) = (data.get(field).unwrap(), data.get("name").unwrap());
-            assert_eq!(json_len(name), FIELD_LEN_MAX + more.len());
+            assert_eq!(json_len(name), MOST + more.len());
             // The SDK does not look for the very last byte that fits.
-            assert!((FIELD_LEN_MAX - 2..=FIELD_LEN_MAX).contains(&json_len(field)));
+            assert!((MOST - 2..=MOST).contains(&json_len(field)));
             assert_eq!(field.as_str().unwrap().ends_with("... [truncated]"), is_cut, "{kind}");
         }
     }
@@ -110,7 +113,7 @@ fn input_and_output_are_cut_above_100_000_bytes_and_nothing_else_is() {
 
 #[test]
 fn reasoning_counts_for_nothing_where_length_is_measured() {
-    let thought = "x".repeat(2 * FIELD_LEN_MAX);
+    let thought = "x".repeat(2 * MOST);
     let item = format!(
         r#"{{"span_data":{{"type":"generation","output":[{{"role":"assistant","thinking":"{thought}","content":"no"}}]}}}}"#
     );
