@@ -4,6 +4,7 @@ use std::io;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use serde::Serialize;
 use spanring_spool::Value;
 
 use super::object::Object;
@@ -14,17 +15,8 @@ pub fn to_json(document: &Value) -> String {
     serde_json::to_string(document).unwrap_or_default()
 }
 
-/// How long it is as JSON, in bytes.
-pub(super) fn json_len(value: &Value) -> usize {
-    text_len(value)
-}
-
-/// The same of a key.
-pub(super) fn key_len(key: &str) -> usize {
-    text_len(key)
-}
-
-fn text_len(value: &(impl serde::Serialize + ?Sized)) -> usize {
+/// How long a value or a key is as JSON, in bytes.
+pub(super) fn json_len(value: &(impl Serialize + ?Sized)) -> usize {
     let mut counter = Counter(0);
     // Counting cannot fail either.
     serde_json::to_writer(&mut counter, value).map_or(usize::MAX, |()| counter.0)

@@ -9,7 +9,7 @@ use std::collections::{BTreeSet, BinaryHeap};
 
 use spanring_spool::Value;
 
-use super::super::json::{json_len, key_len};
+use super::super::json::json_len;
 
 /// How a text ends that was cut.
 const ENDING: &str = "... [truncated]";
@@ -29,8 +29,8 @@ pub(super) fn shortened(value: Value, len_max: usize) -> Value {
         }
         Value::Map(pairs) => {
             let (keys, values): (Vec<_>, Vec<_>) = pairs.into_iter().unzip();
-            let key_lens = keys.iter().map(|key| key_len(key) + ":".len());
-            let kept = children_shortened(key_lens.zip(values).collect(), len, len_max);
+            let before = keys.iter().map(|key| json_len(key) + ":".len());
+            let kept = children_shortened(before.zip(values).collect(), len, len_max);
             Value::Map(kept.into_iter().map(|(place, value)| (keys[place].clone(), value)).collect())
         }
         value => value,
@@ -72,7 +72,7 @@ fn children_shortened(
 
 /// A text whose JSON has `len` bytes, cut to `len_max`: first by what its characters take on average, then less and less.
 fn text_shortened(text: &str, len: usize, len_max: usize) -> String {
-    let ending_len = key_len(ENDING);
+    let ending_len = json_len(ENDING);
     if ending_len > len_max {
         return String::new();
     }
@@ -84,7 +84,7 @@ fn text_shortened(text: &str, len: usize, len_max: usize) -> String {
     loop {
         let end = text.char_indices().nth(kept).map_or(text.len(), |(end, _)| end);
         let cut = format!("{}{ENDING}", &text[..end]);
-        let cut_len = key_len(&cut);
+        let cut_len = json_len(&cut);
         if cut_len <= len_max || kept == 0 {
             return cut;
         }

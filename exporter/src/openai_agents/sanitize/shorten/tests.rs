@@ -42,14 +42,14 @@ fn a_text_is_cut_only_if_it_is_longer_than_the_limit() {
         assert_eq!(shortened(text(&whole), len), text(&whole));
         assert_eq!(shortened(text(&whole), len + 1), text(&whole));
         let Value::Str(cut) = shortened(text(&whole), len - 1) else { panic!("it stays a text") };
-        assert!(key_len(&cut) < len && cut.ends_with(ENDING), "{cut:?}");
+        assert!(json_len(&cut) < len && cut.ends_with(ENDING), "{cut:?}");
         assert!(whole.starts_with(cut.strip_suffix(ENDING).unwrap()), "{cut:?}");
     }
 }
 
 #[test]
 fn a_text_that_has_no_room_for_its_ending_is_emptied() {
-    let ending_len = key_len(ENDING);
+    let ending_len = json_len(ENDING);
     let long = "x".repeat(100);
     assert_eq!(shortened(text(&long), ending_len - 1), text(""));
     assert_eq!(shortened(text(&long), ending_len), text(ENDING));
@@ -107,7 +107,7 @@ fn plainly(value: &Value, len_max: usize) -> Value {
         _ => Value::Map(children.iter().map(|(_, key, child)| (key.clone(), child.clone())).collect()),
     };
     let mut children: Vec<_> = match value {
-        Value::Str(text) => return Value::Str(text_shortened(text, key_len(text), len_max)),
+        Value::Str(text) => return Value::Str(text_shortened(text, json_len(text), len_max)),
         Value::List(values) => {
             values.iter().enumerate().map(|(place, child)| (place, String::new(), child.clone())).collect()
         }
