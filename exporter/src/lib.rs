@@ -65,6 +65,7 @@ pub mod prela;
 pub mod quantity;
 pub mod rfc3339;
 pub mod sink;
+pub mod spanforge;
 
 mod backoff;
 mod breaker;
