@@ -14,7 +14,7 @@ use crate::Error;
 use crate::breaker::Breaker;
 use crate::engine::Notice;
 use crate::error::with_causes;
-use crate::sink::{Batch, BatchId, OpenAiOptions, OtlpOptions, Outcome, Sink, SinkAddress, SinkOptions};
+use crate::sink::{Batch, BatchId, Outcome, Sink, SinkAddress, SinkOptions};
 
 /// Delivers dead letters again, each by itself, and removes those that are taken.
 ///
@@ -24,9 +24,8 @@ use crate::sink::{Batch, BatchId, OpenAiOptions, OtlpOptions, Outcome, Sink, Sin
 pub struct Replay {
     letters: DeadLetters,
     to: Option<Box<dyn Sink>>,
-    options: OtlpOptions,
+    options: SinkOptions,
     known: Vec<(SinkAddress, SinkOptions)>,
-    openai: OpenAiOptions,
     deadline: Duration,
     tell: Box<dyn Fn(Notice) + Send + Sync>,
 }
@@ -62,8 +61,8 @@ enum Fate {
 impl Replay {
     /// A replay that gives a sink up which has failed for the time of `deadline` without a success in between.
     pub fn new(letters: DeadLetters, deadline: Duration) -> Self {
-        let (options, openai, known) = (OtlpOptions::default(), OpenAiOptions::default(), Vec::new());
-        Replay { letters, to: None, options, openai, known, deadline, tell: Box::new(drop) }
+        let (options, known) = (SinkOptions::default(), Vec::new());
+        Replay { letters, to: None, options, known, deadline, tell: Box::new(drop) }
     }
 
     /// Delivers to this sink, and not to those that refused.
@@ -72,9 +71,9 @@ impl Replay {
         self
     }
 
-    /// Asks the OTLP receivers that refused as `options` says. Its headers and certificates go to its own endpoint alone: what a letter names
-    /// is no reason to trust it with them.
-    pub fn otlp_options(mut self, options: OtlpOptions) -> Self {
+    /// Asks the receivers that refused as `options` say. Headers, certificates and keys go to the endpoints alone that the options name: what a
+    /// letter names is no reason to trust it with them.
+    pub fn options(mut self, options: SinkOptions) -> Self {
         self.options = options;
         self
     }
@@ -82,12 +81,6 @@ impl Replay {
     /// Sets these sinks up as is said of each, where they are those that refused.
     pub fn known_sinks(mut self, sinks: Vec<(SinkAddress, SinkOptions)>) -> Self {
         self.known = sinks;
-        self
-    }
-
-    /// Delivers as whom `options` says to OpenAI itself, where that refused. No server in its place is sent the key for being named by a letter.
-    pub fn openai_options(mut self, options: OpenAiOptions) -> Self {
-        self.openai = options;
         self
     }
 
@@ -159,21 +152,18 @@ impl Replay {
             return Ok(self.receiver(sink.open_with(options)?));
         }
         let is_ours = SinkAddress::parse(SinkAddress::OF_ENVIRONMENT, &self.options)? == sink;
-        let otlp = if is_ours { self.options.clone() } else { self.options.without_secrets() };
-        let openai =
-            if sink.is_openai() { self.openai_options_for(&sink)? } else { OpenAiOptions::default() };
-        Ok(self.receiver(sink.open_with(&SinkOptions { otlp, openai, ..SinkOptions::default() })?))
-    }
-
-    fn openai_options_for(&self, sink: &SinkAddress) -> Result<OpenAiOptions, Error> {
-        match SinkAddress::openai() == *sink || !self.openai.has_secrets() {
-            true => Ok(self.openai.clone()),
-            false => {
-                let reason =
-                    "it is not OpenAI itself, and the key goes to no other server that was not named for it";
-                Err(Error::sink(sink.to_string(), "replay to")(io::Error::other(reason)))
-            }
+        let SinkOptions { otlp, openai, spanforge, prela, file } = self.options.clone();
+        let otlp = if is_ours { otlp } else { otlp.without_secrets() };
+        if sink.is_openai() && sink != SinkAddress::openai() && openai.has_secrets() {
+            let reason =
+                "it is not OpenAI itself, and the key goes to no other server that was not named for it";
+            return Err(Error::sink(sink.to_string(), "replay to")(io::Error::other(reason)));
         }
+        let spanforge = match &sink {
+            SinkAddress::SpanForge(address) => spanforge.for_letter(address),
+            _ => spanforge,
+        };
+        Ok(self.receiver(sink.open_with(&SinkOptions { otlp, openai, spanforge, prela, file })?))
     }
 
     async fn deliver(&self, receiver: &mut Receiver, letter: &DeadLetter) -> Fate {

@@ -18,6 +18,7 @@ mod prela;
 mod prela_file;
 mod prela_options;
 mod retry_after;
+mod spanforge;
 mod stdout;
 mod trace;
 
@@ -33,11 +34,13 @@ pub use otlp_options::{OtlpOptions, Protocol};
 pub use prela::Prela;
 pub use prela_file::PrelaFileSink;
 pub use prela_options::PrelaOptions;
+pub use spanforge::{SpanForgeAddress, SpanForgeCloud, SpanForgeOptions, SpanForgeWebhook};
 pub use stdout::StdoutSink;
 pub use trace::{Trace, TraceSpans};
 
-pub(crate) use file::BEGINNING as FILE_BEGINNING;
+pub(crate) use file::{LineForm, OTLP_LINES};
 pub(crate) use http::is_loopback;
+pub(crate) use spanforge::EVENT_LINES as SPANFORGE_LINES;
 
 use std::fmt;
 use std::pin::Pin;

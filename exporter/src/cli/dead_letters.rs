@@ -186,22 +186,24 @@ impl Show {
 impl ReplayLetters {
     fn run(self) -> Result<(), Failure> {
         let letters = self.from.letters()?;
-        let options = super::export::otlp_options(LogFormat::Text)?;
-        let openai = super::export::openai_options([&SinkAddress::openai()])?;
+        let options = SinkOptions {
+            otlp: super::export::otlp_options(LogFormat::Text)?,
+            openai: super::export::openai_options([&SinkAddress::openai()])?,
+            spanforge: super::export::spanforge_options(LogFormat::Text)?,
+            ..SinkOptions::default()
+        };
         let known = match &self.config {
             Some(path) => Config::read(path)?.plan()?.sinks,
             None => Vec::new(),
         };
         let to = self.to.as_deref().map(|sink| SinkAddress::parse(sink, &options)).transpose()?;
         let mut replay = Replay::new(letters.clone(), self.deadline)
-            .otlp_options(options.clone())
-            .openai_options(openai.clone())
+            .options(options.clone())
             .on_notice(|notice| complain(&notice.to_string()));
         if let Some(sink) = &to {
             let of_file = known.iter().find(|(address, _)| address == sink).map(|(_, said)| said.clone());
             let prela = super::export::prela_options([sink])?;
-            let of_environment =
-                || SinkOptions { otlp: options.clone(), openai, prela, ..SinkOptions::default() };
+            let of_environment = || SinkOptions { prela, ..options.clone() };
             replay = replay.to(sink.open_with(&of_file.unwrap_or_else(of_environment))?);
         }
         replay = replay.known_sinks(known);

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use serde_json::json;
 use spanring_exporter::doctor::{self, Check, Verdict};
-use spanring_exporter::sink::{OtlpOptions, SinkAddress};
+use spanring_exporter::sink::{OtlpOptions, SinkAddress, SinkOptions};
 
 use super::Failure;
 use super::output::print;
@@ -44,10 +44,10 @@ impl DoctorCommand {
         let read = OtlpOptions::from_environment();
         let mut report = Report { is_json: self.json, checks: Vec::new() };
         let environment = doctor::environment(&read);
-        let options = read.unwrap_or_default();
+        let options = SinkOptions { otlp: read.unwrap_or_default(), ..SinkOptions::default() };
         let addresses: Vec<SinkAddress> =
             self.sinks.iter().map(|sink| SinkAddress::parse(sink, &options)).collect::<Result<_, _>>()?;
-        if options.has_secrets() && addresses.iter().filter(|address| address.is_otlp()).count() > 1 {
+        if options.otlp.has_secrets() && addresses.iter().filter(|address| address.is_otlp()).count() > 1 {
             let message =
                 "the headers and certificates of OTEL_EXPORTER_OTLP_* would go to more than one OTLP sink";
             return Err(Failure { status: Failure::BAD_INPUT, message: Some(message.to_owned()) });
@@ -64,7 +64,7 @@ impl DoctorCommand {
             .map_err(|error| Failure::incomplete(format!("cannot start: {error}")))?;
         // What the environment meant to say, nobody knows.
         for address in addresses.iter().filter(|address| makes_sense || !address.is_otlp()) {
-            report.add(runtime.block_on(doctor::sink(address, &options)))?;
+            report.add(runtime.block_on(doctor::sink(address, &options.otlp)))?;
         }
         // A name that is still being looked up holds nobody up.
         runtime.shutdown_background();

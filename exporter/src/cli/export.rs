@@ -16,6 +16,7 @@ use spanring_exporter::log::Level;
 use spanring_exporter::monitor::Monitor;
 use spanring_exporter::sink::{
     Compression, FileOptions, OpenAiOptions, OtlpOptions, PrelaOptions, SinkAddress, SinkOptions,
+    SpanForgeOptions,
 };
 use spanring_exporter::{Error, ExportReport, Exporter, STOP_DEADLINE, quantity};
 use spanring_spool::SpoolDir;
@@ -43,14 +44,16 @@ pub(super) struct Export {
     #[arg(long, value_name = "DIR", required_unless_present = "config")]
     spool: Option<PathBuf>,
 
-    /// Where to deliver to: file:PATH, stdout, otlp, otlp+http[s]://HOST[:PORT], otlp+grpc[s]://HOST[:PORT], openai, openai+http[s]://HOST[:PORT] or prela-file:DIR; may be repeated
+    /// Where to deliver to: file:PATH, stdout, otlp, otlp+http[s]://HOST[:PORT], otlp+grpc[s]://HOST[:PORT], openai, openai+http[s]://HOST[:PORT] prela-file:DIR, spanforge, spanforge+https://HOST[:PORT], spanforge-webhook+http[s]://HOST[:PORT]/PATH or spanforge-file:PATH; may be repeated
     ///
     /// file:PATH appends OTLP/JSON lines. stdout prints them; the report is printed to standard error then. otlp+http:// and otlp+https:// send OTLP protobuf to /v1/traces, otlp+grpc:// and otlp+grpcs:// over gRPC;
     /// the port is 4318 or 4317 where none is named, and 443 with TLS. otlp is where OTEL_EXPORTER_OTLP_ENDPOINT says, asked as
     /// OTEL_EXPORTER_OTLP_PROTOCOL says; it and the other OTLP sinks heed OTEL_EXPORTER_OTLP_HEADERS and the like. openai is OpenAI's traces, as the OpenAI Agents SDK
     /// fills them, openai+http:// and openai+https:// are servers in its place; they need OPENAI_API_KEY or OPENAI_API_KEY_FILE, and heed
     /// OPENAI_ORG_ID and OPENAI_PROJECT_ID. prela-file:DIR writes
-    /// spans to files as Prela's file exporter does; it heeds PRELA_SERVICE_NAME. Each sink has its own place in the spool, and what is delivered is removed once all
+    /// spans to files as Prela's file exporter does; it heeds PRELA_SERVICE_NAME. spanforge+https:// sends SpanForge's events to /v1/events, with the key in
+    /// SPANFORGE_CLOUD_API_KEY; spanforge is where SPANFORGE_CLOUD_ENDPOINT says, or else SpanForge's own cloud. spanforge-webhook+https:// posts
+    /// them to this very URL, and spanforge-file:PATH appends them, one a line. Each sink has its own place in the spool, and what is delivered is removed once all
     /// sinks named here have it.
     #[arg(long = "to", value_name = "SINK", required_unless_present = "config")]
     sinks: Vec<String>,
@@ -77,7 +80,7 @@ pub(super) struct Export {
     #[arg(long, value_name = "TIME", default_value = "0s", value_parser = quantity::duration)]
     grace: Duration,
 
-    /// Begin a new file before one grows longer than this, for file:PATH
+    /// Begin a new file before one grows longer than this, for file:PATH and spanforge-file:PATH
     ///
     /// A number with the unit KiB, MiB or GiB. The file that was there is PATH.TIME-NUMBER then, with the time in UTC; the
     /// names sort by age. A single longer line has a file to itself.
@@ -187,7 +190,11 @@ impl Export {
         let bad_input =
             |message: &str| Err(Failure { status: Failure::BAD_INPUT, message: Some(message.to_owned()) });
         let spool = SpoolDir::open(self.spool.as_deref().unwrap_or(Path::new("")))?;
-        let options = otlp_options(self.log_format)?;
+        let is_for_spanforge = self.sinks.iter().any(|sink| sink.starts_with("spanforge"));
+        let mut options = SinkOptions { otlp: otlp_options(self.log_format)?, ..SinkOptions::default() };
+        if is_for_spanforge {
+            options.spanforge = spanforge_options(self.log_format)?;
+        }
         let mut addresses = Vec::new();
         for sink in &self.sinks {
             let address = SinkAddress::parse(sink, &options)?;
@@ -196,16 +203,21 @@ impl Export {
             }
             addresses.push(address);
         }
-        if options.has_secrets() && addresses.iter().filter(|address| address.is_otlp()).count() > 1 {
+        if options.otlp.has_secrets() && addresses.iter().filter(|address| address.is_otlp()).count() > 1 {
             return bad_input(
                 "the headers and certificates of OTEL_EXPORTER_OTLP_* would go to more than one OTLP sink",
             );
         }
-        if self.rotate.is_some() && !addresses.iter().any(|address| matches!(address, SinkAddress::File(_))) {
-            return bad_input("--rotate is about sinks file:PATH, and none is named");
+        if options.spanforge.has_key()
+            && addresses.iter().filter(|address| address.is_spanforge_cloud()).count() > 1
+        {
+            return bad_input("the key of SPANFORGE_CLOUD_API_KEY would go to more than one sink");
+        }
+        if self.rotate.is_some() && !addresses.iter().any(SinkAddress::is_file) {
+            return bad_input("--rotate is about sinks that are files, and none is named");
         }
         let (openai, prela) = (openai_options(&addresses)?, prela_options(&addresses)?);
-        let options = SinkOptions { otlp: options, file: self.file_options(), openai, prela };
+        let options = SinkOptions { file: self.file_options(), openai, prela, ..options };
         let sinks = addresses.into_iter().map(|address| (address, options.clone())).collect();
         Ok(Plan { spool, sinks, stop_deadline: STOP_DEADLINE, warnings: Vec::new() })
     }
@@ -266,6 +278,13 @@ pub(super) fn openai_options<'a>(
             Err(Failure { status: Failure::BAD_INPUT, message: Some(message.to_owned()) })
         }
     }
+}
+
+/// What the environment says about SpanForge; what of that is ignored is said.
+pub(super) fn spanforge_options(log: LogFormat) -> Result<SpanForgeOptions, Error> {
+    let options = SpanForgeOptions::from_environment()?;
+    options.warnings().iter().for_each(|warning| ignored(log, warning));
+    Ok(options)
 }
 
 /// What the environment says about OTLP; what of that is ignored is said.

@@ -130,8 +130,8 @@ impl SinkConfig {
         let (address, base) = match &self.target {
             Target::Address(address) => (address.clone(), OtlpOptions::default()),
             Target::Environment => {
-                let address =
-                    SinkAddress::parse(SinkAddress::OF_ENVIRONMENT, environment).map_err(of_sink)?;
+                let named = SinkOptions { otlp: environment.clone(), ..SinkOptions::default() };
+                let address = SinkAddress::parse(SinkAddress::OF_ENVIRONMENT, &named).map_err(of_sink)?;
                 (address, environment.clone())
             }
         };

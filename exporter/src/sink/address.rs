@@ -9,14 +9,15 @@ use reqwest::Url;
 use super::http::Transport;
 use super::openai::address as openai;
 use super::{
-    FileSink, HttpSink, OpenAi, OtlpGrpc, OtlpHttp, OtlpOptions, PrelaFileSink, Protocol, Sink, SinkOptions,
-    StdoutSink, prela_file,
+    FileSink, HttpSink, OpenAi, OtlpGrpc, OtlpHttp, PrelaFileSink, Protocol, Sink, SinkOptions,
+    SpanForgeAddress, StdoutSink, prela_file, spanforge,
 };
 use crate::Error;
 
 /// The forms of an address, as a message lists them.
 pub const FORMS: &str = "file:PATH, stdout, otlp, otlp+http[s]://HOST[:PORT], otlp+grpc[s]://HOST[:PORT], \
-    openai, openai+http[s]://HOST[:PORT] or prela-file:DIR";
+    openai, openai+http[s]://HOST[:PORT], prela-file:DIR, spanforge, spanforge+https://HOST[:PORT], \
+    spanforge-webhook+http[s]://HOST[:PORT]/PATH or spanforge-file:PATH";
 
 /// The port of OTLP over HTTP, where an address names none. Over TLS it is 443.
 const OTLP_HTTP_PORT: u16 = 4318;
@@ -49,26 +50,29 @@ pub enum SinkAddress {
         /// Its base URL: `/v1/traces/ingest` is added to its path.
         url: Url,
     },
+    /// SpanForge: its cloud, a web hook, or a file of events.
+    SpanForge(SpanForgeAddress),
 }
 
 impl SinkAddress {
     /// What the sink is called that OpenTelemetry's variables name.
     pub const OF_ENVIRONMENT: &str = "otlp";
 
-    /// Reads an address, of which `otlp` is that of `options`.
+    /// Reads an address, of which `otlp` and `spanforge` are those of `options`.
     ///
     /// # Errors
     ///
     /// [`Error::UnknownSink`].
-    pub fn parse(text: &str, options: &OtlpOptions) -> Result<Self, Error> {
+    pub fn parse(text: &str, options: &SinkOptions) -> Result<Self, Error> {
         match text {
             Self::OF_ENVIRONMENT => {
-                let endpoint = options.endpoint_or_default();
-                Ok(match options.protocol {
+                let endpoint = options.otlp.endpoint_or_default();
+                Ok(match options.otlp.protocol {
                     Protocol::Grpc => Self::OtlpGrpc { url: endpoint.url },
                     Protocol::Protobuf | Protocol::Json => Self::otlp_http(endpoint.url, endpoint.is_whole),
                 })
             }
+            SpanForgeAddress::OF_ENVIRONMENT => Ok(SinkAddress::SpanForge(options.spanforge.cloud())),
             text => text.parse(),
         }
     }
@@ -103,6 +107,7 @@ impl SinkAddress {
             SinkAddress::PrelaFile(path) => {
                 Box::new(PrelaFileSink::open(self.to_string(), path, &options.prela)?)
             }
+            SinkAddress::SpanForge(address) => spanforge::open(address, options)?,
         })
     }
 
@@ -134,6 +139,16 @@ impl SinkAddress {
         matches!(self, SinkAddress::OpenAi { .. })
     }
 
+    /// Whether it is SpanForge's cloud, which is sent a key.
+    pub fn is_spanforge_cloud(&self) -> bool {
+        matches!(self, SinkAddress::SpanForge(SpanForgeAddress::Cloud { .. }))
+    }
+
+    /// Whether it is a file, which can be rotated.
+    pub fn is_file(&self) -> bool {
+        matches!(self, SinkAddress::File(_) | SinkAddress::SpanForge(SpanForgeAddress::File(_)))
+    }
+
     /// Of one receiver there is one text, whatever ends its path.
     fn otlp_http(mut url: Url, is_whole: bool) -> Self {
         if !is_whole {
@@ -149,6 +164,7 @@ impl fmt::Display for SinkAddress {
         match self {
             SinkAddress::File(path) => write!(f, "file:{}", path.display()),
             SinkAddress::Stdout => f.write_str(StdoutSink::NAME),
+            SinkAddress::SpanForge(address) => address.fmt(f),
             SinkAddress::OtlpHttp { url, is_whole } => {
                 write!(f, "otlp+{}://{}", url.scheme(), host_and_port(url))?;
                 match is_whole {
@@ -180,7 +196,7 @@ impl FromStr for SinkAddress {
             let cut = if shown == address { "" } else { " (credentials, query and fragment are not shown)" };
             Error::UnknownSink { address: shown, reason: format!("{reason}{cut}") }
         };
-        if address == Self::OF_ENVIRONMENT {
+        if [Self::OF_ENVIRONMENT, SpanForgeAddress::OF_ENVIRONMENT].contains(&address) {
             return Err(unknown("it stands for what the environment says, which was not asked"));
         }
         if address == StdoutSink::NAME {
@@ -189,11 +205,14 @@ impl FromStr for SinkAddress {
         if address == openai::SCHEME {
             return Ok(Self::openai());
         }
+        if let Some(parsed) = SpanForgeAddress::parse(address) {
+            return parsed.map(SinkAddress::SpanForge).map_err(|reason| unknown(&reason));
+        }
         let Some((scheme, rest)) = address.split_once(':') else {
             return Err(unknown("it has no scheme"));
         };
         match scheme {
-            "file" => file(rest).map_err(unknown),
+            "file" => file_path(rest).map(SinkAddress::File).map_err(unknown),
             "prela-file" => prela_file::directory(rest).map(SinkAddress::PrelaFile).map_err(unknown),
             "otlp+http" | "otlp+https" => otlp_http(address, scheme).map_err(|reason| unknown(&reason)),
             "otlp+grpc" | "otlp+grpcs" => otlp_grpc(address, scheme).map_err(|reason| unknown(&reason)),
@@ -209,7 +228,7 @@ impl FromStr for SinkAddress {
 /// An address for a message, which may end in a log: with `…` in place of credentials, and of a query or a fragment. An
 /// address that is none has no certain parts, so rather too much is cut out.
 fn without_secrets(address: &str) -> String {
-    const SCHEMES: [&str; 8] = [
+    const SCHEMES: [&str; 9] = [
         "file",
         "otlp+http",
         "otlp+https",
@@ -218,6 +237,7 @@ fn without_secrets(address: &str) -> String {
         "openai+http",
         "openai+https",
         "prela-file",
+        "spanforge-file",
     ];
     let is_known = |scheme: &str| SCHEMES.contains(&scheme);
     let begin = match address.split_once(':') {
@@ -237,17 +257,15 @@ fn without_secrets(address: &str) -> String {
     }
 }
 
-fn file(path: &str) -> Result<SinkAddress, &'static str> {
+/// The file that is named so, by its absolute path.
+pub(super) fn file_path(path: &str) -> Result<PathBuf, &'static str> {
     if path.starts_with("//") && !path.starts_with("///") {
         return Err("a file is named by its path, without a host");
     }
     if path.is_empty() || path.ends_with('/') {
         return Err("it names no file");
     }
-    match absolute(Path::new(path)) {
-        Ok(path) => Ok(SinkAddress::File(path)),
-        Err(_) => Err("the working directory, which a relative path begins in, is gone"),
-    }
+    absolute(Path::new(path)).map_err(|_| "the working directory, which a relative path begins in, is gone")
 }
 
 fn otlp_http(address: &str, scheme: &str) -> Result<SinkAddress, String> {
@@ -301,6 +319,7 @@ pub(super) fn has_no_path(url: &Url) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sink::OtlpOptions;
 
     fn canonical(address: &str) -> String {
         address.parse::<SinkAddress>().unwrap().to_string()
@@ -328,9 +347,10 @@ mod tests {
         assert_eq!(canonical("otlp+grpc://[::1]:80"), "otlp+grpc://[::1]:80");
         assert_eq!(canonical("otlp+grpcs://host"), "otlp+grpcs://host:443");
         assert_eq!(canonical("otlp+grpcs://host:4317"), "otlp+grpcs://host:4317");
-        let of_environment = SinkAddress::parse("otlp", &OtlpOptions::default()).unwrap();
+        let of_environment = SinkAddress::parse("otlp", &SinkOptions::default()).unwrap();
         assert_eq!(of_environment, "otlp+http://localhost".parse().unwrap());
-        let grpc = OtlpOptions { protocol: Protocol::Grpc, ..OtlpOptions::default() };
+        let otlp = OtlpOptions { protocol: Protocol::Grpc, ..OtlpOptions::default() };
+        let grpc = SinkOptions { otlp, ..SinkOptions::default() };
         assert_eq!(SinkAddress::parse("otlp", &grpc).unwrap(), "otlp+grpc://localhost".parse().unwrap());
     }
 
@@ -349,6 +369,9 @@ mod tests {
             "otlp+grpc://h:80",
             "otlp+grpcs://h",
             "otlp+grpcs://h:1",
+            "spanforge+https://h/b",
+            "spanforge-webhook+https://h/hook",
+            "spanforge-file:a",
         ] {
             assert_eq!(canonical(&canonical(address)), canonical(address), "{address}");
         }
@@ -360,6 +383,9 @@ mod tests {
             ("spans.jsonl", "it has no scheme"),
             ("stdout:x", "no sink has such a scheme"),
             ("ftp://host/x", "no sink has such a scheme"),
+            ("spanforge", "which was not asked"),
+            ("spanforge+http://h", "the key would go there in the clear"),
+            ("spanforge-file:", "it names no file"),
             ("file:", "it names no file"),
             ("file:/tmp/", "it names no file"),
             ("file://host/x", "a file is named by its path, without a host"),
@@ -399,6 +425,9 @@ mod tests {
             ("secret@h", "…@h", "it has no scheme"),
             ("file://secret@h/x", "file://…@h/x", "without a host"),
             ("prela-file://secret@h/x", "prela-file://…@h/x", "without a host"),
+            ("spanforge+https://secret@h", "spanforge+https://…@h", "credentials do not belong"),
+            ("spanforge-webhook+https://h?t=secret", "spanforge-webhook+https://h…", "a query or fragment"),
+            ("spanforge-file://secret@h/x", "spanforge-file://…@h/x", "without a host"),
         ];
         for (address, shown, reason) in cases {
             let message = address.parse::<SinkAddress>().unwrap_err().to_string();

@@ -1,6 +1,6 @@
 //! What can be said about a sink beside its address.
 
-use super::{FileOptions, OpenAiOptions, OtlpOptions, PrelaOptions};
+use super::{FileOptions, OpenAiOptions, OtlpOptions, PrelaOptions, SpanForgeOptions};
 
 /// What can be said about a sink beside its address; each kind of sink heeds what is about it. The default is what an
 /// address alone stands for.
@@ -14,4 +14,6 @@ pub struct SinkOptions {
     pub openai: OpenAiOptions,
     /// How Prela is asked, and what it is told.
     pub prela: PrelaOptions,
+    /// How SpanForge is asked.
+    pub spanforge: SpanForgeOptions,
 }

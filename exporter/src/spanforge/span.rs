@@ -54,7 +54,7 @@ fn of_span(span: &SpanData, mut said: Said) -> SpanPayload {
         span_name: span.name.clone(),
         operation: operation(span, &mut said),
         span_kind: said
-            .take_text(names::SPAN_KIND, |name| is_span_kind(name))
+            .take_text(names::SPAN_KIND, is_span_kind)
             .map_or_else(|| "CLIENT".to_owned(), |name| name.to_uppercase()),
         status: status(span).to_owned(),
         start_time_unix_nano: span.start_unix_ns,
