@@ -24,6 +24,7 @@ mod prela_requests;
 mod recording;
 mod rules;
 mod spanforge;
+mod spanforge_delivered;
 mod spanforge_payloads;
 mod spanforge_requests;
 mod words;

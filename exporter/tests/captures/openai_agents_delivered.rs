@@ -29,7 +29,7 @@ fn raw() -> Capture {
 fn deliver(capture: &Capture, sink: &str, variables: &[(&str, String)]) {
     let mut recording = Recording::for_delivery();
     rebuild(&capture.json, &mut recording);
-    let dir = recording.stop();
+    let dir = recording.leave();
     let mut command = Command::new(env!("CARGO_BIN_EXE_spanring"));
     command.args(["export", "--once", "--to", sink, "--spool"]).arg(dir.path().join("spool"));
     command

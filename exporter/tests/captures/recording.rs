@@ -4,7 +4,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use spanring::{Context, Ended, Overflow, Pending, Span, SpanBuilder, SpanId, TraceId};
-use spanring_spool::{Level, SpanData, Spool, SpoolDir, Value};
+use spanring_spool::{Level, SpanData, Spool, SpoolBuilder, SpoolDir, Value};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -60,18 +60,23 @@ pub(crate) use record;
 
 impl Recording {
     pub(crate) fn start() -> Self {
-        Self::with(true)
+        Self::with(true, |spool| spool)
     }
 
     /// Spans that an exporter is to deliver.
     pub(crate) fn for_delivery() -> Self {
-        Self::with(false)
+        Self::with(false, |spool| spool)
     }
 
-    fn with(is_marked: bool) -> Self {
+    /// Of a process of which something is said.
+    pub(crate) fn start_with(say: impl FnOnce(SpoolBuilder) -> SpoolBuilder) -> Self {
+        Self::with(true, say)
+    }
+
+    fn with(is_marked: bool, say: impl FnOnce(SpoolBuilder) -> SpoolBuilder) -> Self {
         let turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
         let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
-        let spool = Spool::open(dir.path().join("spool"))
+        let spool = say(Spool::open(dir.path().join("spool")))
             .ring_bytes(8 << 20)
             .tables(8, 64)
             .overflow(Overflow::Block(MINUTE))
@@ -86,13 +91,6 @@ impl Recording {
         if self.is_marked {
             span.set(PLACE, place);
         }
-    }
-
-    /// Ends, and leaves the spool in the directory `spool` of what is returned.
-    pub(crate) fn stop(self) -> tempfile::TempDir {
-        let report = self.spool.stop(MINUTE);
-        assert_eq!(report.ledger.dropped.total(), 0, "{report}");
-        self.dir
     }
 
     /// How many spans were recorded so far.

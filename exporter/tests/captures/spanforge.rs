@@ -4,7 +4,7 @@ use std::slice;
 
 use serde_json::{Value as Json, json};
 use spanring::{Span, SpanId, TraceId};
-use spanring_exporter::spanforge::{Emitter, saved, trace_to_json};
+use spanring_exporter::spanforge::{Emitter, Event, SigningKey, saved, trace_to_json};
 use spanring_spool::SpanData;
 
 use crate::json::{items, number, pairs, text, whole};
@@ -12,7 +12,7 @@ use crate::moments::ns_of_seconds;
 use crate::recording::{Life, Recording, record};
 use crate::rules::{Rule, Table};
 use crate::spanforge_payloads::rebuild_payload;
-use crate::{Form, any_other, file, lines};
+use crate::{Form, any_other, file, lines, path_of, read};
 
 pub(crate) const EVENTS: Form = Form {
     rebuild: |capture, recording| items(capture).iter().for_each(|event| rebuild_event(event, recording)),
@@ -111,7 +111,55 @@ fn rebuild_trace(capture: &Json, recording: &mut Recording) {
     items(&capture["spans"]).iter().for_each(|payload| rebuild_payload(payload, None, recording));
 }
 
-/// The event of a span that is delivered by itself.
+/// The event of a span that is sent by itself.
 pub(crate) fn event(span: &SpanData) -> Json {
     Emitter::default().events(slice::from_ref(span))[0].to_dict()
+}
+
+fn captured_lines() -> Vec<String> {
+    let read = |name| read(&path_of(name)).lines().map(str::to_owned).collect::<Vec<_>>();
+    [read("spanforge/events.jsonl"), read("spanforge/events_signed.jsonl")].concat()
+}
+
+#[test]
+fn every_event_is_read_and_written_again_byte_for_byte() {
+    for line in captured_lines() {
+        let event = Event::from_json(&line).unwrap();
+        assert_eq!(event.to_json(), line);
+        assert_eq!(event.unknown_fields.len(), 0);
+        let payload = event.read_payload().unwrap();
+        assert_eq!(payload.to_dict(), event.payload, "{line}");
+        assert_eq!(payload.event_type(), event.event_type);
+        assert!(
+            event
+                .checksum
+                .is_none_or(|checksum| checksum == Event::from_json(&line).unwrap().payload_checksum())
+        );
+    }
+}
+
+/// Signed by SpanForge's SDK with this key, one after the other.
+#[test]
+fn signatures_are_those_of_the_sdk() {
+    let signatures = [
+        "0a5b7b18fdef56da7d519667783b1922791a2d1bcbdf25c127bfde04b8b8c028",
+        "33aada467e2ad1f3e1da411ecb6d2aefaf6be5faff938051a88631f07d1156e2",
+        "e409bcaaffd1b48f8edbb74486b91dd151d18298cb033f9d2ef02ed73603c469",
+    ];
+    let lines = captured_lines();
+    let mut events: Vec<_> = lines[..3].iter().map(|line| Event::from_json(line).unwrap()).collect();
+    SigningKey::new("kéy").unwrap().chain(&mut events);
+    for (event, signature) in events.iter().zip(signatures) {
+        assert_eq!(event.signature, Some(format!("hmac-sha256:{signature}")));
+    }
+}
+
+#[test]
+fn a_saved_trace_is_that_of_the_sdk_byte_for_byte() {
+    let text = read(&path_of("spanforge/trace_save.ndjson"));
+    let mut recording = Recording::start();
+    for line in text.lines() {
+        rebuild_payload(&serde_json::from_str(line).unwrap(), None, &mut recording);
+    }
+    assert_eq!(saved(&recording.read()), text);
 }
