@@ -194,12 +194,13 @@ fn to_a_file_signed_as_chains() {
     let events: Vec<_> = written.lines().map(|line| Event::from_json(line).unwrap()).collect();
     assert_eq!(events.len(), items(&capture).len());
     let key = SigningKey::new("whisper").unwrap();
-    let mut before: Option<&Event> = None;
+    let (mut before, mut chains) = (None::<&Event>, 0);
     for event in &events {
         assert!(key.is_signed(event));
         // Where the spool was drained in between, another chain begins.
-        if let Some(id) = &event.prev_id {
-            assert_eq!(Some(id), before.map(|before| &before.event_id));
+        match &event.prev_id {
+            Some(id) => assert_eq!(Some(id), before.map(|before| &before.event_id)),
+            None => chains += 1,
         }
         before = Some(event);
         let captured =
@@ -215,4 +216,5 @@ fn to_a_file_signed_as_chains() {
             captured.and_then(|captured| text(captured, "checksum"))
         );
     }
+    assert!((1..events.len()).contains(&chains), "{chains} chains");
 }
