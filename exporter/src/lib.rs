@@ -25,8 +25,8 @@
 //!
 //! An [`Exporter`] finds the recorders of a spool, alive and dead, and reads their blocks. It divides each into
 //! [batches](sink::Batch), hands those to its [sinks](sink::Sink), and keeps each sink's place in a cursor. A sink delivers
-//! a batch, as [OTLP](otlp), as the items of the [OpenAI Agents SDK](openai_agents) or in [Prela's form](prela), and says what
-//! [became of it](sink::Outcome). A [configuration](config) says the same as the program above in a file.
+//! a batch, as [OTLP](otlp), as the items of the [OpenAI Agents SDK](openai_agents), as [SpanForge's events](spanforge) or in
+//! [Prela's form](prela), and says what [became of it](sink::Outcome). A [configuration](config) says the same as the program above in a file.
 //!
 //! ```text
 //!   spool ══► block ──► batch ──► sink ──► receiver

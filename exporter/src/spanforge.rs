@@ -10,12 +10,14 @@
 //! | trace, span and parent identities | the same, in envelope and payload; a trace's first span has no parent |
 //! | the identity of an event | a ULID [made of the span](Event::event_id): when it ended, and a hash of trace, span and type |
 //! | when it ended | `timestamp`, to the microsecond |
+//! | an empty name, of a span or an event | `unnamed` |
 //! | kind, or the free name of it | `operation`; where that does not tell the kind, attribute `spanring.kind` |
 //! | `spanring.span_kind` | `span_kind`, in capitals; `CLIENT` where nobody said it, as in the SDK |
 //! | status ok, unset | `ok` |
 //! | status error, or interrupted | `error` |
 //! | status cancelled | `error`, attribute `spanring.status` = `cancelled`, and `error_type` = `CancelledError` where nobody said one |
 //! | status timed out | `timeout` |
+//! | what was said about the status | `error`, whatever the status |
 //! | foreign status `max_steps_exceeded` of a run | its `status` |
 //! | run id | `agent_run_id`. Where steps and runs have none: the first half of the trace's identity, and for a run within another its span's own |
 //! | model without a provider | `system` by how the model's name begins, as in the SDK |
@@ -63,7 +65,7 @@ use spanring_spool::SpanData;
 
 /// The payload of a span. The totals of a run that nobody said are those of `spans`.
 pub fn payload(span: &SpanData, spans: &[SpanData]) -> Payload {
-    span::payload(span, said::Said::of(span), spans)
+    span::payload(span, said::Said::of(span), &totals::Together::new(spans))
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use spanring_spool::{Resource, SpanData, Value};
 use super::event::{Event, SCHEMA_VERSION, TAGS_MAX};
 use super::said::Said;
 use super::span::{Sort, payload};
+use super::totals::Together;
 use super::{moment, source, ulid};
 
 /// Who emits events: what is the same for all spans of a recorder.
@@ -46,10 +47,11 @@ impl Emitter {
 
     /// The events of spans that are delivered together, one each.
     pub fn events(&self, spans: &[SpanData]) -> Vec<Event> {
-        spans.iter().map(|span| self.event(span, spans)).collect()
+        let together = Together::new(spans);
+        spans.iter().map(|span| self.event(span, &together)).collect()
     }
 
-    fn event(&self, span: &SpanData, spans: &[SpanData]) -> Event {
+    fn event(&self, span: &SpanData, together: &Together<'_>) -> Event {
         let is_some = |text: &str| !text.is_empty();
         let mut said = Said::of(span);
         let org_id = said.take_text(names::ORGANIZATION_ID, is_some).or_else(|| self.organization.clone());
@@ -60,7 +62,7 @@ impl Emitter {
             Sort::Step | Sort::Run => said.take_text(names::SESSION_ID, is_some),
         };
         let tags = self.tags(&mut said);
-        let payload = payload(span, said, spans);
+        let payload = payload(span, said, together);
         let event_type = payload.event_type();
         Event {
             schema_version: SCHEMA_VERSION.to_owned(),

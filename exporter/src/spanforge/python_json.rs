@@ -130,7 +130,7 @@ mod tests {
             (1_795_158_297.974_081_5, "1795158297.9740815"),
         ];
         for (value, text) in cases {
-            assert_eq!(number(value), text);
+            assert_eq!((compact(&value), spaced(&value)), (text.to_owned(), text.to_owned()));
             assert_eq!(text.parse(), Ok(value));
         }
     }

@@ -7,7 +7,7 @@ use spanring_spool::{LinkData, SpanData};
 use super::parts::SpanEvent;
 use super::payload::{AgentRunPayload, AgentStepPayload, Payload, SpanPayload};
 use super::said::{OF_ATTRIBUTES, OF_METADATA, Said, object};
-use super::totals::Totals;
+use super::totals::{Together, Totals};
 use super::usage::{cost, model, token_usage};
 
 /// Under which key of the attributes links are, which SpanForge has no place for.
@@ -36,12 +36,12 @@ impl Sort {
     }
 }
 
-/// The payload of a span of which `said` was said. The totals of a run that nobody said are those of `spans`.
-pub(super) fn payload(span: &SpanData, said: Said, spans: &[SpanData]) -> Payload {
+/// The payload of a span of which `said` was said. The totals of a run that nobody said are those of the spans it is together with.
+pub(super) fn payload(span: &SpanData, said: Said, together: &Together<'_>) -> Payload {
     match Sort::of(span) {
         Sort::Span => Payload::Span(Box::new(of_span(span, said))),
         Sort::Step => Payload::Step(Box::new(of_step(span, said))),
-        Sort::Run => Payload::Run(Box::new(of_run(span, said, spans))),
+        Sort::Run => Payload::Run(Box::new(of_run(span, said, together))),
     }
 }
 
@@ -51,7 +51,7 @@ fn of_span(span: &SpanData, mut said: Said) -> SpanPayload {
     let payload = SpanPayload {
         span_id: span.span_id.to_string(),
         trace_id: span.trace_id.to_string(),
-        span_name: span.name.clone(),
+        span_name: named(&span.name),
         operation: operation(span, &mut said),
         span_kind: said
             .take_text(names::SPAN_KIND, is_span_kind)
@@ -85,7 +85,7 @@ fn of_span(span: &SpanData, mut said: Said) -> SpanPayload {
 }
 
 fn of_step(span: &SpanData, mut said: Said) -> AgentStepPayload {
-    let step_name = said.take_text(names::STEP_NAME, is_some).unwrap_or_else(|| span.name.clone());
+    let step_name = said.take_text(names::STEP_NAME, is_some).unwrap_or_else(|| named(&span.name));
     let payload = AgentStepPayload {
         agent_run_id: said.take_text(names::RUN_ID, is_some).unwrap_or_else(|| run_of_trace(span)),
         step_index: said.take(names::STEP_INDEX).unwrap_or_default(),
@@ -114,9 +114,9 @@ fn of_step(span: &SpanData, mut said: Said) -> AgentStepPayload {
     AgentStepPayload { attributes: said.rest(), ..payload }
 }
 
-fn of_run(span: &SpanData, mut said: Said, spans: &[SpanData]) -> AgentRunPayload {
+fn of_run(span: &SpanData, mut said: Said, together: &Together<'_>) -> AgentRunPayload {
     let own = || if span.parent_id.is_none() { run_of_trace(span) } else { span.span_id.to_string() };
-    let totals = Totals::of(span, &mut said, spans);
+    let totals = Totals::of(span, &mut said, together);
     let has_run_out = said.take_text(names::FOREIGN_STATUS, |status| status == "max_steps_exceeded");
     let payload = AgentRunPayload {
         agent_run_id: said.take_text(names::RUN_ID, is_some).unwrap_or_else(own),
@@ -146,6 +146,11 @@ fn of_run(span: &SpanData, mut said: Said, spans: &[SpanData]) -> AgentRunPayloa
 /// The run that all of a trace belongs to of which nothing else was said.
 fn run_of_trace(span: &SpanData) -> String {
     span.trace_id.to_string()[..16].to_owned()
+}
+
+/// SpanForge has no empty names.
+fn named(name: &str) -> String {
+    if name.is_empty() { "unnamed".to_owned() } else { name.to_owned() }
 }
 
 fn is_some(text: &str) -> bool {
@@ -203,7 +208,7 @@ fn finish_reason(said: &mut Said) -> Option<String> {
 
 fn events(span: &SpanData) -> Vec<SpanEvent> {
     let event = |event: &spanring_spool::EventData| SpanEvent {
-        name: event.name.clone(),
+        name: named(&event.name),
         timestamp_ns: event.time_unix_ns,
         metadata: object(&event.attributes, OF_METADATA),
     };

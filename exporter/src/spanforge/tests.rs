@@ -287,6 +287,13 @@ fn what_nests_deeper_than_spanforge_reads_is_text_and_every_event_can_be_read() 
 }
 
 #[test]
+fn what_has_an_empty_name_is_unnamed() {
+    let event = EventData { time_unix_ns: 1, ..EventData::default() };
+    let payload = written(&SpanData { name: String::new(), events: vec![event], ..span(2, Kind::Llm) });
+    assert_eq!([&payload["span_name"], &payload["events"][0]["name"]], ["unnamed", "unnamed"]);
+}
+
+#[test]
 fn what_json_has_no_form_for_has_one_here() {
     let said = [
         ("bytes", Value::Bytes(vec![0xff, 0])),

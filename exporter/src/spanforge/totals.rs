@@ -5,6 +5,8 @@
 //! were is said beside, since spans of a long run may have been delivered before. SpanForge's SDK adds up steps and inner runs only; here all
 //! spans under the run count, at any depth.
 
+use std::cell::OnceCell;
+
 use serde::Deserialize;
 use spanring::{Cost, Kind, names};
 use spanring_spool::{Figures, Node, SpanData, Trace};
@@ -16,6 +18,23 @@ use super::usage;
 
 /// Under which key of the attributes it is how many spans the totals are of.
 const OF_SPANS: &str = "spanring.run.totals.spans";
+
+/// Spans that are delivered together, as traces where a run asks for its own.
+pub(super) struct Together<'a> {
+    spans: &'a [SpanData],
+    traces: OnceCell<Vec<Trace>>,
+}
+
+impl<'a> Together<'a> {
+    pub(super) fn new(spans: &'a [SpanData]) -> Self {
+        Together { spans, traces: OnceCell::new() }
+    }
+
+    fn trace_of(&self, span: &SpanData) -> Option<&Trace> {
+        let traces = self.traces.get_or_init(|| Trace::collect(self.spans.iter().cloned()));
+        traces.iter().find(|trace| trace.trace_id() == span.trace_id)
+    }
+}
 
 /// What a run came to.
 #[derive(Clone, PartialEq, Debug, Default)]
@@ -39,8 +58,8 @@ struct Told {
 }
 
 impl Totals {
-    /// Those of the run whose span this is. What nobody said of them is that of `spans`.
-    pub(super) fn of(run: &SpanData, said: &mut Said, spans: &[SpanData]) -> Self {
+    /// Those of the run whose span this is. What nobody said of them is that of the spans it is together with.
+    pub(super) fn of(run: &SpanData, said: &mut Said, together: &Together<'_>) -> Self {
         let told: Told = said.take(names::RUN_TOTALS).unwrap_or_default();
         if let Told {
             total_steps: Some(total_steps),
@@ -58,7 +77,7 @@ impl Totals {
                 total_cost,
             };
         }
-        let (counted, count) = Totals::under(run, spans);
+        let (counted, count) = Totals::under(run, together);
         said.set(OF_SPANS, count);
         Totals {
             total_steps: told.total_steps.unwrap_or(counted.total_steps),
@@ -71,10 +90,8 @@ impl Totals {
 
     /// What the spans under it come to, and how many these are. Tokens and costs add up as [`Figures`](spanring_spool::Figures) do: what
     /// tells what its parts came to does not count beside them.
-    fn under(run: &SpanData, spans: &[SpanData]) -> (Self, usize) {
-        let trace = spans.iter().filter(|span| span.trace_id == run.trace_id).cloned();
-        let trace = Trace::collect(trace).into_iter().next();
-        let tree = trace.as_ref().map(Trace::tree);
+    fn under(run: &SpanData, together: &Together<'_>) -> (Self, usize) {
+        let tree = together.trace_of(run).map(Trace::tree);
         let nodes = tree.as_ref().map(|tree| tree.nodes()).unwrap_or_default();
         let run_at = nodes.iter().position(|node| node.span.span_id == run.span_id);
         let Some(run_at) = run_at else { return (Totals::default(), 0) };

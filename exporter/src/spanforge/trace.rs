@@ -7,6 +7,7 @@ use spanring_spool::SpanData;
 use super::python_json::spaced;
 use super::said::Said;
 use super::span::payload;
+use super::totals::Together;
 
 /// A trace in the form of SpanForge's `Trace.to_json`: the run of an agent that `run` is the span of, with the payloads of `spans`. The run's
 /// attributes are those of the trace.
@@ -30,7 +31,8 @@ pub fn saved(spans: &[SpanData]) -> String {
 }
 
 fn payloads(spans: &[SpanData]) -> impl Iterator<Item = Json> {
-    spans.iter().map(move |span| payload(span, Said::of(span), spans).to_dict().into())
+    let together = Together::new(spans);
+    spans.iter().map(move |span| payload(span, Said::of(span), &together).to_dict().into())
 }
 
 /// Seconds since the Unix epoch: the floating-point number next to what the decimal says.

@@ -76,9 +76,14 @@ impl Round {
     fn new(seed: u64) -> Self {
         let mut random = Random(seed);
         let kind = [Kind::Cloud, Kind::Webhook, Kind::File][random.pick(3)];
-        let count = 20 + random.below(if kind == Kind::File { 20_000 } else { 600 });
         let mut server = Server { random: Random(seed ^ 0x5a), ..Server::default() };
-        server.spans_max = [usize::MAX, 100, 7][random.pick(3)];
+        server.spans_max = [usize::MAX, 100, 7, 1][random.pick(4)];
+        let count = match (kind, server.spans_max) {
+            (Kind::File, _) => 20 + random.below(20_000),
+            // Each goes alone, and meets each trouble.
+            (_, 1) => 40,
+            _ => 20 + random.below(400),
+        };
         if kind != Kind::File {
             server.poisoned = (0..random.below(5)).map(|_| random.below(count)).collect();
         }
@@ -103,7 +108,8 @@ impl Round {
 
         for _ in 0..1 + self.random.pick(4) {
             let has_wrong_key = self.kind != Kind::File && self.random.pick(4) == 0;
-            let at = if has_wrong_key { 1 } else { 1 + self.random.pick(6) };
+            let answers = if has_wrong_key { 1 } else { [3, 30][self.random.pick(2)] };
+            let at = 1 + self.random.pick(answers);
             self.server.lock().unwrap().begin(at);
             while waits.try_recv().is_ok() {}
             let mut command = self.export(&sinks, if has_wrong_key { WRONG } else { RIGHT });
@@ -122,7 +128,7 @@ impl Round {
 
         self.server.lock().unwrap().is_well = true;
         let output =
-            self.export(&sinks, RIGHT).args(["--once", "--json", "--deadline", "2s"]).output().unwrap();
+            self.export(&sinks, RIGHT).args(["--once", "--json", "--deadline", "30s"]).output().unwrap();
         let report: Json = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{output:?}"));
         assert_eq!(report["sinks"][0]["end"], "complete", "seed {}: {output:?}", self.seed);
         drop(receiver);
@@ -183,7 +189,7 @@ impl Round {
 #[derive(Default)]
 struct Server {
     random: Random,
-    /// Whether nothing troubles it any more.
+    /// Whether nothing troubles it any more, but that it asks for patience now and then.
     is_well: bool,
     /// The numbers of the spans that it never takes.
     poisoned: BTreeSet<u64>,
@@ -215,7 +221,11 @@ impl Server {
         if !is_right {
             return Answer::status(401);
         }
-        let trouble = if self.is_well { usize::MAX } else { self.random.pick(12) };
+        let trouble = match (self.random.pick(12), self.is_well) {
+            (trouble, false) => trouble,
+            (0, true) => 1,
+            (_, true) => usize::MAX,
+        };
         match trouble {
             0 => return Answer::status([500, 502, 503, 599][self.random.pick(4)]),
             1 => return Answer { headers: vec![("retry-after", "0".to_owned())], ..Answer::status(429) },
