@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::fmt;
-use std::io;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -151,19 +150,7 @@ impl Replay {
         if let Some((_, options)) = self.known.iter().find(|(known, _)| *known == sink) {
             return Ok(self.receiver(sink.open_with(options)?));
         }
-        let is_ours = SinkAddress::parse(SinkAddress::OF_ENVIRONMENT, &self.options)? == sink;
-        let SinkOptions { otlp, openai, spanforge, prela, file } = self.options.clone();
-        let otlp = if is_ours { otlp } else { otlp.without_secrets() };
-        if sink.is_openai() && sink != SinkAddress::openai() && openai.has_secrets() {
-            let reason =
-                "it is not OpenAI itself, and the key goes to no other server that was not named for it";
-            return Err(Error::sink(sink.to_string(), "replay to")(io::Error::other(reason)));
-        }
-        let spanforge = match &sink {
-            SinkAddress::SpanForge(address) => spanforge.for_letter(address),
-            _ => spanforge,
-        };
-        Ok(self.receiver(sink.open_with(&SinkOptions { otlp, openai, spanforge, prela, file })?))
+        Ok(self.receiver(sink.open_with(&self.options.for_letter(&sink)?)?))
     }
 
     async fn deliver(&self, receiver: &mut Receiver, letter: &DeadLetter) -> Fate {

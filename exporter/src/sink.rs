@@ -20,6 +20,7 @@ mod prela_options;
 mod retry_after;
 mod spanforge;
 mod stdout;
+mod system;
 mod trace;
 
 pub use address::{FORMS, SinkAddress};
@@ -36,6 +37,7 @@ pub use prela_file::PrelaFileSink;
 pub use prela_options::PrelaOptions;
 pub use spanforge::{SpanForgeAddress, SpanForgeCloud, SpanForgeOptions, SpanForgeWebhook};
 pub use stdout::StdoutSink;
+pub use system::System;
 pub use trace::{Trace, TraceSpans};
 
 pub(crate) use file::{LineForm, OTLP_LINES};

@@ -14,15 +14,13 @@ use serde_json::json;
 use spanring_exporter::config::{Config, Plan};
 use spanring_exporter::log::Level;
 use spanring_exporter::monitor::Monitor;
-use spanring_exporter::sink::{
-    Compression, FileOptions, OpenAiOptions, OtlpOptions, PrelaOptions, SinkAddress, SinkOptions,
-    SpanForgeOptions,
-};
-use spanring_exporter::{Error, ExportReport, Exporter, STOP_DEADLINE, quantity};
+use spanring_exporter::sink::{Compression, FileOptions, SinkAddress, SinkOptions};
+use spanring_exporter::{ExportReport, Exporter, STOP_DEADLINE, quantity};
 use spanring_spool::SpoolDir;
 
 use self::signals::Signals;
 use super::Failure;
+use super::environment;
 use super::log::{LogFormat, write_line};
 use super::output::{print, print_report};
 
@@ -174,7 +172,7 @@ impl Export {
         let mut plan = match &self.config {
             Some(path) => {
                 let plan = Config::read(path)?.plan()?;
-                plan.warnings.iter().for_each(|warning| ignored(self.log_format, warning));
+                plan.warnings.iter().for_each(|warning| environment::ignored(self.log_format, warning));
                 plan
             }
             None => self.plan_of_flags()?,
@@ -186,37 +184,13 @@ impl Export {
     }
 
     fn plan_of_flags(&self) -> Result<Plan, Failure> {
-        let bad_input =
-            |message: &str| Err(Failure { status: Failure::BAD_INPUT, message: Some(message.to_owned()) });
         let spool = SpoolDir::open(self.spool.as_deref().unwrap_or(Path::new("")))?;
-        let is_for_spanforge = self.sinks.iter().any(|sink| sink.starts_with("spanforge"));
-        let mut options = SinkOptions { otlp: otlp_options(self.log_format)?, ..SinkOptions::default() };
-        if is_for_spanforge {
-            options.spanforge = spanforge_options(self.log_format)?;
-        }
-        let mut addresses = Vec::new();
-        for sink in &self.sinks {
-            let address = SinkAddress::parse(sink, &options)?;
-            if addresses.contains(&address) {
-                return Err(Error::SinkTwice { address: address.to_string() }.into());
-            }
-            addresses.push(address);
-        }
-        if options.otlp.has_secrets() && addresses.iter().filter(|address| address.is_otlp()).count() > 1 {
-            return bad_input(
-                "the headers and certificates of OTEL_EXPORTER_OTLP_* would go to more than one OTLP sink",
-            );
-        }
-        if options.spanforge.has_key()
-            && addresses.iter().filter(|address| address.is_spanforge_cloud()).count() > 1
-        {
-            return bad_input("the key of SPANFORGE_CLOUD_API_KEY would go to more than one sink");
-        }
+        let (addresses, options) = environment::sinks(&self.sinks, self.log_format)?;
         if self.rotate.is_some() && !addresses.iter().any(SinkAddress::is_file) {
-            return bad_input("--rotate is about sinks that are files, and none is named");
+            let message = "--rotate is about sinks that are files, and none is named";
+            return Err(Failure { status: Failure::BAD_INPUT, message: Some(message.to_owned()) });
         }
-        let (openai, prela) = (openai_options(&addresses)?, prela_options(&addresses)?);
-        let options = SinkOptions { file: self.file_options(), openai, prela, ..options };
+        let options = SinkOptions { file: self.file_options(), ..options };
         let sinks = addresses.into_iter().map(|address| (address, options.clone())).collect();
         Ok(Plan { spool, sinks, stop_deadline: STOP_DEADLINE, warnings: Vec::new() })
     }
@@ -262,48 +236,6 @@ impl Export {
             None => Compression::None,
         };
         FileOptions { rotate_bytes: self.rotate, keep: self.keep, compression }
-    }
-}
-
-/// What the environment says about OpenAI, if that is a sink: its key goes to one only.
-pub(super) fn openai_options<'a>(
-    addresses: impl IntoIterator<Item = &'a SinkAddress>,
-) -> Result<OpenAiOptions, Failure> {
-    match addresses.into_iter().filter(|address| address.is_openai()).count() {
-        0 => Ok(OpenAiOptions::default()),
-        1 => Ok(OpenAiOptions::from_environment()?),
-        _ => {
-            let message = "the key of OPENAI_API_KEY would go to more than one OpenAI sink";
-            Err(Failure { status: Failure::BAD_INPUT, message: Some(message.to_owned()) })
-        }
-    }
-}
-
-/// What the environment says about SpanForge; what of that is ignored is said.
-pub(super) fn spanforge_options(log: LogFormat) -> Result<SpanForgeOptions, Error> {
-    let options = SpanForgeOptions::from_environment()?;
-    options.warnings().iter().for_each(|warning| ignored(log, warning));
-    Ok(options)
-}
-
-/// What the environment says about OTLP; what of that is ignored is said.
-pub(super) fn otlp_options(log: LogFormat) -> Result<OtlpOptions, Error> {
-    let options = OtlpOptions::from_environment()?;
-    options.warnings().iter().for_each(|warning| ignored(log, warning));
-    Ok(options)
-}
-
-fn ignored(log: LogFormat, warning: &str) {
-    log.say(Level::Warn, warning, &json!({"event": "variable_ignored", "reason": warning}));
-}
-
-/// What the environment says about Prela, if any of these sinks is told.
-pub(super) fn prela_options<'a>(
-    addresses: impl IntoIterator<Item = &'a SinkAddress>,
-) -> Result<PrelaOptions, Error> {
-    match addresses.into_iter().any(SinkAddress::is_prela) {
-        true => PrelaOptions::from_environment(),
-        false => Ok(PrelaOptions::default()),
     }
 }
 

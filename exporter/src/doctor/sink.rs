@@ -8,10 +8,10 @@ use std::path::Path;
 use rustix::fs::{Access, FileType, access, fstat};
 
 use super::{Check, Verdict, free_space, receiver};
-use crate::sink::{LineForm, OTLP_LINES, OtlpOptions, SPANFORGE_LINES, SinkAddress, SpanForgeAddress};
+use crate::sink::{LineForm, OTLP_LINES, SPANFORGE_LINES, SinkAddress, SinkOptions, SpanForgeAddress};
 
-/// Checks a sink, which is asked as `options` say if it is an OTLP receiver.
-pub async fn check(address: &SinkAddress, options: &OtlpOptions) -> Vec<Check> {
+/// Checks a sink, which is asked as `options` say.
+pub async fn check(address: &SinkAddress, options: &SinkOptions) -> Vec<Check> {
     let about = address.to_string();
     match address {
         SinkAddress::File(path) => file(&about, path, OTLP_LINES),

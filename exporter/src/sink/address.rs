@@ -10,7 +10,7 @@ use super::http::Transport;
 use super::openai::address as openai;
 use super::{
     FileSink, HttpSink, OpenAi, OtlpGrpc, OtlpHttp, PrelaFileSink, Protocol, Sink, SinkOptions,
-    SpanForgeAddress, StdoutSink, prela_file, spanforge,
+    SpanForgeAddress, StdoutSink, System, prela_file, spanforge,
 };
 use crate::Error;
 
@@ -116,14 +116,29 @@ impl SinkAddress {
         SinkAddress::OpenAi { url: openai::openai() }
     }
 
-    /// Whether it is an OTLP receiver, which is sent what only that receiver may get to see.
+    /// Whether it is an OTLP receiver.
     pub fn is_otlp(&self) -> bool {
-        matches!(self, SinkAddress::OtlpHttp { .. } | SinkAddress::OtlpGrpc { .. })
+        self.system() == Some(System::Otlp)
     }
 
-    /// Whether it is told what Prela's variables say.
-    pub fn is_prela(&self) -> bool {
-        matches!(self, SinkAddress::PrelaFile(_))
+    /// The system that it is of: whose variables it heeds.
+    pub fn system(&self) -> Option<System> {
+        match self {
+            SinkAddress::File(_) | SinkAddress::Stdout => None,
+            SinkAddress::OtlpHttp { .. } | SinkAddress::OtlpGrpc { .. } => Some(System::Otlp),
+            SinkAddress::OpenAi { .. } => Some(System::OpenAi),
+            SinkAddress::PrelaFile(_) => Some(System::Prela),
+            SinkAddress::SpanForge(_) => Some(System::SpanForge),
+        }
+    }
+
+    /// Whether it is sent what only a receiver that somebody named for it may get to see.
+    pub fn is_sent_secrets(&self) -> bool {
+        match self {
+            SinkAddress::File(_) | SinkAddress::Stdout | SinkAddress::PrelaFile(_) => false,
+            SinkAddress::OtlpHttp { .. } | SinkAddress::OtlpGrpc { .. } | SinkAddress::OpenAi { .. } => true,
+            SinkAddress::SpanForge(address) => matches!(address, SpanForgeAddress::Cloud { .. }),
+        }
     }
 
     /// Whether it is asked over TLS.
@@ -132,16 +147,6 @@ impl SinkAddress {
             SinkAddress::OtlpHttp { url, .. } | SinkAddress::OtlpGrpc { url } => url.scheme() == "https",
             _ => false,
         }
-    }
-
-    /// Whether it is OpenAI or a server in its place, which is sent the key.
-    pub fn is_openai(&self) -> bool {
-        matches!(self, SinkAddress::OpenAi { .. })
-    }
-
-    /// Whether it is SpanForge's cloud, which is sent a key.
-    pub fn is_spanforge_cloud(&self) -> bool {
-        matches!(self, SinkAddress::SpanForge(SpanForgeAddress::Cloud { .. }))
     }
 
     /// Whether it is a file, which can be rotated.

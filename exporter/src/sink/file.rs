@@ -47,8 +47,7 @@ impl LineForm {
 }
 
 /// OTLP/JSON, a request a line.
-pub(crate) const OTLP_LINES: LineForm =
-    LineForm { beginnings: &[b"{\"resourceSpans\""], name: "OTLP/JSON" };
+pub(crate) const OTLP_LINES: LineForm = LineForm { beginnings: &[b"{\"resourceSpans\""], name: "OTLP/JSON" };
 
 /// What becomes of a batch in a file.
 pub(super) trait BatchLines: fmt::Debug + Send {

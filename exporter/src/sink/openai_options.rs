@@ -16,7 +16,7 @@ use std::fs::File;
 use std::io::Read as _;
 use std::path::PathBuf;
 
-use reqwest::header::HeaderValue;
+use reqwest::header::{HeaderValue, InvalidHeaderValue};
 
 use crate::Error;
 
@@ -48,12 +48,48 @@ impl OpenAiOptions {
         self.authorization.is_some()
     }
 
-    /// The header with the key.
-    pub(super) fn authorization(&self) -> Result<HeaderValue, Error> {
-        self.authorization.clone().ok_or_else(|| wrong(KEY, "it is not set, nor is OPENAI_API_KEY_FILE"))
+    /// With this key, in place of any other.
+    ///
+    /// # Errors
+    ///
+    /// When HTTP does not allow it in a header.
+    pub fn with_api_key(self, key: &str) -> Result<Self, InvalidHeaderValue> {
+        let mut authorization = HeaderValue::from_str(&format!("Bearer {key}"))?;
+        authorization.set_sensitive(true);
+        Ok(OpenAiOptions { authorization: Some(authorization), ..self })
     }
 
-    fn read(get: impl Fn(&str) -> Option<OsString>) -> Result<Self, Error> {
+    /// For this account, in place of any other.
+    ///
+    /// # Errors
+    ///
+    /// When HTTP does not allow it in a header.
+    pub fn with_organization(self, organization: &str) -> Result<Self, InvalidHeaderValue> {
+        Ok(OpenAiOptions { organization: Some(HeaderValue::from_str(organization)?), ..self })
+    }
+
+    /// For this project, in place of any other.
+    ///
+    /// # Errors
+    ///
+    /// When HTTP does not allow it in a header.
+    pub fn with_project(self, project: &str) -> Result<Self, InvalidHeaderValue> {
+        Ok(OpenAiOptions { project: Some(HeaderValue::from_str(project)?), ..self })
+    }
+
+    /// Itself without the key.
+    pub(super) fn without_key(&self) -> Self {
+        OpenAiOptions { authorization: None, ..self.clone() }
+    }
+
+    /// The header with the key.
+    pub(super) fn authorization(&self) -> Result<HeaderValue, Error> {
+        self.authorization
+            .clone()
+            .ok_or_else(|| wrong(KEY, "it is not set for this address, nor is OPENAI_API_KEY_FILE"))
+    }
+
+    pub(super) fn read(get: impl Fn(&str) -> Option<OsString>) -> Result<Self, Error> {
         let variable = |name: &str| get(name).filter(|value| !value.is_empty());
         let text = |name: &'static str| match variable(name).map(OsString::into_string) {
             None => Ok(None),
@@ -154,7 +190,10 @@ pub(super) mod tests {
 
     #[test]
     fn what_makes_no_sense_is_named_by_its_variable_and_never_shown() {
-        assert_eq!(key(&[]), Err(format!("cannot use {KEY}: it is not set, nor is {KEY_FILE}")));
+        assert_eq!(
+            key(&[]),
+            Err(format!("cannot use {KEY}: it is not set for this address, nor is {KEY_FILE}"))
+        );
         assert_eq!(key(&[(KEY, " ")]), key(&[]));
         let reason = "it has a character that a header of HTTP does not allow";
         for name in [KEY, "OPENAI_ORG_ID", "OPENAI_PROJECT_ID"] {

@@ -74,7 +74,7 @@ fn bad_configuration_is_status_2_before_anything_is_sent() {
         (
             &["spanforge", &cloud],
             &[(KEY, "right")],
-            "the key of SPANFORGE_CLOUD_API_KEY would go to more than one sink",
+            "the key of SPANFORGE_CLOUD_API_KEY would go to more than one SpanForge sink",
         ),
         (
             &["spanforge"],

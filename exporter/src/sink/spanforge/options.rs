@@ -21,7 +21,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use reqwest::Url;
-use reqwest::header::HeaderValue;
+use reqwest::header::{HeaderValue, InvalidHeaderValue};
 
 use super::SpanForgeAddress;
 use super::address::{checked, keeps_key};
@@ -78,10 +78,20 @@ impl SpanForgeOptions {
         self.authorization.is_some()
     }
 
-    /// The same, for an address that nobody but a dead letter names: the key goes to the sink `spanforge` only.
-    pub(crate) fn for_letter(&self, address: &SpanForgeAddress) -> Self {
-        let authorization = self.authorization.clone().filter(|_| *address == self.cloud());
-        SpanForgeOptions { authorization, ..self.clone() }
+    /// With this key for the cloud, in place of any other.
+    ///
+    /// # Errors
+    ///
+    /// When HTTP does not allow it in a header.
+    pub fn with_api_key(self, key: &str) -> Result<Self, InvalidHeaderValue> {
+        let mut authorization = HeaderValue::from_str(&format!("Bearer {key}"))?;
+        authorization.set_sensitive(true);
+        Ok(SpanForgeOptions { authorization: Some(authorization), ..self })
+    }
+
+    /// Itself without the key for the cloud.
+    pub(in crate::sink) fn without_key(&self) -> Self {
+        SpanForgeOptions { authorization: None, ..self.clone() }
     }
 
     /// Where the sink `spanforge` is.
@@ -112,7 +122,7 @@ impl SpanForgeOptions {
         }
     }
 
-    fn read(get: impl Fn(&str) -> Option<OsString>) -> Result<Self, Error> {
+    pub(in crate::sink) fn read(get: impl Fn(&str) -> Option<OsString>) -> Result<Self, Error> {
         let value = |name: &str| get(name).filter(|value| !value.is_empty());
         let text = |name: &str| match value(name).map(OsString::into_string) {
             None => Ok(None),
@@ -144,10 +154,9 @@ impl SpanForgeOptions {
             ..SpanForgeOptions::default()
         };
         if let Some(key) = secret(API_KEY)? {
-            let mut header = HeaderValue::from_str(&format!("Bearer {}", key.trim()))
+            options = options
+                .with_api_key(key.trim())
                 .map_err(|_| wrong(API_KEY, "HTTP does not allow it in a header"))?;
-            header.set_sensitive(true);
-            options.authorization = Some(header);
         }
         if let Some(endpoint) = text(ENDPOINT)? {
             options.endpoint = Some(read_endpoint(&endpoint).map_err(|reason| wrong(ENDPOINT, &reason))?);
@@ -291,13 +300,5 @@ mod tests {
         let request = |value| read(&[(TIMEOUT, value)]).unwrap().transport().limits.request;
         assert_eq!(request("2.5"), Duration::from_millis(2500));
         assert_eq!(request("1e9"), TIMEOUT_MAX);
-    }
-
-    #[test]
-    fn a_key_goes_to_the_address_that_it_is_meant_for() {
-        let options = read(&[(API_KEY, "k"), (ENDPOINT, "https://h/x/v1/events")]).unwrap();
-        let address = |text: &str| SpanForgeAddress::parse(text).unwrap().unwrap();
-        assert!(options.for_letter(&address("spanforge+https://h/x")).has_key());
-        assert!(!options.for_letter(&address("spanforge+https://other")).has_key());
     }
 }
