@@ -211,7 +211,7 @@ impl fmt::Debug for SpanForgeOptions {
             .field("has_key", &self.has_key())
             .field("endpoint", &self.endpoint)
             .field("timeout", &self.timeout)
-            .field("webhook_secret", &self.webhook_secret)
+            .field("webhook_key", &self.webhook_secret)
             .field("signing_key", &self.signing_key)
             .field("organization", &self.organization)
             .field("environment", &self.environment)
