@@ -311,7 +311,7 @@ fn files_and_standard_output_are_looked_at_and_not_written_to() {
     ] {
         let sink = format!("prela-file:{}", path(name).display());
         let (found, lines) = examined(&mut doctor(&[&sink]));
-        let (verdict, text) = &lines[1];
+        let (verdict, text) = &lines[2];
         let text = format!("{verdict} {}", text.strip_prefix(&format!("{sink}: ")).unwrap());
         assert!(found == status && text.starts_with(expected), "{name}: {text}");
     }

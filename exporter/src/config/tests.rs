@@ -145,7 +145,8 @@ fn each_mistake_of_a_sink_is_one_line_with_its_place_and_its_reason() {
         ),
         (
             "to = \"otlp+https://h\"\nkeep = 1\nrotate = \"1MiB\"",
-            "4:1: `keep` is about sinks file:PATH and spanforge-file:PATH, and this one is otlp+https://h".to_owned(),
+            "4:1: `keep` is about sinks file:PATH and spanforge-file:PATH, and this one is otlp+https://h"
+                .to_owned(),
         ),
         (
             "to = \"file:/f\"\n\n  headers = {}",
@@ -153,7 +154,8 @@ fn each_mistake_of_a_sink_is_one_line_with_its_place_and_its_reason() {
         ),
         (
             "to = \"stdout\"\nrotate = \"1MiB\"",
-            "4:1: `rotate` is about sinks file:PATH and spanforge-file:PATH, and this one is stdout".to_owned(),
+            "4:1: `rotate` is about sinks file:PATH and spanforge-file:PATH, and this one is stdout"
+                .to_owned(),
         ),
         (
             "to = \"stdout\"\nprotocol = \"http/json\"",
