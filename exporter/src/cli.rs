@@ -12,6 +12,7 @@ mod config;
 mod dead_letters;
 mod demo;
 mod doctor;
+mod environment;
 mod exec;
 mod export;
 mod log;

@@ -32,17 +32,20 @@
 //! | `headers` | OTLP | a table of what is sent with each request: a text, `{ env = "NAME" }` or `{ file = "PATH" }`, with a `prefix` before it if need be |
 //! | `certificate` | OTLP over TLS | a file of PEM: who signed the receiver's certificate, in place of the system's roots |
 //! | `client_certificate`, `client_key` | OTLP over TLS | files of PEM that the exporter proves itself by, both or neither |
-//! | `rotate` | files | a new file is begun before one grows longer |
+//! | `api_key` | OpenAI, SpanForge's cloud | the key: a text, `{ env = "NAME" }` or `{ file = "PATH" }` |
+//! | `organization`, `project` | OpenAI | whose account, and which project of it |
+//! | `rotate` | `file:`, `spanforge-file:` | a new file is begun before one grows longer |
 //! | `keep`, `compress` | files that rotate | how many are kept; `zstd`, or `none` |
 //!
-//! Times are texts with the unit `ms`, `s`, `m` or `h`, sizes with `KiB`, `MiB` or `GiB`. Relative paths, also that of `file:PATH`, begin in the
+//! Times are texts with the unit `ms`, `s`, `m` or `h`, sizes with `KiB`, `MiB` or `GiB`. Relative paths, also those of addresses, begin in the
 //! directory of the file. Nothing is passed over: an unknown key, or one that is about another kind of sink, is an error, with its place.
 //!
 //! # The environment
 //!
-//! OpenTelemetry's variables ([`OtlpOptions`]) are heeded for the sink `otlp`, which is where they say, and for no other: a key that they hold
-//! goes to nobody else. What the file says of that sink wins, option by option; of the headers all or none. If the file names no sink
-//! `otlp`, they are not even read.
+//! The variables of a [system](crate::sink::System) are heeded for its own sink, `otlp`, `openai` or `spanforge`, which is where they say, and a
+//! key that they hold goes to nobody else. What the file says of that sink wins, option by option; of the headers all or none. Of Prela's and
+//! SpanForge's other sinks they say, without the keys, what they say of spans, as `PRELA_SERVICE_NAME` and `SPANFORGE_ORG_ID`. The variables of a
+//! system that the file names no such sink of are not even read.
 //!
 //! # Two steps
 //!
@@ -65,9 +68,9 @@ use std::time::Duration;
 use spanring_spool::SpoolDir;
 use toml::de::{DeTable, DeValue};
 
-use self::sink::{SinkConfig, Target};
+use self::sink::SinkConfig;
 use self::table::{Source, Table};
-use crate::sink::{OtlpOptions, SinkAddress, SinkOptions};
+use crate::sink::{SinkAddress, SinkOptions};
 use crate::{Error, Exporter, STOP_DEADLINE, small_file};
 
 /// No configuration is longer, in bytes.
@@ -186,24 +189,21 @@ impl Config {
 
     /// The sinks, with their secrets, where `get` knows the environment's variables; and what of those was ignored.
     fn resolve(&self, get: impl Fn(&str) -> Option<OsString>) -> Result<(Sinks, Vec<String>), ConfigError> {
-        let of_environment = self.sinks.iter().find(|sink| sink.target == Target::Environment);
-        let environment = match of_environment {
-            Some(sink) => {
-                OtlpOptions::read(&get).map_err(|error| self.error(sink.place, Fault::Exporter(error)))?
-            }
-            None => OtlpOptions::default(),
-        };
-        let mut sinks = Sinks::new();
+        let (mut sinks, mut warnings) = (Sinks::new(), Vec::new());
         for sink in &self.sinks {
-            let (address, options) =
-                sink.resolve(&environment, &get).map_err(|(place, fault)| self.error(place, fault))?;
+            let (address, options) = sink.resolve(&get).map_err(|(place, fault)| self.error(place, fault))?;
             if sinks.iter().any(|(other, _)| *other == address) {
                 let twice = Error::SinkTwice { address: address.to_string() };
                 return Err(self.error(sink.place, Fault::Exporter(twice)));
             }
+            for warning in options.warnings() {
+                if !warnings.iter().any(|known| known == warning) {
+                    warnings.push(warning.to_owned());
+                }
+            }
             sinks.push((address, options));
         }
-        Ok((sinks, environment.warnings().to_vec()))
+        Ok((sinks, warnings))
     }
 
     fn error(&self, place: Place, fault: Fault) -> ConfigError {

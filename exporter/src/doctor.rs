@@ -2,10 +2,11 @@
 //!
 //! | what | is checked |
 //! |---|---|
-//! | [`environment`] | whether OpenTelemetry's variables make sense |
+//! | [`environment`] | whether the variables of a system make sense |
 //! | [`spool`] | that it is one, and this user's; free space; whether an exporter is at it; the recorders; dead letters; how far behind the sinks are |
 //! | [`sink`], OTLP | its name, a connection, and the answer to a span `spanring.doctor` |
-//! | [`sink`], `file:` | that it can be written, holds nothing else, and has space. No span is appended: whoever reads the file has not asked for one |
+//! | [`sink`], OpenAI, SpanForge's cloud and web hooks | the answer to such a span |
+//! | [`sink`], `file:`, `spanforge-file:` | that it can be written, holds nothing else, and has space. No span is appended: whoever reads the file has not asked for one |
 //! | [`sink`], `stdout` | what it is. No span is printed: the checks are printed there |
 //!
 //! Nothing is ever written to a spool, nor to a file.
@@ -23,9 +24,8 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use crate::Error;
 use crate::error::with_causes;
-use crate::sink::OtlpOptions;
+use crate::sink::{SinkOptions, System};
 
 /// Less free space than this is worth a warning, in bytes.
 const FREE_MIN: u64 = 1 << 30;
@@ -78,15 +78,18 @@ impl fmt::Display for Check {
     }
 }
 
-/// Checks what was read from the environment about OTLP.
-pub fn environment(options: &Result<OtlpOptions, Error>) -> Vec<Check> {
+/// Checks what the environment says about a system, and has `options` heed it.
+pub fn environment(system: System, options: &mut SinkOptions) -> Vec<Check> {
     let check = |verdict, text: &str| Check::new(verdict, "environment", text);
-    match options {
-        Err(error) => vec![check(Verdict::Fail, &with_causes(error))],
-        Ok(options) if options.warnings().is_empty() => {
-            vec![check(Verdict::Ok, "nothing in OTEL_EXPORTER_OTLP_* is ignored")]
-        }
-        Ok(options) => options.warnings().iter().map(|warning| check(Verdict::Warn, warning)).collect(),
+    let before: Vec<_> = options.warnings().map(str::to_owned).collect();
+    if let Err(error) = options.heed(system) {
+        return vec![check(Verdict::Fail, &with_causes(&error))];
+    }
+    let warnings = options.warnings().filter(|warning| before.iter().all(|known| known != warning));
+    let checks: Vec<_> = warnings.map(|warning| check(Verdict::Warn, warning)).collect();
+    match checks.is_empty() {
+        true => vec![check(Verdict::Ok, &format!("nothing in {} is ignored", system.variables()))],
+        false => checks,
     }
 }
 

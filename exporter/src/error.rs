@@ -5,6 +5,8 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use crate::sink::System;
+
 /// Why an export cannot begin, or cannot go on for any sink.
 #[derive(Debug)]
 #[non_exhaustive]
@@ -36,6 +38,11 @@ pub enum Error {
     SinkTwice {
         /// The address.
         address: String,
+    },
+    /// What proves the exporter to one receiver of a system would be sent to several.
+    SecretsShared {
+        /// The system.
+        system: System,
     },
     /// No sink was named.
     NoSink,
@@ -77,6 +84,12 @@ impl fmt::Display for Error {
             }
             Error::Sink { address, action, .. } => write!(f, "cannot {action} {address}"),
             Error::Variable { name, reason } => write!(f, "cannot use {name}: {reason}"),
+            Error::SecretsShared { system: System::Otlp } => f.write_str(
+                "the headers and certificates of OTEL_EXPORTER_OTLP_* would go to more than one OTLP sink",
+            ),
+            Error::SecretsShared { system } => {
+                write!(f, "the key of {} would go to more than one {system} sink", system.credentials())
+            }
             Error::SinkTwice { address } => write!(f, "the sink {address} is named twice"),
             Error::NoSink => write!(f, "no sink is named; a sink is {}", crate::sink::FORMS),
             Error::Thread { .. } => f.write_str("cannot start a thread for the exporter"),

@@ -13,7 +13,7 @@ use crate::Error;
 use crate::breaker::Breaker;
 use crate::engine::Notice;
 use crate::error::with_causes;
-use crate::sink::{Batch, BatchId, OtlpOptions, Outcome, Sink, SinkAddress, SinkOptions};
+use crate::sink::{Batch, BatchId, Outcome, Sink, SinkAddress, SinkOptions};
 
 /// Delivers dead letters again, each by itself, and removes those that are taken.
 ///
@@ -23,7 +23,7 @@ use crate::sink::{Batch, BatchId, OtlpOptions, Outcome, Sink, SinkAddress, SinkO
 pub struct Replay {
     letters: DeadLetters,
     to: Option<Box<dyn Sink>>,
-    options: OtlpOptions,
+    options: SinkOptions,
     known: Vec<(SinkAddress, SinkOptions)>,
     deadline: Duration,
     tell: Box<dyn Fn(Notice) + Send + Sync>,
@@ -60,7 +60,7 @@ enum Fate {
 impl Replay {
     /// A replay that gives a sink up which has failed for the time of `deadline` without a success in between.
     pub fn new(letters: DeadLetters, deadline: Duration) -> Self {
-        let (options, known) = (OtlpOptions::default(), Vec::new());
+        let (options, known) = (SinkOptions::default(), Vec::new());
         Replay { letters, to: None, options, known, deadline, tell: Box::new(drop) }
     }
 
@@ -70,9 +70,9 @@ impl Replay {
         self
     }
 
-    /// Asks the OTLP receivers that refused as `options` says. Its headers and certificates go to its own endpoint alone: what a letter names
-    /// is no reason to trust it with them.
-    pub fn otlp_options(mut self, options: OtlpOptions) -> Self {
+    /// Asks the receivers that refused as `options` say. Headers, certificates and keys go to the endpoints alone that the options name: what a
+    /// letter names is no reason to trust it with them.
+    pub fn options(mut self, options: SinkOptions) -> Self {
         self.options = options;
         self
     }
@@ -150,9 +150,7 @@ impl Replay {
         if let Some((_, options)) = self.known.iter().find(|(known, _)| *known == sink) {
             return Ok(self.receiver(sink.open_with(options)?));
         }
-        let is_ours = SinkAddress::parse(SinkAddress::OF_ENVIRONMENT, &self.options)? == sink;
-        let otlp = if is_ours { self.options.clone() } else { self.options.without_secrets() };
-        Ok(self.receiver(sink.open_with(&SinkOptions { otlp, ..SinkOptions::default() })?))
+        Ok(self.receiver(sink.open_with(&self.options.for_letter(&sink))?))
     }
 
     async fn deliver(&self, receiver: &mut Receiver, letter: &DeadLetter) -> Fate {

@@ -207,7 +207,7 @@ fn what_is_wrong_in_a_file_is_status_2_and_one_line_for_a_check_and_an_export_al
         ("[[sink]]\nto = \"file:f\"\nkep = 1", ":4:1: unknown key `kep` in [[sink]]; did you mean `keep`?"),
         (
             "[[sink]]\nto = \"otlp+http://h\"\nrotate = \"1MiB\"",
-            ":4:1: `rotate` is about sinks file:PATH, and this one is otlp+http://h",
+            ":4:1: `rotate` is about sinks file:PATH and spanforge-file:PATH, and this one is otlp+http://h",
         ),
         (
             "[[sink]]\nto = \"otlp+http://secret@h\"",

@@ -18,7 +18,7 @@ use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use prost::Message as _;
 use rustls::pki_types::PrivateKeyDer;
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
-use spanring_exporter::demo::receiver::{Answer, Received};
+use spanring_exporter::demo::receiver::{Answer, Received, Receiver};
 use spanring_exporter::rfc3339;
 
 use self::agent::{TestSpool, complaint, receiver, spanring, wait_until};
@@ -293,7 +293,7 @@ fn files_and_standard_output_are_looked_at_and_not_written_to() {
         ("lines.jsonl", 0, "ok it can be appended to, behind 21 bytes; no test span is appended"),
         ("cut.jsonl", 0, "ok it can be appended to, behind 7 bytes"),
         ("new.jsonl", 0, "ok it is not there, and will be made; no test span is appended"),
-        ("other.txt", 1, "fail it holds something else than OTLP/JSON lines, and is left alone"),
+        ("other.txt", 1, "fail it holds something else than lines of OTLP/JSON, and is left alone"),
         ("directory", 1, "fail it is not a regular file"),
         ("none/new.jsonl", 1, "fail it is not there and cannot be made: "),
     ] {
@@ -311,7 +311,7 @@ fn files_and_standard_output_are_looked_at_and_not_written_to() {
     ] {
         let sink = format!("prela-file:{}", path(name).display());
         let (found, lines) = examined(&mut doctor(&[&sink]));
-        let (verdict, text) = &lines[1];
+        let (verdict, text) = &lines[2];
         let text = format!("{verdict} {}", text.strip_prefix(&format!("{sink}: ")).unwrap());
         assert!(found == status && text.starts_with(expected), "{name}: {text}");
     }
@@ -337,6 +337,57 @@ fn what_the_environment_says_is_checked_first_and_nobody_is_asked_where_it_makes
     assert_eq!((status, &lines[0]), (1, &("fail".into(), expected.into())));
     assert!(lines.len() == 2 && lines[1].1.starts_with("stdout: "), "{lines:?}");
     assert_eq!(arrived.named("spanring.doctor").len(), 1);
+}
+
+#[test]
+fn a_receiver_of_another_system_is_sent_the_same_span_and_its_key_is_named_where_it_does_not_take_it() {
+    let bodies = Arc::<Mutex<Vec<String>>>::default();
+    let (kept, mut statuses) = (Arc::clone(&bodies), [200, 401, 403].into_iter());
+    let receiver = Receiver::start(move |request| {
+        kept.lock().unwrap().push(String::from_utf8(request.body).unwrap());
+        Answer::status(statuses.next().unwrap_or(200))
+    });
+    let receiver = receiver.unwrap();
+    let sink = format!("openai+http://{}", receiver.address());
+    let mut command = doctor(&[&sink]);
+    command.env("OPENAI_API_KEY", "secret");
+    assert_last(&mut command, 0, "ok", "it took a test span, spanring.doctor");
+    assert_last(&mut command, 1, "fail", "it does not take the credentials in OPENAI_API_KEY");
+    assert_last(&mut command, 1, "fail", "the credentials in OPENAI_API_KEY do not allow to write");
+    let forge = format!("spanforge+http://{}", receiver.address());
+    let mut command = doctor(&[&forge]);
+    command.env("SPANFORGE_CLOUD_API_KEY", "secret");
+    assert_last(&mut command, 0, "ok", "it took a test span, spanring.doctor");
+    let bodies = bodies.lock().unwrap();
+    assert_eq!(bodies.len(), 4);
+    assert!(bodies.iter().all(|body| body.contains("spanring.doctor")), "{bodies:?}");
+    assert_last(doctor(&["openai"]).env_remove("OPENAI_API_KEY"), 1, "fail", "cannot use OPENAI_API_KEY");
+}
+
+#[test]
+fn variables_that_make_no_sense_hurt_no_sink_of_another_system() {
+    let sinks = ["stdout", "openai+http://127.0.0.1:9"];
+    let (status, lines) = examined(doctor(&sinks).env("OPENAI_API_KEY", "a\nb"));
+    let told = lines.iter().map(|(verdict, text)| format!("{verdict} {text}")).collect::<Vec<_>>();
+    assert_eq!((status, lines.len()), (1, 3), "{told:?}");
+    assert!(told[0].starts_with("ok environment: nothing in OTEL_EXPORTER_OTLP_*"), "{told:?}");
+    assert!(told[1].starts_with("fail environment: cannot use OPENAI_API_KEY: "), "{told:?}");
+    assert!(told[2].starts_with("ok stdout: "), "{told:?}");
+}
+
+#[test]
+fn a_file_of_events_is_no_file_of_requests_and_neither_is_appended_to() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("spans.jsonl");
+    fs::write(&path, "{\"event_id\":\"1\"}\n").unwrap();
+    let of = |scheme: &str| format!("{scheme}:{}", path.display());
+    let (status, lines) = examined(&mut doctor(&[&of("spanforge-file")]));
+    assert!(status == 0 && lines[2].1.contains("no test span is appended"), "{lines:?}");
+    assert_last(&mut doctor(&[&of("file")]), 1, "fail", "something else than lines of OTLP/JSON");
+    fs::write(&path, "{\"resourceSpans\":[]}\n").unwrap();
+    let expected = "something else than lines of SpanForge's events";
+    assert_last(&mut doctor(&[&of("spanforge-file")]), 1, "fail", expected);
+    assert_eq!(fs::read(&path).unwrap(), b"{\"resourceSpans\":[]}\n");
 }
 
 #[test]

@@ -130,7 +130,7 @@ fn what_is_said_of_rotation_must_make_sense() {
         (&sink, &["--rotate", "1MiB", "--compress", "gzip"], "possible values: zstd"),
         (&sink, &["--keep", "1"], "--rotate <SIZE>"),
         (&sink, &["--compress", "zstd"], "--rotate <SIZE>"),
-        ("stdout", &["--rotate", "1MiB"], "--rotate is about sinks file:PATH, and none is named"),
+        ("stdout", &["--rotate", "1MiB"], "--rotate is about sinks that are files, and none is named"),
     ] {
         let output = spool.export(&[sink]).arg("--once").args(arguments).output().unwrap();
         let (status, said) = agent::complaint(output);

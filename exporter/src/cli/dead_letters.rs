@@ -1,5 +1,6 @@
 //! `spanring dead-letters`.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -7,11 +8,12 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 use spanring::SpanId;
 use spanring_exporter::config::Config;
-use spanring_exporter::sink::{SinkAddress, SinkOptions};
+use spanring_exporter::sink::SinkAddress;
 use spanring_exporter::{Replay, quantity, with_causes};
 use spanring_spool::{DeadLetter, DeadLetters, LetterName, SpoolDir};
 
 use super::Failure;
+use super::environment;
 use super::log::LogFormat;
 use super::output::{complain, print, print_report};
 
@@ -186,25 +188,30 @@ impl Show {
 impl ReplayLetters {
     fn run(self) -> Result<(), Failure> {
         let letters = self.from.letters()?;
-        let options = super::export::otlp_options(LogFormat::Text)?;
         let known = match &self.config {
             Some(path) => Config::read(path)?.plan()?.sinks,
             None => Vec::new(),
         };
-        let to = self.to.as_deref().map(|sink| SinkAddress::parse(sink, &options)).transpose()?;
-        let mut replay = Replay::new(letters.clone(), self.deadline)
-            .otlp_options(options.clone())
-            .on_notice(|notice| complain(&notice.to_string()));
-        if let Some(sink) = &to {
-            let of_file = known.iter().find(|(address, _)| address == sink).map(|(_, said)| said.clone());
-            let prela = super::export::prela_options([sink])?;
-            let of_environment = || SinkOptions { otlp: options.clone(), prela, ..SinkOptions::default() };
-            replay = replay.to(sink.open_with(&of_file.unwrap_or_else(of_environment))?);
-        }
-        replay = replay.known_sinks(known);
-        let has_stdout = to == Some(SinkAddress::Stdout);
         let mut is_whole = true;
         let names = chosen(&letters, &self.spans, self.of.as_deref(), &mut is_whole)?;
+        let mut replay =
+            Replay::new(letters.clone(), self.deadline).on_notice(|notice| complain(&notice.to_string()));
+        let to = match &self.to {
+            Some(sink) => {
+                let (address, of_environment) = environment::sink(sink, LogFormat::Text)?;
+                let of_file = known.iter().find(|(known, _)| *known == address).map(|(_, said)| said);
+                replay = replay.to(address.open_with(of_file.unwrap_or(&of_environment))?);
+                Some(address)
+            }
+            None => {
+                let mut sinks = sinks_of(&letters, &names);
+                sinks.retain(|sink| known.iter().all(|(known, _)| known.to_string() != *sink));
+                let sinks = sinks.iter().map(String::as_str);
+                replay = replay.options(environment::options(sinks, LogFormat::Text)?).known_sinks(known);
+                None
+            }
+        };
+        let has_stdout = to == Some(SinkAddress::Stdout);
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
@@ -271,6 +278,11 @@ fn chosen(
         }
         None => Ok(chosen),
     }
+}
+
+/// The sinks that refused these. What cannot be read is told of when it is to be delivered.
+fn sinks_of(letters: &DeadLetters, names: &[LetterName]) -> BTreeSet<String> {
+    names.iter().filter_map(|name| Some(letters.read(name).ok()??.sink)).collect()
 }
 
 /// A letter, if it is there and can be read.

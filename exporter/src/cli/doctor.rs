@@ -1,19 +1,20 @@
 //! `spanring doctor`.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use clap::Args;
 use serde_json::json;
 use spanring_exporter::doctor::{self, Check, Verdict};
-use spanring_exporter::sink::{OtlpOptions, SinkAddress};
+use spanring_exporter::sink::{SinkAddress, SinkOptions, System};
 
 use super::Failure;
 use super::output::print;
 
 /// Check whether spans arrive, and say what keeps them from it
 ///
-/// Checks OpenTelemetry's variables, the spool if one is named, and each sink. An OTLP receiver is sent one span, called spanring.doctor, once,
-/// and its answer is explained. Of file:PATH it is checked that it can be written, and of stdout what it is: no span is written there.
+/// Checks the variables of the systems that are delivered to, the spool if one is named, and each sink. A receiver is sent one span, called
+/// spanring.doctor, once, and its answer is explained. Of files it is checked that it can be written, and of stdout what it is: no span is written there.
 /// Nothing is written to the spool, and an exporter may be at it meanwhile.
 #[derive(Args, Debug)]
 #[command(after_long_help = AFTER_HELP)]
@@ -41,18 +42,19 @@ Exit status:
 
 impl DoctorCommand {
     pub(super) fn run(self) -> Result<(), Failure> {
-        let read = OtlpOptions::from_environment();
         let mut report = Report { is_json: self.json, checks: Vec::new() };
-        let environment = doctor::environment(&read);
-        let options = read.unwrap_or_default();
+        let (mut options, mut environment, mut unclear) = (SinkOptions::default(), Vec::new(), Vec::new());
+        let named = self.sinks.iter().filter_map(|sink| System::of(sink));
+        for system in named.chain([System::Otlp]).collect::<BTreeSet<_>>() {
+            let checks = doctor::environment(system, &mut options);
+            if checks.iter().any(|check| check.verdict == Verdict::Fail) {
+                unclear.push(system);
+            }
+            environment.extend(checks);
+        }
         let addresses: Vec<SinkAddress> =
             self.sinks.iter().map(|sink| SinkAddress::parse(sink, &options)).collect::<Result<_, _>>()?;
-        if options.has_secrets() && addresses.iter().filter(|address| address.is_otlp()).count() > 1 {
-            let message =
-                "the headers and certificates of OTEL_EXPORTER_OTLP_* would go to more than one OTLP sink";
-            return Err(Failure { status: Failure::BAD_INPUT, message: Some(message.to_owned()) });
-        }
-        let makes_sense = environment.iter().all(|check| check.verdict != Verdict::Fail);
+        options.check_secrets(&addresses)?;
         report.add(environment)?;
         if let Some(path) = &self.spool {
             let names: Vec<_> = addresses.iter().map(SinkAddress::to_string).collect();
@@ -63,7 +65,9 @@ impl DoctorCommand {
             .build()
             .map_err(|error| Failure::incomplete(format!("cannot start: {error}")))?;
         // What the environment meant to say, nobody knows.
-        for address in addresses.iter().filter(|address| makes_sense || !address.is_otlp()) {
+        let is_clear =
+            |address: &&SinkAddress| address.system().is_none_or(|system| !unclear.contains(&system));
+        for address in addresses.iter().filter(is_clear) {
             report.add(runtime.block_on(doctor::sink(address, &options)))?;
         }
         // A name that is still being looked up holds nobody up.

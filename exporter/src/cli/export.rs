@@ -14,14 +14,13 @@ use serde_json::json;
 use spanring_exporter::config::{Config, Plan};
 use spanring_exporter::log::Level;
 use spanring_exporter::monitor::Monitor;
-use spanring_exporter::sink::{
-    Compression, FileOptions, OtlpOptions, PrelaOptions, SinkAddress, SinkOptions,
-};
-use spanring_exporter::{Error, ExportReport, Exporter, Keep, RouteOptions, STOP_DEADLINE, quantity};
+use spanring_exporter::sink::{Compression, FileOptions, SinkAddress, SinkOptions};
+use spanring_exporter::{ExportReport, Exporter, Keep, RouteOptions, STOP_DEADLINE, quantity};
 use spanring_spool::SpoolDir;
 
 use self::signals::Signals;
 use super::Failure;
+use super::environment;
 use super::log::{LogFormat, write_line};
 use super::output::{print, print_report};
 
@@ -43,12 +42,15 @@ pub(super) struct Export {
     #[arg(long, value_name = "DIR", required_unless_present = "config")]
     spool: Option<PathBuf>,
 
-    /// Where to deliver to: file:PATH, stdout, otlp, otlp+http[s]://HOST[:PORT], otlp+grpc[s]://HOST[:PORT], prela+http[s]://HOST[:PORT]/PATH or prela-file:DIR; may be repeated
+    /// Where to deliver to: file:PATH, stdout, otlp, otlp+http[s]://HOST[:PORT], otlp+grpc[s]://HOST[:PORT], openai, openai+http[s]://HOST[:PORT], prela, prela+http[s]://HOST[:PORT]/PATH, prela-file:DIR, spanforge, spanforge+https://HOST[:PORT], spanforge-webhook+http[s]://HOST[:PORT]/PATH or spanforge-file:PATH; may be repeated
     ///
     /// file:PATH appends OTLP/JSON lines. stdout prints them; the report is printed to standard error then. otlp+http:// and otlp+https:// send OTLP protobuf to /v1/traces, otlp+grpc:// and otlp+grpcs:// over gRPC;
     /// the port is 4318 or 4317 where none is named, and 443 with TLS. otlp is where OTEL_EXPORTER_OTLP_ENDPOINT says, asked as
-    /// OTEL_EXPORTER_OTLP_PROTOCOL says; it and the other OTLP sinks heed OTEL_EXPORTER_OTLP_HEADERS and the like. prela+https:// sends each trace in one request once it is over, with the key in PRELA_API_KEY. prela-file:DIR writes
-    /// spans to files as Prela's file exporter does; it heeds PRELA_SERVICE_NAME. Each sink has its own place in the spool, and what is delivered is removed once all
+    /// OTEL_EXPORTER_OTLP_PROTOCOL says; it and the other OTLP sinks heed OTEL_EXPORTER_OTLP_HEADERS and the like. openai is OpenAI's traces, as the OpenAI Agents SDK
+    /// fills them, openai+http:// and openai+https:// are servers in its place; they need OPENAI_API_KEY or OPENAI_API_KEY_FILE, and heed
+    /// OPENAI_ORG_ID and OPENAI_PROJECT_ID. prela+https:// sends each trace in one request once it is over, with the key in PRELA_API_KEY; prela is where PRELA_HTTP_ENDPOINT says. prela-file:DIR writes spans to files as Prela's file exporter does; it heeds PRELA_SERVICE_NAME. spanforge+https:// sends SpanForge's events to /v1/events, with the key in
+    /// SPANFORGE_CLOUD_API_KEY; spanforge is where SPANFORGE_CLOUD_ENDPOINT says, or else SpanForge's own cloud. spanforge-webhook+https:// posts
+    /// them to this very URL, and spanforge-file:PATH appends them, one a line. Each sink has its own place in the spool, and what is delivered is removed once all
     /// sinks named here have it.
     #[arg(long = "to", value_name = "SINK", required_unless_present = "config")]
     sinks: Vec<String>,
@@ -85,7 +87,7 @@ pub(super) struct Export {
     #[arg(long, value_name = "SHARE", value_parser = share)]
     trace_share: Option<f64>,
 
-    /// Begin a new file before one grows longer than this, for file:PATH
+    /// Begin a new file before one grows longer than this, for file:PATH and spanforge-file:PATH
     ///
     /// A number with the unit KiB, MiB or GiB. The file that was there is PATH.TIME-NUMBER then, with the time in UTC; the
     /// names sort by age. A single longer line has a file to itself.
@@ -180,7 +182,7 @@ impl Export {
         let mut plan = match &self.config {
             Some(path) => {
                 let plan = Config::read(path)?.plan()?;
-                plan.warnings.iter().for_each(|warning| ignored(self.log_format, warning));
+                plan.warnings.iter().for_each(|warning| environment::ignored(self.log_format, warning));
                 plan
             }
             None => self.plan_of_flags()?,
@@ -195,29 +197,13 @@ impl Export {
     }
 
     fn plan_of_flags(&self) -> Result<Plan, Failure> {
-        let bad_input =
-            |message: &str| Err(Failure { status: Failure::BAD_INPUT, message: Some(message.to_owned()) });
         let spool = SpoolDir::open(self.spool.as_deref().unwrap_or(Path::new("")))?;
-        let options = otlp_options(self.log_format)?;
-        let mut addresses = Vec::new();
-        for sink in &self.sinks {
-            let address = SinkAddress::parse(sink, &options)?;
-            if addresses.contains(&address) {
-                return Err(Error::SinkTwice { address: address.to_string() }.into());
-            }
-            addresses.push(address);
+        let (addresses, options) = environment::sinks(&self.sinks, self.log_format)?;
+        if self.rotate.is_some() && !addresses.iter().any(SinkAddress::is_file) {
+            let message = "--rotate is about sinks that are files, and none is named";
+            return Err(Failure { status: Failure::BAD_INPUT, message: Some(message.to_owned()) });
         }
-        if options.has_secrets() && addresses.iter().filter(|address| address.is_otlp()).count() > 1 {
-            return bad_input(
-                "the headers and certificates of OTEL_EXPORTER_OTLP_* would go to more than one OTLP sink",
-            );
-        }
-        if self.rotate.is_some() && !addresses.iter().any(|address| matches!(address, SinkAddress::File(_))) {
-            return bad_input("--rotate is about sinks file:PATH, and none is named");
-        }
-        let prela = prela_options(&addresses)?;
-        let options =
-            SinkOptions { otlp: options, file: self.file_options(), prela, route: self.route_options() };
+        let options = SinkOptions { file: self.file_options(), route: self.route_options(), ..options };
         let sinks = addresses.into_iter().map(|address| (address, options.clone())).collect();
         Ok(Plan { spool, sinks, stop_deadline: STOP_DEADLINE, grace: Duration::ZERO, warnings: Vec::new() })
     }
@@ -274,27 +260,6 @@ impl Export {
 fn share(text: &str) -> Result<f64, String> {
     let share = text.parse().ok().filter(|share| (0.0..=1.0).contains(share));
     share.ok_or_else(|| "a share is a number from 0 to 1".to_owned())
-}
-
-/// What the environment says about OTLP; what of that is ignored is said.
-pub(super) fn otlp_options(log: LogFormat) -> Result<OtlpOptions, Error> {
-    let options = OtlpOptions::from_environment()?;
-    options.warnings().iter().for_each(|warning| ignored(log, warning));
-    Ok(options)
-}
-
-fn ignored(log: LogFormat, warning: &str) {
-    log.say(Level::Warn, warning, &json!({"event": "variable_ignored", "reason": warning}));
-}
-
-/// What the environment says about Prela, if any of these sinks is told.
-pub(super) fn prela_options<'a>(
-    addresses: impl IntoIterator<Item = &'a SinkAddress>,
-) -> Result<PrelaOptions, Error> {
-    match addresses.into_iter().any(SinkAddress::is_prela) {
-        true => PrelaOptions::from_environment(),
-        false => Ok(PrelaOptions::default()),
-    }
 }
 
 #[cfg(test)]

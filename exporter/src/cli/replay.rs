@@ -4,12 +4,12 @@ use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use clap::Args;
-use spanring_exporter::sink::{SinkAddress, SinkOptions};
+use spanring_exporter::sink::SinkAddress;
 use spanring_exporter::{Redelivery, quantity, rfc3339};
 use spanring_spool::SpoolDir;
 
 use super::Failure;
-use super::export::{otlp_options, prela_options};
+use super::environment;
 use super::log::LogFormat;
 use super::output::{complain, print, print_report};
 
@@ -57,8 +57,7 @@ Exit status:
 impl ReplayCommand {
     pub(super) fn run(self) -> Result<(), Failure> {
         let spool = SpoolDir::open(&self.spool)?;
-        let otlp = otlp_options(LogFormat::Text)?;
-        let address = SinkAddress::parse(&self.sink, &otlp)?;
+        let (address, options) = environment::sink(&self.sink, LogFormat::Text)?;
         let redelivery = Redelivery::new(spool, self.since).on_notice(|notice| complain(&notice.to_string()));
         if self.dry_run {
             let plan = redelivery.plan(&address.to_string())?;
@@ -72,8 +71,7 @@ impl ReplayCommand {
             .enable_all()
             .build()
             .map_err(|error| Failure::incomplete(format!("cannot start: {error}")))?;
-        let prela = prela_options([&address])?;
-        let sink = address.open_with(&SinkOptions { otlp, prela, ..SinkOptions::default() })?;
+        let sink = address.open_with(&options)?;
         let report = runtime.block_on(redelivery.run(sink, self.deadline))?;
         let has_stdout = address == SinkAddress::Stdout;
         match self.json {

@@ -88,8 +88,8 @@ pub enum Fault {
     },
     /// A secret cannot be had.
     Secret {
-        /// The header that it is for.
-        header: String,
+        /// What it is: a header, or a key of the sink.
+        what: String,
         /// Where it is kept.
         kept_in: String,
         /// Why not.
@@ -131,8 +131,8 @@ impl fmt::Display for Fault {
             Fault::Without { key, needs } => write!(f, "`{key}` means nothing without `{needs}`"),
             Fault::Unfit { key, expected } => write!(f, "`{}` does not fit: {expected}", shown(key)),
             Fault::Header { name, reason } => write!(f, "the header `{}` {reason}", shown(name)),
-            Fault::Secret { header, kept_in, .. } => {
-                write!(f, "the header `{}` cannot be had from {kept_in}", shown(header))
+            Fault::Secret { what, kept_in, .. } => {
+                write!(f, "{what} cannot be had from {kept_in}")
             }
             Fault::Exporter(error) => error.fmt(f),
         }
@@ -150,7 +150,7 @@ impl std::error::Error for ConfigError {
 }
 
 /// A name that somebody wrote, short and on one line.
-fn shown(name: &str) -> String {
+pub(super) fn shown(name: &str) -> String {
     const CHARS_MAX: usize = 40;
     let cut = name.char_indices().nth(CHARS_MAX).map(|(at, _)| at);
     let end = if cut.is_some() { "…" } else { "" };

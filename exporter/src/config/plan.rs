@@ -50,7 +50,7 @@ impl fmt::Display for Plan {
         for (address, options) in &self.sinks {
             write!(f, "\nto {address}")?;
             match address {
-                SinkAddress::File(_) => write_file_options(f, &options.file)?,
+                _ if address.is_file() => write_file_options(f, &options.file)?,
                 _ if address.is_otlp() => write!(f, ": {}", options.otlp)?,
                 _ => {}
             }

@@ -12,14 +12,16 @@ use reqwest::header::{
 use toml::Spanned;
 use toml::de::DeValue;
 
-use super::error::{ConfigError, Fault, Place};
+use super::error::{ConfigError, Fault, Place, shown};
 use super::route;
 use super::table::{self, Source, Table};
 use crate::engine::RouteOptions;
 use crate::secret::Secret;
-use crate::sink::{Compression, FileOptions, OtlpOptions, PrelaOptions, Protocol, SinkAddress, SinkOptions};
+use crate::sink::{
+    Compression, FileOptions, OtlpOptions, Protocol, SinkAddress, SinkOptions, SpanForgeAddress, System,
+};
 
-const KEYS: [&str; 13] = [
+const KEYS: [&str; 16] = [
     "to",
     route::SPANS_PER_SECOND,
     route::TRACES,
@@ -33,10 +35,17 @@ const KEYS: [&str; 13] = [
     "rotate",
     "keep",
     "compress",
+    API_KEY,
+    ORGANIZATION,
+    PROJECT,
 ];
 const OTLP_KEYS: [&str; 7] =
     [PROTOCOL, "compression", "timeout", "headers", CERTIFICATE, CLIENT_CERTIFICATE, CLIENT_KEY];
 const FILE_KEYS: [&str; 3] = ["rotate", "keep", "compress"];
+const OPENAI_KEYS: [&str; 2] = [ORGANIZATION, PROJECT];
+const API_KEY: &str = "api_key";
+const ORGANIZATION: &str = "organization";
+const PROJECT: &str = "project";
 const PROTOCOL: &str = "protocol";
 const CERTIFICATE: &str = "certificate";
 const CLIENT_CERTIFICATE: &str = "client_certificate";
@@ -46,20 +55,23 @@ const CLIENT_KEY: &str = "client_key";
 const OWN_HEADERS: [HeaderName; 5] =
     [ACCEPT, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCODING];
 
+/// Why a secret cannot be sent.
+const UNFIT_FOR_HEADER: &str = "it holds what HTTP does not allow in a header, such as a line break";
+
 /// A sink, as the file says.
 #[derive(Clone, Debug)]
 pub(super) struct SinkConfig {
     /// Where its address stands.
     pub(super) place: Place,
-    pub(super) target: Target,
+    target: Target,
     said: Said,
     route: RouteOptions,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) enum Target {
-    /// The receiver that the environment names.
-    Environment,
+enum Target {
+    /// The system's own sink, where and as its variables say.
+    Own(System),
     Address(SinkAddress),
 }
 
@@ -68,6 +80,7 @@ pub(super) enum Target {
 enum Said {
     Otlp(OtlpSaid),
     File(FileOptions),
+    Account(AccountSaid),
     Nothing,
 }
 
@@ -83,6 +96,14 @@ struct OtlpSaid {
     identity: Option<(PathBuf, PathBuf)>,
     /// The first key that is about TLS, and where it stands.
     tls: Option<(&'static str, Place)>,
+}
+
+/// Whom a system is to take the exporter for; `None` is not said.
+#[derive(Clone, Debug)]
+struct AccountSaid {
+    api_key: Option<(Secret, Place)>,
+    organization: Option<(String, Place)>,
+    project: Option<(String, Place)>,
 }
 
 #[derive(Clone)]
@@ -103,54 +124,61 @@ impl SinkConfig {
         let to = table.required("to", table.value("to", table::text)?)?;
         let target =
             target(to.value, dir).map_err(|error| table.source.error(&to.span, Fault::Exporter(error)))?;
-        let is_otlp = match &target {
-            Target::Environment => true,
-            Target::Address(address) => address.is_otlp(),
+        // What a system's own sink is sent, it is sent to prove who asks.
+        let (system, is_file, is_sent_secrets) = match &target {
+            Target::Own(system) => (Some(*system), false, true),
+            Target::Address(address) => (address.system(), address.is_file(), address.is_sent_secrets()),
         };
-        let said = match &target {
-            _ if is_otlp => {
-                refuse(table, &FILE_KEYS, "sinks file:PATH", to.value)?;
-                Said::Otlp(OtlpSaid::read(table, dir)?)
-            }
-            Target::Address(SinkAddress::File(_)) => {
-                refuse(table, &OTLP_KEYS, "OTLP sinks", to.value)?;
-                Said::File(file_options(table)?)
-            }
-            _ => {
-                refuse(table, &OTLP_KEYS, "OTLP sinks", to.value)?;
-                refuse(table, &FILE_KEYS, "sinks file:PATH", to.value)?;
-                Said::Nothing
-            }
+        if system != Some(System::Otlp) {
+            refuse(table, &OTLP_KEYS, "OTLP sinks", to.value)?;
+        }
+        if !is_file {
+            refuse(table, &FILE_KEYS, "sinks file:PATH and spanforge-file:PATH", to.value)?;
+        }
+        if !is_sent_secrets || system == Some(System::Otlp) {
+            refuse(table, &[API_KEY], "sinks that are sent a key", to.value)?;
+        }
+        if system != Some(System::OpenAi) {
+            refuse(table, &OPENAI_KEYS, "OpenAI sinks", to.value)?;
+        }
+        let said = match system {
+            Some(System::Otlp) => Said::Otlp(OtlpSaid::read(table, dir)?),
+            _ if is_file => Said::File(file_options(table)?),
+            _ if is_sent_secrets => Said::Account(AccountSaid::read(table, dir)?),
+            _ => Said::Nothing,
         };
         let route = route::read(table)?;
         Ok(SinkConfig { place: table.source.place(to.span.start), target, said, route })
     }
 
-    /// The sink, with its secrets. Of `environment` is what is not said here, where it is the receiver that the environment names.
+    /// The sink, with its secrets. What is not said here the environment says, as far as it is about this sink.
     pub(super) fn resolve(
         &self,
-        environment: &OtlpOptions,
         get: &impl Fn(&str) -> Option<OsString>,
     ) -> Result<(SinkAddress, SinkOptions), Wrong> {
         let of_sink = |error| (self.place, Fault::Exporter(error));
-        let (address, base) = match &self.target {
-            Target::Address(address) => (address.clone(), OtlpOptions::default()),
-            Target::Environment => {
-                let address =
-                    SinkAddress::parse(SinkAddress::OF_ENVIRONMENT, environment).map_err(of_sink)?;
-                (address, environment.clone())
+        let mut options = SinkOptions { route: self.route, ..SinkOptions::default() };
+        let address = match &self.target {
+            Target::Own(system) => {
+                options.read(*system, get).map_err(of_sink)?;
+                SinkAddress::parse(system.name(), &options).map_err(of_sink)?
+            }
+            Target::Address(address) => {
+                // What these tell of spans nothing here does.
+                if let Some(system @ (System::Prela | System::SpanForge)) = address.system() {
+                    options.read(system, get).map_err(of_sink)?;
+                    options = options.without_secrets();
+                }
+                address.clone()
             }
         };
-        let mut options = SinkOptions { route: self.route, ..SinkOptions::default() };
         match &self.said {
-            Said::Otlp(said) => options.otlp = said.resolve(&address, base, get)?,
+            Said::Otlp(said) => options.otlp = said.resolve(&address, options.otlp, get)?,
             Said::File(file) => options.file = file.clone(),
+            Said::Account(said) => said.resolve(&address, &mut options, get)?,
             Said::Nothing => {}
         }
-        if address.is_prela() {
-            options.prela = PrelaOptions::read(get).map_err(of_sink)?;
-        }
-        if address.is_otlp() {
+        if address.is_sent_secrets() {
             // Nothing is sent by it, and certificates are read.
             address.open_with(&options).map_err(of_sink)?;
         }
@@ -160,13 +188,16 @@ impl SinkConfig {
 
 /// Where `to` leads. A relative path begins in `dir`.
 fn target(to: &str, dir: &Path) -> Result<Target, crate::Error> {
-    if to == SinkAddress::OF_ENVIRONMENT {
-        return Ok(Target::Environment);
+    if let Some(system) = System::named(to) {
+        return Ok(Target::Own(system));
     }
     // With the directory it is absolute, so that the working directory plays no part.
     let absolute = |path: &str| std::path::absolute(dir.join(path)).unwrap_or_else(|_| dir.join(path));
     Ok(Target::Address(match (to.parse()?, to.split_once(':')) {
         (SinkAddress::File(_), Some((_, path))) => SinkAddress::File(absolute(path)),
+        (SinkAddress::SpanForge(SpanForgeAddress::File(_)), Some((_, path))) => {
+            SinkAddress::SpanForge(SpanForgeAddress::File(absolute(path)))
+        }
         (SinkAddress::PrelaFile(_), Some((_, path))) if !path.starts_with('/') => {
             SinkAddress::PrelaFile(absolute(path.trim_end_matches('/')))
         }
@@ -293,6 +324,67 @@ impl OtlpSaid {
     }
 }
 
+impl AccountSaid {
+    fn read(table: &Table<'_>, dir: &Path) -> Result<Self, ConfigError> {
+        let source = table.source;
+        let api_key = table.keys.get_key_value(API_KEY).map(|(key, value)| {
+            let (_, secret) = secret(source, API_KEY, value, dir, ("`api_key`", &["env", "file"]))?;
+            Ok((secret, source.place(key.span().start)))
+        });
+        let text = |key| {
+            let said = table.value(key, table::text)?;
+            Ok(said.map(|said| (said.value.to_owned(), source.place(said.span.start))))
+        };
+        Ok(AccountSaid {
+            api_key: api_key.transpose()?,
+            organization: text(ORGANIZATION)?,
+            project: text(PROJECT)?,
+        })
+    }
+
+    /// What is said here over what `options` say.
+    fn resolve(
+        &self,
+        address: &SinkAddress,
+        options: &mut SinkOptions,
+        get: &impl Fn(&str) -> Option<OsString>,
+    ) -> Result<(), Wrong> {
+        if let Some((secret, place)) = &self.api_key {
+            let not_had = |source| {
+                let (what, kept_in) = (format!("`{API_KEY}`"), secret.to_string());
+                (*place, Fault::Secret { what, kept_in, source })
+            };
+            let unfit = |reason| not_had(io::Error::new(io::ErrorKind::InvalidData, reason));
+            let key = String::from_utf8(secret.resolve(get).map_err(not_had)?);
+            let key = key.map_err(|_| unfit("it is no UTF-8"))?;
+            let key = key.trim();
+            let given = match address.system() {
+                Some(System::OpenAi) => {
+                    options.openai.clone().with_api_key(key).map(|of| options.openai = of)
+                }
+                Some(System::Prela) => options.prela.clone().with_api_key(key).map(|of| options.prela = of),
+                Some(System::SpanForge) => {
+                    options.spanforge.clone().with_api_key(key).map(|of| options.spanforge = of)
+                }
+                Some(System::Otlp) | None => Ok(()),
+            };
+            given.map_err(|_| unfit(UNFIT_FOR_HEADER))?;
+        }
+        let unfit = |key: &'static str, place: Place| {
+            let expected = "HTTP allows no such text in a header";
+            move |_| (place, Fault::Unfit { key: key.to_owned(), expected })
+        };
+        if let Some((organization, place)) = &self.organization {
+            let given = options.openai.clone().with_organization(organization);
+            options.openai = given.map_err(unfit(ORGANIZATION, *place))?;
+        }
+        if let Some((project, place)) = &self.project {
+            options.openai = options.openai.clone().with_project(project).map_err(unfit(PROJECT, *place))?;
+        }
+        Ok(())
+    }
+}
+
 fn headers(table: &Table<'_>, dir: &Path) -> Result<Option<Vec<Header>>, ConfigError> {
     let Some(said) = table.plain("headers", table::table)? else { return Ok(None) };
     let source = table.source;
@@ -309,7 +401,7 @@ fn headers(table: &Table<'_>, dir: &Path) -> Result<Option<Vec<Header>>, ConfigE
         if headers.iter().any(|other| other.name == header) {
             return wrong("is there twice: upper and lower case are the same");
         }
-        let (prefix, secret) = secret(source, name, value, dir)?;
+        let (prefix, secret) = secret(source, name, value, dir, ("a header", &["env", "file", "prefix"]))?;
         let text = format!("{prefix}{}", if let Secret::Text(text) = &secret { text } else { "" });
         if HeaderValue::from_str(&text).is_err() {
             return wrong("has a value that HTTP does not allow");
@@ -319,12 +411,13 @@ fn headers(table: &Table<'_>, dir: &Path) -> Result<Option<Vec<Header>>, ConfigE
     Ok(Some(headers))
 }
 
-/// A text, `{ env = "NAME" }` or `{ file = "PATH" }`, and what stands before it.
+/// A text, `{ env = "NAME" }` or `{ file = "PATH" }`, and what stands before it. The table of these knows some keys.
 fn secret(
     source: Source<'_>,
     name: &str,
     value: &Spanned<DeValue<'_>>,
     dir: &Path,
+    (table, known): (&'static str, &'static [&'static str]),
 ) -> Result<(String, Secret), ConfigError> {
     let unfit = || {
         let expected = "it is a text, { env = \"NAME\" } or { file = \"PATH\" }";
@@ -335,8 +428,8 @@ fn secret(
         DeValue::Table(keys) => keys,
         _ => return Err(unfit()),
     };
-    let kept = Table { source, name: "a header", span: value.span(), keys };
-    kept.check(&["env", "file", "prefix"])?;
+    let kept = Table { source, name: table, span: value.span(), keys };
+    kept.check(known)?;
     let prefix = kept.plain("prefix", table::text)?.unwrap_or_default().to_owned();
     let secret = match (kept.plain("env", table::text)?, kept.plain("file", table::text)?) {
         (Some(variable), None) => Secret::Variable(variable.to_owned()),
@@ -349,17 +442,14 @@ fn secret(
 impl Header {
     fn resolve(&self, get: &impl Fn(&str) -> Option<OsString>) -> Result<(HeaderName, HeaderValue), Wrong> {
         let not_had = |source| {
-            let (header, kept_in) = (self.name.to_string(), self.secret.to_string());
-            (self.place, Fault::Secret { header, kept_in, source })
+            let what = format!("the header `{}`", shown(self.name.as_str()));
+            (self.place, Fault::Secret { what, kept_in: self.secret.to_string(), source })
         };
         let secret = self.secret.resolve(get).map_err(not_had)?;
         let value = [self.prefix.as_bytes(), &secret].concat();
         match HeaderValue::from_bytes(&value) {
             Ok(value) => Ok((self.name.clone(), value)),
-            Err(_) => {
-                let reason = "it holds what HTTP does not allow in a header, such as a line break";
-                Err(not_had(io::Error::new(io::ErrorKind::InvalidData, reason)))
-            }
+            Err(_) => Err(not_had(io::Error::new(io::ErrorKind::InvalidData, UNFIT_FOR_HEADER))),
         }
     }
 }

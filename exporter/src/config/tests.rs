@@ -2,10 +2,13 @@ use std::fs;
 use std::num::{NonZeroU32, NonZeroUsize};
 
 use proptest::prelude::*;
+use reqwest::header::{AUTHORIZATION, HeaderName};
 
 use super::*;
 use crate::sink::tests::Spans;
-use crate::sink::{Compression, FileOptions, HttpApi as _, OtlpHttp};
+use crate::sink::{
+    Compression, FileOptions, HttpApi as _, OpenAi, OtlpHttp, OtlpOptions, SpanForgeAddress, SpanForgeCloud,
+};
 use crate::{Keep, RouteOptions, with_causes};
 
 const FILE: &str = "/etc/spanring/export.toml";
@@ -142,7 +145,8 @@ fn each_mistake_of_a_sink_is_one_line_with_its_place_and_its_reason() {
         ),
         (
             "to = \"otlp+https://h\"\nkeep = 1\nrotate = \"1MiB\"",
-            "4:1: `keep` is about sinks file:PATH, and this one is otlp+https://h".to_owned(),
+            "4:1: `keep` is about sinks file:PATH and spanforge-file:PATH, and this one is otlp+https://h"
+                .to_owned(),
         ),
         (
             "to = \"file:/f\"\n\n  headers = {}",
@@ -150,7 +154,8 @@ fn each_mistake_of_a_sink_is_one_line_with_its_place_and_its_reason() {
         ),
         (
             "to = \"stdout\"\nrotate = \"1MiB\"",
-            "4:1: `rotate` is about sinks file:PATH, and this one is stdout".to_owned(),
+            "4:1: `rotate` is about sinks file:PATH and spanforge-file:PATH, and this one is stdout"
+                .to_owned(),
         ),
         (
             "to = \"stdout\"\nprotocol = \"http/json\"",
@@ -280,14 +285,25 @@ fn a_key_of_one_kind_of_sink_is_refused_in_each_sink_of_another() {
     ];
     let of_files =
         ["rotate = \"1MiB\"", "rotate = \"1MiB\"\nkeep = 1", "rotate = \"1MiB\"\ncompress = \"none\""];
-    for (to, takes_otlp, takes_files) in [
-        ("otlp", true, false),
-        ("otlp+http://h", true, false),
-        ("file:/f", false, true),
-        ("stdout", false, false),
+    let of_accounts = ["api_key = \"k\"", "api_key = { env = \"K\" }", "api_key = { file = \"k\" }"];
+    let of_openai = ["organization = \"o\"", "project = \"p\""];
+    for (to, takes_otlp, takes_files, takes_key, is_openai) in [
+        ("otlp", true, false, false, false),
+        ("otlp+http://h", true, false, false, false),
+        ("file:/f", false, true, false, false),
+        ("stdout", false, false, false, false),
+        ("openai", false, false, true, true),
+        ("openai+http://h", false, false, true, true),
+        ("prela-file:/d", false, false, false, false),
+        ("spanforge", false, false, true, false),
+        ("spanforge+https://h", false, false, true, false),
+        ("spanforge-webhook+https://h", false, false, false, false),
+        ("spanforge-file:/f", false, true, false, false),
     ] {
         let cases = of_otlp.map(|lines| (lines, takes_otlp)).into_iter();
-        for (lines, is_taken) in cases.chain(of_files.map(|lines| (lines, takes_files))) {
+        let cases = cases.chain(of_files.map(|lines| (lines, takes_files)));
+        let cases = cases.chain(of_accounts.map(|lines| (lines, takes_key)));
+        for (lines, is_taken) in cases.chain(of_openai.map(|lines| (lines, is_openai))) {
             let read = parse(&with_sink(&format!("to = \"{to}\"\n{lines}")));
             assert_eq!(read.is_ok(), is_taken, "{to} {lines}: {read:?}");
         }
@@ -384,6 +400,86 @@ fn the_environment_is_about_the_sink_otlp_only() {
     assert!(resolved(&with_sink("to = \"otlp+http://h\""), wrong).is_ok());
     let told = resolved(&with_sink("to = \"otlp\""), wrong).unwrap_err();
     assert_eq!(told, format!("{FILE}:3:6: cannot use OTEL_EXPORTER_OTLP_HEADERS: a header has no ="));
+}
+
+/// What the sink `to` with these lines sends in this environment to say who asks.
+fn keys_sent(to: &str, lines: &str, variables: &[(&str, &str)]) -> Result<Vec<String>, String> {
+    let get = |asked: &str| {
+        let variable = variables.iter().find(|(name, _)| *name == asked);
+        variable.map(|(_, value)| OsString::from(value))
+    };
+    let (address, options) = resolved(&with_sink(&format!("to = \"{to}\"\n{lines}")), get)?.remove(0);
+    let spans = Spans::new(1);
+    let request = match &address {
+        SinkAddress::OpenAi { url } => OpenAi::new(url, &options.openai).unwrap().request(&spans.batch()),
+        SinkAddress::SpanForge(SpanForgeAddress::Cloud { url, is_whole }) => {
+            SpanForgeCloud::new(url, *is_whole, &options.spanforge).unwrap().request(&spans.batch())
+        }
+        other => panic!("{other} has no key"),
+    };
+    assert!(!format!("{options:?}").contains("secret"), "{options:?}");
+    let is_account = |name: &HeaderName| *name == AUTHORIZATION || name.as_str().starts_with("openai-");
+    let said = request.headers.iter().filter(|(name, value)| is_account(name) && value != "traces=v1");
+    Ok(said.map(|(_, value)| value.to_str().unwrap().to_owned()).collect())
+}
+
+#[test]
+fn a_key_is_what_the_file_says_or_for_the_own_sink_of_a_system_what_the_environment_does() {
+    let openai = [("OPENAI_API_KEY", "secret-e"), ("OPENAI_ORG_ID", "org-e"), ("MINE", "secret-m")];
+    let forge = [("SPANFORGE_CLOUD_API_KEY", "secret-e"), ("MINE", "secret-m")];
+    let sent = |headers: &[&str]| Ok(headers.iter().map(|&header| header.to_owned()).collect::<Vec<_>>());
+    assert_eq!(keys_sent("openai", "", &openai), sent(&["Bearer secret-e", "org-e"]));
+    let said = "api_key = \"secret-f\"\norganization = \"org-f\"\nproject = \"p\"";
+    assert_eq!(keys_sent("openai", said, &openai), sent(&["Bearer secret-f", "org-f", "p"]));
+    let mine = "api_key = { env = \"MINE\" }";
+    assert_eq!(keys_sent("openai+https://h", mine, &openai), sent(&["Bearer secret-m"]));
+    assert_eq!(keys_sent("spanforge", "", &forge), sent(&["Bearer secret-e"]));
+    assert_eq!(keys_sent("spanforge+https://h", mine, &forge), sent(&["Bearer secret-m"]));
+    let without = |to: &str, variables: &[(&str, &str)]| keys_sent(to, "", variables).unwrap_err();
+    let none = "3:6: cannot use OPENAI_API_KEY: it is not set for this address, nor is OPENAI_API_KEY_FILE";
+    assert_eq!(without("openai", &[]), format!("{FILE}:{none}"));
+    assert_eq!(without("openai+https://h", &openai), format!("{FILE}:{none}"));
+    assert!(without("spanforge+https://h", &forge).ends_with("no key is set for this address"));
+}
+
+#[test]
+fn a_key_that_cannot_be_had_or_sent_is_told_with_its_place_and_never_shown() {
+    let variables = [("LINES", "secret\nsecret"), ("EMPTY", "")];
+    for (lines, reason) in [
+        ("api_key = { env = \"NONE\" }", "4:1: `api_key` cannot be had from the variable NONE"),
+        ("api_key = { env = \"EMPTY\" }", "4:1: `api_key` cannot be had from the variable EMPTY"),
+        ("api_key = { env = \"LINES\" }", "4:1: `api_key` cannot be had from the variable LINES"),
+        ("api_key = { file = \"/no/key\" }", "4:1: `api_key` cannot be had from the file /no/key"),
+        ("api_key = { evn = \"A\" }", "4:13: unknown key `evn` in `api_key`; did you mean `env`?"),
+        ("api_key = { env = \"A\", prefix = \"B\" }", "4:24: unknown key `prefix` in `api_key`"),
+        ("api_key = 1", "4:11: `api_key` does not fit: it is a text, "),
+        (
+            "api_key = \"secret\"\nproject = \"a\\nb\"",
+            "5:11: `project` does not fit: HTTP allows no such text in a header",
+        ),
+    ] {
+        let told = keys_sent("openai", lines, &variables).unwrap_err();
+        assert!(told.starts_with(&format!("{FILE}:{reason}")), "{told}");
+        assert!(!told.contains("secret"), "{told}");
+    }
+}
+
+#[test]
+fn files_of_other_systems_begin_in_the_directory_of_the_file_and_what_is_wrong_elsewhere_hurts_none() {
+    let text = with_sink(
+        "to = \"spanforge-file:e.jsonl\"\nrotate = \"1MiB\"\n[[sink]]\nto = \"prela-file:t\"\n[[sink]]\nto = \"file:f\"",
+    );
+    let wrong = |name: &str| {
+        let is_wrong = ["OPENAI_ORG_ID", "OTEL_EXPORTER_OTLP_HEADERS"].contains(&name);
+        is_wrong.then(|| OsString::from("\n"))
+    };
+    let sinks = resolved(&text, wrong).unwrap();
+    let named: Vec<_> = sinks.iter().map(|(address, _)| address.to_string()).collect();
+    assert_eq!(
+        named,
+        ["spanforge-file:/etc/spanring/e.jsonl", "prela-file:/etc/spanring/t", "file:/etc/spanring/f"]
+    );
+    assert_eq!(sinks[0].1.file.rotate_bytes, Some(1 << 20));
 }
 
 #[test]

@@ -18,7 +18,7 @@
 use reqwest::Url;
 
 use super::{Check, Verdict};
-use crate::sink::{Outcome, Response};
+use crate::sink::{Outcome, Response, System};
 
 /// What was asked over HTTP, and the response if one came.
 pub(super) struct Asked<'a> {
@@ -29,17 +29,28 @@ pub(super) struct Asked<'a> {
     pub(super) response: Option<Response>,
 }
 
+/// What is known of how a receiver was asked.
+pub(super) enum Known<'a> {
+    /// All of it.
+    Asked(&'a Asked<'a>),
+    /// The system alone, if any.
+    System(Option<System>),
+}
+
 /// What became of the test span, and what that means.
-pub(super) fn explain(about: &str, outcome: &Outcome, asked: Option<&Asked<'_>>) -> Check {
-    let response = asked.and_then(|asked| asked.response.as_ref());
+pub(super) fn explain(about: &str, outcome: &Outcome, known: Known<'_>) -> Check {
+    let response = match known {
+        Known::Asked(asked) => asked.response.as_ref(),
+        Known::System(_) => None,
+    };
     let reason = match outcome {
         Outcome::Delivered { rejected, message } => return delivered(about, *rejected, message, response),
         Outcome::Retry { reason, .. } | Outcome::Rejected { reason } | Outcome::Parked { reason } => reason,
     };
-    let (verdict, hint) = match (asked, response) {
-        (Some(asked), Some(response)) => (verdict(response.status), of_status(response, asked)),
-        (Some(asked), None) => (Verdict::Fail, of_silence(reason, asked).to_owned()),
-        (None, _) => (Verdict::Fail, String::new()),
+    let (verdict, hint) = match (known, response) {
+        (Known::Asked(asked), Some(response)) => (verdict(response.status), of_status(response, asked)),
+        (Known::Asked(asked), None) => (Verdict::Fail, of_silence(reason, asked).to_owned()),
+        (Known::System(system), _) => (Verdict::Fail, of_words(reason, system)),
     };
     let text = if hint.is_empty() { reason.clone() } else { format!("{reason}; {hint}") };
     Check::new(verdict, about, text)
@@ -103,6 +114,18 @@ fn of_status(response: &Response, asked: &Asked<'_>) -> String {
     }
 }
 
+/// What may be wrong where the sink knows what it was answered, and says so in words.
+fn of_words(reason: &str, system: Option<System>) -> String {
+    let Some(credentials) = system.map(System::credentials) else { return String::new() };
+    if reason.starts_with("it answered 401") {
+        format!("it does not take the credentials in {credentials}")
+    } else if reason.starts_with("it answered 403") {
+        format!("the credentials in {credentials} do not allow to write")
+    } else {
+        String::new()
+    }
+}
+
 /// What may be wrong where no response came, by the words of those who say so: the TLS library and the HTTP client.
 fn of_silence(reason: &str, asked: &Asked<'_>) -> &'static str {
     let hints = [
@@ -156,7 +179,7 @@ mod tests {
         let response = Response { status, whole: true, ..Response::default() };
         let outcome = OtlpHttp::new(&url(), true, &OtlpOptions::default()).outcome(&response);
         let asked = Asked { url: &url(), is_whole, has_headers, response: Some(response) };
-        let Check { verdict, text, .. } = explain("sink", &outcome, Some(&asked));
+        let Check { verdict, text, .. } = explain("sink", &outcome, Known::Asked(&asked));
         (verdict, text)
     }
 
@@ -198,7 +221,7 @@ mod tests {
             Response { status: 429, retry_after: Some(Duration::from_secs(7)), ..Response::default() };
         let outcome = Outcome::Retry { after: response.retry_after, reason: "it answered 429".into() };
         let asked = Asked { url: &url(), is_whole: false, has_headers: false, response: Some(response) };
-        let text = explain("sink", &outcome, Some(&asked)).text;
+        let text = explain("sink", &outcome, Known::Asked(&asked)).text;
         assert_eq!(text, "it answered 429; an exporter waits for 7 s, as it asks, and goes on");
     }
 
@@ -209,7 +232,7 @@ mod tests {
             let media_type = media_type.into();
             let response = Some(Response { status: 200, media_type, ..Response::default() });
             let asked = Asked { url: &url(), is_whole: false, has_headers: false, response };
-            let Check { verdict, text, .. } = explain("sink", &outcome, Some(&asked));
+            let Check { verdict, text, .. } = explain("sink", &outcome, Known::Asked(&asked));
             (verdict, text)
         };
         assert_eq!(taken(0, "", "").0, Verdict::Ok);
@@ -228,6 +251,6 @@ mod tests {
     #[test]
     fn what_a_receiver_says_stays_on_one_line() {
         let outcome = Outcome::Parked { reason: "no\n\u{1b}[31mkey".into() };
-        assert_eq!(explain("sink", &outcome, None).text, "no  [31mkey");
+        assert_eq!(explain("sink", &outcome, Known::System(None)).text, "no  [31mkey");
     }
 }

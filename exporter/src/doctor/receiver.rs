@@ -1,4 +1,4 @@
-//! An OTLP receiver: its name, a connection, and the answer to one span.
+//! A receiver: of one of OTLP over HTTP its name, a connection, and the answer to one span.
 //!
 //! Each step is taken only if the one before was of use, so that the first failure is the cause.
 
@@ -13,7 +13,7 @@ use spanring_spool::{Position, RecorderId, Resource, SpanData, Value};
 use tokio::net::{TcpStream, lookup_host};
 use tokio::time::timeout;
 
-use super::answer::{self, Asked};
+use super::answer::{self, Asked, Known};
 use super::{Check, Verdict};
 use crate::error::with_causes;
 use crate::rfc3339;
@@ -25,15 +25,17 @@ use crate::sink::{
 /// How long a name or a connection may take.
 const STEP_MAX: Duration = Duration::from_secs(10);
 
-pub(super) async fn check(about: &str, address: &SinkAddress, options: &OtlpOptions) -> Vec<Check> {
+pub(super) async fn check(about: &str, address: &SinkAddress, options: &SinkOptions) -> Vec<Check> {
     let failed = |text: String| vec![Check::new(Verdict::Fail, about, text)];
     let SinkAddress::OtlpHttp { url, is_whole } = address else {
-        let options = SinkOptions { otlp: options.clone(), ..SinkOptions::default() };
-        return match address.open_with(&options) {
-            Ok(mut sink) => vec![answer::explain(about, &send(&mut *sink).await, None)],
+        return match address.open_with(options) {
+            Ok(mut sink) => {
+                vec![answer::explain(about, &send(&mut *sink).await, Known::System(address.system()))]
+            }
             Err(error) => failed(with_causes(&error)),
         };
     };
+    let options = &options.otlp;
     let api = Watched { api: OtlpHttp::new(url, *is_whole, options), seen: Arc::default() };
     let (seen, asked_url) = (Arc::clone(&api.seen), api.url().clone());
     let mut sink = match HttpSink::with_options(about.to_owned(), api, options) {
@@ -59,7 +61,7 @@ pub(super) async fn check(about: &str, address: &SinkAddress, options: &OtlpOpti
     let outcome = send(&mut sink).await;
     let response = seen.lock().unwrap_or_else(PoisonError::into_inner).take();
     let asked = Asked { url: &asked_url, is_whole: *is_whole, has_headers: options.has_headers(), response };
-    checks.push(answer::explain(about, &outcome, Some(&asked)));
+    checks.push(answer::explain(about, &outcome, Known::Asked(&asked)));
     checks
 }
 

@@ -8,30 +8,31 @@ use std::path::Path;
 use rustix::fs::{Access, FileType, access, fstat};
 
 use super::{Check, Verdict, free_space, receiver};
-use crate::sink::{FILE_BEGINNING, OtlpOptions, SinkAddress};
+use crate::sink::{LineForm, OTLP_LINES, SPANFORGE_LINES, SinkAddress, SinkOptions, SpanForgeAddress};
 
-/// Checks a sink, which is asked as `options` say if it is an OTLP receiver.
-pub async fn check(address: &SinkAddress, options: &OtlpOptions) -> Vec<Check> {
+/// Checks a sink, which is asked as `options` say.
+pub async fn check(address: &SinkAddress, options: &SinkOptions) -> Vec<Check> {
     let about = address.to_string();
     match address {
-        SinkAddress::File(path) => file(&about, path),
+        SinkAddress::File(path) => file(&about, path, OTLP_LINES),
+        SinkAddress::SpanForge(SpanForgeAddress::File(path)) => file(&about, path, SPANFORGE_LINES),
         SinkAddress::Stdout => vec![standard_output(&about)],
         SinkAddress::PrelaFile(path) => directory(&about, path),
         receiver => receiver::check(&about, receiver, options).await,
     }
 }
 
-fn file(about: &str, path: &Path) -> Vec<Check> {
+fn file(about: &str, path: &Path, form: LineForm) -> Vec<Check> {
     // An address names a file, and a file lies in a directory.
     let directory = path.parent().unwrap_or(path);
     let writable = match fs::metadata(path) {
         Ok(metadata) if !metadata.is_file() => Err("it is not a regular file".to_owned()),
         Ok(metadata) => access(path, Access::READ_OK | Access::WRITE_OK)
             .map_err(|error| format!("it cannot be written: {error}"))
-            .and_then(|()| match holds_lines(path) {
+            .and_then(|()| match holds_lines(path, form) {
                 Ok(true) => Ok(format!("it can be appended to, behind {} bytes", metadata.len())),
                 Ok(false) => {
-                    Err("it holds something else than OTLP/JSON lines, and is left alone".to_owned())
+                    Err(format!("it holds something else than lines of {}, and is left alone", form.name))
                 }
                 Err(error) => Err(format!("it cannot be read: {error}")),
             }),
@@ -75,10 +76,10 @@ fn directory(about: &str, path: &Path) -> Vec<Check> {
 }
 
 /// Whether a file begins as the sink's own do, as far as it goes.
-fn holds_lines(path: &Path) -> io::Result<bool> {
+fn holds_lines(path: &Path, form: LineForm) -> io::Result<bool> {
     let mut beginning = Vec::new();
-    File::open(path)?.take(FILE_BEGINNING.len() as u64).read_to_end(&mut beginning)?;
-    Ok(FILE_BEGINNING.starts_with(&beginning))
+    File::open(path)?.take(form.beginning_len_max() as u64).read_to_end(&mut beginning)?;
+    Ok(form.is_beginning(&beginning))
 }
 
 fn standard_output(about: &str) -> Check {

@@ -7,14 +7,17 @@ use std::str::FromStr;
 use reqwest::Url;
 
 use super::http::Transport;
+use super::openai::address as openai;
 use super::{
-    FileSink, HttpSink, OtlpGrpc, OtlpHttp, OtlpOptions, PrelaFileSink, PrelaSink, Protocol, Sink,
-    SinkOptions, StdoutSink, prela_file, prela_options,
+    FileSink, HttpSink, OpenAi, OtlpGrpc, OtlpHttp, PrelaFileSink, PrelaSink, Protocol, Sink, SinkOptions,
+    SpanForgeAddress, StdoutSink, System, prela_file, prela_options, spanforge,
 };
 use crate::Error;
 
 /// The forms of an address, as a message lists them.
-pub const FORMS: &str = "file:PATH, stdout, otlp, otlp+http[s]://HOST[:PORT], otlp+grpc[s]://HOST[:PORT], prela+http[s]://HOST[:PORT]/PATH or prela-file:DIR";
+pub const FORMS: &str = "file:PATH, stdout, otlp, otlp+http[s]://HOST[:PORT], otlp+grpc[s]://HOST[:PORT], \
+    openai, openai+http[s]://HOST[:PORT], prela, prela+http[s]://HOST[:PORT]/PATH, prela-file:DIR, spanforge, spanforge+https://HOST[:PORT], \
+    spanforge-webhook+http[s]://HOST[:PORT]/PATH or spanforge-file:PATH";
 
 /// The port of OTLP over HTTP, where an address names none. Over TLS it is 443.
 const OTLP_HTTP_PORT: u16 = 4318;
@@ -47,26 +50,44 @@ pub enum SinkAddress {
         /// Where traces are sent: its path is used as it is.
         url: Url,
     },
+    /// OpenAI's traces, or a server that takes the same.
+    OpenAi {
+        /// Its base URL: `/v1/traces/ingest` is added to its path.
+        url: Url,
+    },
+    /// SpanForge: its cloud, a web hook, or a file of events.
+    SpanForge(SpanForgeAddress),
 }
 
 impl SinkAddress {
     /// What the sink is called that OpenTelemetry's variables name.
     pub const OF_ENVIRONMENT: &str = "otlp";
 
-    /// Reads an address, of which `otlp` is that of `options`.
+    /// What the sink is called that Prela's variables name.
+    const PRELA: &str = "prela";
+
+    /// Reads an address, of which `otlp`, `prela` and `spanforge` are those of `options`.
     ///
     /// # Errors
     ///
-    /// [`Error::UnknownSink`].
-    pub fn parse(text: &str, options: &OtlpOptions) -> Result<Self, Error> {
+    /// [`Error::UnknownSink`]; [`Error::Variable`] for `prela` where no endpoint is said.
+    pub fn parse(text: &str, options: &SinkOptions) -> Result<Self, Error> {
         match text {
             Self::OF_ENVIRONMENT => {
-                let endpoint = options.endpoint_or_default();
-                Ok(match options.protocol {
+                let endpoint = options.otlp.endpoint_or_default();
+                Ok(match options.otlp.protocol {
                     Protocol::Grpc => Self::OtlpGrpc { url: endpoint.url },
                     Protocol::Protobuf | Protocol::Json => Self::otlp_http(endpoint.url, endpoint.is_whole),
                 })
             }
+            Self::PRELA => match options.prela.endpoint() {
+                Some(url) => Ok(SinkAddress::PrelaHttp { url: url.clone() }),
+                None => Err(Error::Variable {
+                    name: prela_options::ENDPOINT.to_owned(),
+                    reason: "it is not set, and says where the sink prela is".to_owned(),
+                }),
+            },
+            SpanForgeAddress::OF_ENVIRONMENT => Ok(SinkAddress::SpanForge(options.spanforge.cloud())),
             text => text.parse(),
         }
     }
@@ -75,7 +96,7 @@ impl SinkAddress {
     ///
     /// # Errors
     ///
-    /// [`Error::Sink`] where the file cannot be opened or holds something else, or TLS cannot be set up.
+    /// [`Error::Sink`] where the file cannot be opened or holds something else, or TLS cannot be set up; [`Error::Variable`] where a sink needs a key.
     pub fn open(&self) -> Result<Box<dyn Sink>, Error> {
         self.open_with(&SinkOptions::default())
     }
@@ -97,20 +118,48 @@ impl SinkAddress {
             SinkAddress::PrelaHttp { url } => {
                 Box::new(PrelaSink::open(self.to_string(), url, &options.prela)?)
             }
+            SinkAddress::OpenAi { url } => {
+                let api = OpenAi::new(url, &options.openai)?;
+                Box::new(HttpSink::with_transport(self.to_string(), api, OpenAi::transport())?)
+            }
             SinkAddress::PrelaFile(path) => {
                 Box::new(PrelaFileSink::open(self.to_string(), path, &options.prela)?)
             }
+            SinkAddress::SpanForge(address) => spanforge::open(address, options)?,
         })
     }
 
-    /// Whether it is an OTLP receiver, which is sent what only that receiver may get to see.
-    pub fn is_otlp(&self) -> bool {
-        matches!(self, SinkAddress::OtlpHttp { .. } | SinkAddress::OtlpGrpc { .. })
+    /// OpenAI itself.
+    pub fn openai() -> Self {
+        SinkAddress::OpenAi { url: openai::openai() }
     }
 
-    /// Whether it is told what Prela's variables say.
-    pub fn is_prela(&self) -> bool {
-        matches!(self, SinkAddress::PrelaFile(_) | SinkAddress::PrelaHttp { .. })
+    /// Whether it is an OTLP receiver.
+    pub fn is_otlp(&self) -> bool {
+        self.system() == Some(System::Otlp)
+    }
+
+    /// The system that it is of: whose variables it heeds.
+    pub fn system(&self) -> Option<System> {
+        match self {
+            SinkAddress::File(_) | SinkAddress::Stdout => None,
+            SinkAddress::OtlpHttp { .. } | SinkAddress::OtlpGrpc { .. } => Some(System::Otlp),
+            SinkAddress::OpenAi { .. } => Some(System::OpenAi),
+            SinkAddress::PrelaFile(_) | SinkAddress::PrelaHttp { .. } => Some(System::Prela),
+            SinkAddress::SpanForge(_) => Some(System::SpanForge),
+        }
+    }
+
+    /// Whether it is sent what only a receiver that somebody named for it may get to see.
+    pub fn is_sent_secrets(&self) -> bool {
+        match self {
+            SinkAddress::File(_) | SinkAddress::Stdout | SinkAddress::PrelaFile(_) => false,
+            SinkAddress::OtlpHttp { .. }
+            | SinkAddress::OtlpGrpc { .. }
+            | SinkAddress::OpenAi { .. }
+            | SinkAddress::PrelaHttp { .. } => true,
+            SinkAddress::SpanForge(address) => matches!(address, SpanForgeAddress::Cloud { .. }),
+        }
     }
 
     /// Whether it is asked over TLS.
@@ -119,6 +168,11 @@ impl SinkAddress {
             SinkAddress::OtlpHttp { url, .. } | SinkAddress::OtlpGrpc { url } => url.scheme() == "https",
             _ => false,
         }
+    }
+
+    /// Whether it is a file, which can be rotated.
+    pub fn is_file(&self) -> bool {
+        matches!(self, SinkAddress::File(_) | SinkAddress::SpanForge(SpanForgeAddress::File(_)))
     }
 
     /// Of one receiver there is one text, whatever ends its path.
@@ -136,6 +190,7 @@ impl fmt::Display for SinkAddress {
         match self {
             SinkAddress::File(path) => write!(f, "file:{}", path.display()),
             SinkAddress::Stdout => f.write_str(StdoutSink::NAME),
+            SinkAddress::SpanForge(address) => address.fmt(f),
             SinkAddress::OtlpHttp { url, is_whole } => {
                 write!(f, "otlp+{}://{}", url.scheme(), host_and_port(url))?;
                 match is_whole {
@@ -151,6 +206,7 @@ impl fmt::Display for SinkAddress {
             SinkAddress::PrelaHttp { url } => {
                 write!(f, "prela+{}://{}{}", url.scheme(), host_and_port(url), url.path())
             }
+            SinkAddress::OpenAi { url } => f.write_str(&openai::canonical(url)),
         }
     }
 }
@@ -169,21 +225,30 @@ impl FromStr for SinkAddress {
             let cut = if shown == address { "" } else { " (credentials, query and fragment are not shown)" };
             Error::UnknownSink { address: shown, reason: format!("{reason}{cut}") }
         };
-        if address == Self::OF_ENVIRONMENT {
+        if [Self::OF_ENVIRONMENT, SpanForgeAddress::OF_ENVIRONMENT].contains(&address) {
             return Err(unknown("it stands for what the environment says, which was not asked"));
         }
         if address == StdoutSink::NAME {
             return Ok(SinkAddress::Stdout);
         }
+        if address == openai::SCHEME {
+            return Ok(Self::openai());
+        }
+        if let Some(parsed) = SpanForgeAddress::parse(address) {
+            return parsed.map(SinkAddress::SpanForge).map_err(|reason| unknown(&reason));
+        }
         let Some((scheme, rest)) = address.split_once(':') else {
             return Err(unknown("it has no scheme"));
         };
         match scheme {
-            "file" => file(rest).map_err(unknown),
+            "file" => file_path(rest).map(SinkAddress::File).map_err(unknown),
             "prela-file" => prela_file::directory(rest).map(SinkAddress::PrelaFile).map_err(unknown),
             "prela+http" | "prela+https" => prela_http(address).map_err(|reason| unknown(&reason)),
             "otlp+http" | "otlp+https" => otlp_http(address, scheme).map_err(|reason| unknown(&reason)),
             "otlp+grpc" | "otlp+grpcs" => otlp_grpc(address, scheme).map_err(|reason| unknown(&reason)),
+            "openai+http" | "openai+https" => openai::parse(address)
+                .map(|url| SinkAddress::OpenAi { url })
+                .map_err(|reason| unknown(&reason)),
             // It may be a user's name, of an address that begins with credentials.
             _ => Err(unknown("no sink has such a scheme")),
         }
@@ -193,19 +258,20 @@ impl FromStr for SinkAddress {
 /// An address for a message, which may end in a log: with `…` in place of credentials, and of a query or a fragment. An
 /// address that is none has no certain parts, so rather too much is cut out.
 fn without_secrets(address: &str) -> String {
-    let is_known = |scheme: &str| {
-        matches!(
-            scheme,
-            "file"
-                | "otlp+http"
-                | "otlp+https"
-                | "otlp+grpc"
-                | "otlp+grpcs"
-                | "prela+http"
-                | "prela+https"
-                | "prela-file"
-        )
-    };
+    const SCHEMES: [&str; 11] = [
+        "file",
+        "otlp+http",
+        "otlp+https",
+        "otlp+grpc",
+        "otlp+grpcs",
+        "openai+http",
+        "openai+https",
+        "prela+http",
+        "prela+https",
+        "prela-file",
+        "spanforge-file",
+    ];
+    let is_known = |scheme: &str| SCHEMES.contains(&scheme);
     let begin = match address.split_once(':') {
         Some((scheme, rest)) if is_known(scheme) || rest.starts_with("//") => {
             address.len() - rest.trim_start_matches(['/', '\\']).len()
@@ -228,17 +294,15 @@ fn prela_http(address: &str) -> Result<SinkAddress, String> {
     Ok(SinkAddress::PrelaHttp { url })
 }
 
-fn file(path: &str) -> Result<SinkAddress, &'static str> {
+/// The file that is named so, by its absolute path.
+pub(super) fn file_path(path: &str) -> Result<PathBuf, &'static str> {
     if path.starts_with("//") && !path.starts_with("///") {
         return Err("a file is named by its path, without a host");
     }
     if path.is_empty() || path.ends_with('/') {
         return Err("it names no file");
     }
-    match absolute(Path::new(path)) {
-        Ok(path) => Ok(SinkAddress::File(path)),
-        Err(_) => Err("the working directory, which a relative path begins in, is gone"),
-    }
+    absolute(Path::new(path)).map_err(|_| "the working directory, which a relative path begins in, is gone")
 }
 
 fn otlp_http(address: &str, scheme: &str) -> Result<SinkAddress, String> {
@@ -292,6 +356,7 @@ pub(super) fn has_no_path(url: &Url) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sink::OtlpOptions;
 
     fn canonical(address: &str) -> String {
         address.parse::<SinkAddress>().unwrap().to_string()
@@ -321,9 +386,10 @@ mod tests {
         assert_eq!(canonical("otlp+grpc://[::1]:80"), "otlp+grpc://[::1]:80");
         assert_eq!(canonical("otlp+grpcs://host"), "otlp+grpcs://host:443");
         assert_eq!(canonical("otlp+grpcs://host:4317"), "otlp+grpcs://host:4317");
-        let of_environment = SinkAddress::parse("otlp", &OtlpOptions::default()).unwrap();
+        let of_environment = SinkAddress::parse("otlp", &SinkOptions::default()).unwrap();
         assert_eq!(of_environment, "otlp+http://localhost".parse().unwrap());
-        let grpc = OtlpOptions { protocol: Protocol::Grpc, ..OtlpOptions::default() };
+        let otlp = OtlpOptions { protocol: Protocol::Grpc, ..OtlpOptions::default() };
+        let grpc = SinkOptions { otlp, ..SinkOptions::default() };
         assert_eq!(SinkAddress::parse("otlp", &grpc).unwrap(), "otlp+grpc://localhost".parse().unwrap());
     }
 
@@ -344,6 +410,9 @@ mod tests {
             "otlp+grpc://h:80",
             "otlp+grpcs://h",
             "otlp+grpcs://h:1",
+            "spanforge+https://h/b",
+            "spanforge-webhook+https://h/hook",
+            "spanforge-file:a",
         ] {
             assert_eq!(canonical(&canonical(address)), canonical(address), "{address}");
         }
@@ -355,6 +424,9 @@ mod tests {
             ("spans.jsonl", "it has no scheme"),
             ("stdout:x", "no sink has such a scheme"),
             ("ftp://host/x", "no sink has such a scheme"),
+            ("spanforge", "which was not asked"),
+            ("spanforge+http://h", "the key would go there in the clear"),
+            ("spanforge-file:", "it names no file"),
             ("file:", "it names no file"),
             ("file:/tmp/", "it names no file"),
             ("file://host/x", "a file is named by its path, without a host"),
@@ -398,6 +470,9 @@ mod tests {
             ("prela+https://secret@h/x", "prela+https://…@h/x", "credentials belong into PRELA_API_KEY"),
             ("prela+https://h/x?key=secret", "prela+https://h/x…", "a query or fragment has no meaning here"),
             ("prela-file://secret@h/x", "prela-file://…@h/x", "without a host"),
+            ("spanforge+https://secret@h", "spanforge+https://…@h", "credentials do not belong"),
+            ("spanforge-webhook+https://h?t=secret", "spanforge-webhook+https://h…", "a query or fragment"),
+            ("spanforge-file://secret@h/x", "spanforge-file://…@h/x", "without a host"),
         ];
         for (address, shown, reason) in cases {
             let message = address.parse::<SinkAddress>().unwrap_err().to_string();

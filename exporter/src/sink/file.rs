@@ -1,6 +1,6 @@
-//! A file of OTLP/JSON lines, one request a line, as OpenTelemetry's file exporter writes them.
+//! A file of lines: of OTLP/JSON, one request a line, as OpenTelemetry's file exporter writes them, or of another [form](LineForm).
 //!
-//! A batch is one line: written, synced, and only then called delivered. A crash in between leaves a line without
+//! A batch is one line or several: written, synced, and only then called delivered. A crash in between leaves a line without
 //! its end, which the next opening cuts off: the batch was not delivered, and comes again.
 //!
 //! Where the [options](FileOptions) say so, a file that has grown long is [put aside](rotation) and another one begun. One exporter writes to a
@@ -12,6 +12,7 @@ mod rotation;
 
 pub use options::{Compression, FileOptions};
 
+use std::fmt;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
 use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _};
@@ -26,16 +27,49 @@ use crate::error::with_causes;
 
 /// The lines of a file. One that begins otherwise is somebody else's, and is not touched.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct LineForm {
-    /// How every line begins.
-    pub(super) beginning: &'static [u8],
+pub(crate) struct LineForm {
+    /// How every line begins, in one of these ways.
+    pub(super) beginnings: &'static [&'static [u8]],
     /// What lines are.
-    pub(super) name: &'static str,
+    pub(crate) name: &'static str,
 }
 
-/// How every line begins here.
-pub(crate) const BEGINNING: &[u8] = b"{\"resourceSpans\"";
-const OTLP: LineForm = LineForm { beginning: BEGINNING, name: "OTLP/JSON" };
+impl LineForm {
+    /// Whether this is how a line begins, as far as either goes.
+    pub(crate) fn is_beginning(self, bytes: &[u8]) -> bool {
+        self.beginnings.iter().any(|beginning| bytes.starts_with(beginning) || beginning.starts_with(bytes))
+    }
+
+    /// How long the longest beginning is, in bytes.
+    pub(crate) fn beginning_len_max(self) -> usize {
+        self.beginnings.iter().map(|beginning| beginning.len()).max().unwrap_or(0)
+    }
+}
+
+/// OTLP/JSON, a request a line.
+pub(crate) const OTLP_LINES: LineForm = LineForm { beginnings: &[b"{\"resourceSpans\""], name: "OTLP/JSON" };
+
+/// What becomes of a batch in a file.
+pub(super) trait BatchLines: fmt::Debug + Send {
+    /// What its lines are.
+    fn form(&self) -> LineForm;
+
+    /// The lines of a batch, their line breaks included. The same batch makes the same lines.
+    fn lines(&self, batch: &Batch<'_>) -> Vec<u8>;
+}
+
+#[derive(Debug)]
+struct OtlpLines;
+
+impl BatchLines for OtlpLines {
+    fn form(&self) -> LineForm {
+        OTLP_LINES
+    }
+
+    fn lines(&self, batch: &Batch<'_>) -> Vec<u8> {
+        batch.json_line()
+    }
+}
 
 /// How much is read at once when the last line is looked for, in bytes.
 const CHUNK_LEN: usize = 64 * 1024;
@@ -44,6 +78,7 @@ const CHUNK_LEN: usize = 64 * 1024;
 #[derive(Debug)]
 pub struct FileSink {
     name: String,
+    form: Box<dyn BatchLines>,
     lines: Arc<Mutex<Lines>>,
 }
 
@@ -65,8 +100,18 @@ impl FileSink {
     ///
     /// As for [`open`](Self::open), and where what was left cannot be removed.
     pub fn open_with(name: String, path: &Path, options: &FileOptions) -> Result<Self, Error> {
-        match Lines::open(path, options) {
-            Ok(lines) => Ok(FileSink { name, lines: Arc::new(Mutex::new(lines)) }),
+        Self::of_lines(name, path, options, OtlpLines)
+    }
+
+    /// As [`open_with`](Self::open_with), with lines of another form.
+    pub(super) fn of_lines(
+        name: String,
+        path: &Path,
+        options: &FileOptions,
+        form: impl BatchLines + 'static,
+    ) -> Result<Self, Error> {
+        match Lines::open(path, options, form.form()) {
+            Ok(lines) => Ok(FileSink { name, form: Box::new(form), lines: Arc::new(Mutex::new(lines)) }),
             Err(error) => Err(Error::sink(name, "open")(error)),
         }
     }
@@ -79,12 +124,12 @@ impl Sink for FileSink {
 
     fn deliver<'a>(&'a mut self, batch: &'a Batch<'a>) -> Delivery<'a> {
         let lines = Arc::clone(&self.lines);
+        let written = self.form.lines(batch);
         Box::pin(async move {
-            let line = batch.json_line();
             // Syncing may take long, and other sinks go on meanwhile.
             let appended = tokio::task::spawn_blocking(move || {
                 let mut lines = lines.lock().unwrap_or_else(PoisonError::into_inner);
-                lines.append(&line).map(|()| lines.tidy())
+                lines.append(&written).map(|()| lines.tidy())
             });
             match appended.await {
                 Ok(Ok(message)) => Outcome::Delivered { rejected: 0, message },
@@ -102,13 +147,14 @@ struct Lines {
     file: File,
     path: PathBuf,
     options: FileOptions,
+    form: LineForm,
     end: u64,
     /// Whether rotated files may be there that are to be compressed or removed.
     is_untidy: bool,
 }
 
 impl Lines {
-    fn open(path: &Path, options: &FileOptions) -> io::Result<Self> {
+    fn open(path: &Path, options: &FileOptions, form: LineForm) -> io::Result<Self> {
         // Looked at before it is opened: to open a pipe is to wait for its reader.
         match fs::metadata(path) {
             Ok(metadata) if !metadata.is_file() => {
@@ -124,18 +170,18 @@ impl Lines {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => access.open(path)?,
             created => created?,
         };
-        Lines::of(file, path, options)
+        Lines::of(file, path, options, form)
     }
 
     /// The file, as it was opened at `path`.
-    fn of(file: File, path: &Path, options: &FileOptions) -> io::Result<Self> {
+    fn of(file: File, path: &Path, options: &FileOptions, form: LineForm) -> io::Result<Self> {
         lock(&file)?;
         let metadata = file.metadata()?;
         if !is_same_file(&fs::metadata(path)?, &metadata) {
             // W3: it was rotated in between.
             return Err(in_use());
         }
-        let end = cut_to_whole_lines(&file, OTLP)?;
+        let end = cut_to_whole_lines(&file, form)?;
         let family = Family::of(path)?;
         let rotates = options.rotate_bytes.is_some();
         if rotates || metadata.nlink() > 1 {
@@ -145,13 +191,14 @@ impl Lines {
             // It may be new, or its maker have died before it was durable that there is such a file.
             family.sync()?;
         }
-        Ok(Lines { file, path: path.to_owned(), options: options.clone(), end, is_untidy: rotates })
+        let (path, options) = (path.to_owned(), options.clone());
+        Ok(Lines { file, path, options, form, end, is_untidy: rotates })
     }
 
-    /// Appends one line, its line break included, and syncs it.
-    fn append(&mut self, line: &[u8]) -> io::Result<()> {
+    /// Appends the lines of a batch, and syncs them. They go to one file.
+    fn append(&mut self, lines: &[u8]) -> io::Result<()> {
         self.follow()?;
-        let end = self.end.saturating_add(line.len() as u64);
+        let end = self.end.saturating_add(lines.len() as u64);
         if self.end > 0 && self.options.rotate_bytes.is_some_and(|limit| end > limit) {
             if self.file.metadata()?.len() > self.end {
                 self.file.set_len(self.end)?;
@@ -160,16 +207,16 @@ impl Lines {
             self.file = rotation::rotate(&self.path, &self.file)?;
             (self.end, self.is_untidy) = (0, true);
         }
-        let written = self.file.write_all_at(line, self.end).and_then(|()| self.file.sync_data());
+        let written = self.file.write_all_at(lines, self.end).and_then(|()| self.file.sync_data());
         match written {
             Ok(()) => {
-                self.end += line.len() as u64;
+                self.end += lines.len() as u64;
                 Ok(())
             }
             Err(error) => {
-                // The line is written anew next time, since after a sync that failed the kernel calls pages clean that
+                // They are written anew next time, since after a sync that failed the kernel calls pages clean that
                 // never reached the disk, and a further sync would prove nothing about them. Where the rest cannot be
-                // cut off now, the next line overwrites it, or the next opening cuts it off.
+                // cut off now, the next lines overwrite it, or the next opening cuts it off.
                 self.file.set_len(self.end).map_err(|_| error.kind())?;
                 Err(error)
             }
@@ -186,11 +233,11 @@ impl Lines {
         };
         if !is_there {
             // Somebody removed it, and what is written to it now would be gone, or moved it away, or a rotation did not get to its end.
-            *self = Lines::open(&self.path, &self.options)?;
+            *self = Lines::open(&self.path, &self.options, self.form)?;
         } else if metadata.len() < self.end {
             // Somebody cut it short, such as logrotate with copytruncate. What is written at the end that was would
             // follow a hole of zeros.
-            self.end = cut_to_whole_lines(&self.file, OTLP)?;
+            self.end = cut_to_whole_lines(&self.file, self.form)?;
         }
         Ok(())
     }
@@ -236,7 +283,7 @@ fn whole_lines(file: &File, form: LineForm) -> io::Result<u64> {
     let first = beginning(file, 0, len, form)?;
     // Zeros stand for what a power cut took of the last line. At the beginning of a file they are somebody else's, or a
     // hole that was left by cutting it short.
-    if first.first() == Some(&0) || end > 0 && !first.starts_with(form.beginning) {
+    if first.first() == Some(&0) || end > 0 && !form.beginnings.iter().any(|begin| first.starts_with(begin)) {
         return Err(not_ours("its first line"));
     }
     if end < len && !begins_a_line(&beginning(file, end, len, form)?, form) {
@@ -248,11 +295,12 @@ fn whole_lines(file: &File, form: LineForm) -> io::Result<u64> {
 /// Whether it is how lines begin, or as much of it as reached the disk. A power cut may leave zeros in place of the rest.
 fn begins_a_line(bytes: &[u8], form: LineForm) -> bool {
     let written = bytes.iter().position(|&byte| byte == 0).unwrap_or(bytes.len());
-    form.beginning.starts_with(&bytes[..written])
+    form.is_beginning(&bytes[..written])
 }
 
+/// As much as the longest beginning has.
 fn beginning(file: &File, at: u64, len: u64, form: LineForm) -> io::Result<Vec<u8>> {
-    let len = usize::try_from(len - at).unwrap_or(usize::MAX).min(form.beginning.len());
+    let len = usize::try_from(len - at).unwrap_or(usize::MAX).min(form.beginning_len_max());
     let mut bytes = vec![0; len];
     file.read_exact_at(&mut bytes, at)?;
     Ok(bytes)

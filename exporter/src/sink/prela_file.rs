@@ -35,7 +35,7 @@ use crate::Error;
 use crate::error::with_causes;
 use crate::prela;
 
-const LINES: LineForm = LineForm { beginning: b"{\"span_id\": \"", name: "a span of Prela" };
+const LINES: LineForm = LineForm { beginnings: &[b"{\"span_id\": \""], name: "a span of Prela" };
 
 /// A file of so many bytes is not appended to.
 const FILE_LEN_MAX: u64 = 100 * 1024 * 1024;

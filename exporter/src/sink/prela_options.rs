@@ -20,7 +20,7 @@ use spanring_spool::{Resource, Value};
 
 use crate::{Error, small_file};
 
-const ENDPOINT: &str = "PRELA_HTTP_ENDPOINT";
+pub(super) const ENDPOINT: &str = "PRELA_HTTP_ENDPOINT";
 const API_KEY: &str = "PRELA_API_KEY";
 const API_KEY_FILE: &str = "PRELA_API_KEY_FILE";
 const SERVICE_NAME: &str = "PRELA_SERVICE_NAME";

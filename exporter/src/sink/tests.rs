@@ -8,7 +8,7 @@ use super::{Batch, BatchId};
 pub(crate) struct Spans {
     recorder: RecorderId,
     resource: Resource,
-    spans: Vec<SpanData>,
+    pub(crate) spans: Vec<SpanData>,
 }
 
 impl Spans {

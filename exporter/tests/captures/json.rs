@@ -2,8 +2,6 @@
 
 use serde::Serialize;
 use serde_json::{Map, Value as Json};
-use spanring::names;
-use spanring_spool::{SpanData, Value};
 
 pub(crate) fn text<'a>(json: &'a Json, key: &str) -> Option<&'a str> {
     json.get(key)?.as_str()
@@ -39,16 +37,6 @@ pub(crate) fn items(json: &Json) -> &[Json] {
 
 pub(crate) fn to_json(value: &(impl Serialize + ?Sized)) -> Json {
     serde_json::to_value(value).unwrap()
-}
-
-/// The attributes of a span that have no meaning to spanring, as an object.
-pub(crate) fn plain_attributes(span: &SpanData) -> Json {
-    let has_meaning = |key: &str| names::ALL.iter().any(|(name, _)| *name == key);
-    object_of(span.attributes.iter().filter(|(key, _)| !has_meaning(key)))
-}
-
-pub(crate) fn object_of<'a>(pairs: impl IntoIterator<Item = &'a (String, Value)>) -> Json {
-    Json::Object(pairs.into_iter().map(|(key, value)| (key.clone(), to_json(value))).collect())
 }
 
 /// An object that is being written.

@@ -4,10 +4,11 @@
 
 use serde_json::{Map, Value as Json, json};
 use spanring::{Kind, Span, SpanId, System, Tokens, TraceId};
+use spanring_exporter::openai_agents;
+use spanring_spool::SpanData;
 
-use crate::json::{if_some, items, pairs, some, text, whole};
+use crate::json::{if_some, items, pairs, some, text, to_json, whole};
 use crate::moments::unix_ns;
-use crate::openai_agents_document::document;
 use crate::recording::{Life, Recording, record};
 use crate::rules::{HTTP, Rule, Table};
 use crate::words::kind;
@@ -25,11 +26,31 @@ pub(crate) const RAW: Form = Form {
 /// What is sent to OpenAI itself: usage has another form there, and only generations have one.
 pub(crate) const SANITIZED: Form = Form {
     document: |spans| document(spans, true),
+    others: |path, value| match value.as_str() {
+        // Of another type nothing would be left of its usage.
+        Some("generation") => Some(Vec::new()),
+        _ => others(path, value),
+    },
     captures: || vec![folder("openai_agents/sanitize")],
     ..RAW
 };
 
 const RULES: &Table = &[("*/body/data/*/object", Rule::Derived("whether it is the record of a trace"))];
+
+/// A request for each trace, with the record of it that the SDK sends once.
+fn document(spans: &[SpanData], is_sanitized: bool) -> Json {
+    let is_root = |span: &SpanData| span.parent_id.is_none();
+    let item = |span: &SpanData| match is_root(span) {
+        true => openai_agents::export_trace(&[span], &[]),
+        false => openai_agents::export_span(span, None),
+    };
+    let request = |spans: &[SpanData]| {
+        let items = spans.iter().map(|span| item(span).unwrap());
+        let items = items.map(|item| if is_sanitized { openai_agents::sanitized(item) } else { item });
+        json!({"body": to_json(&openai_agents::request(items.collect()))})
+    };
+    spans.chunk_by(|_, next| !is_root(next)).map(request).collect()
+}
 
 fn others(path: &[String], value: &Json) -> Option<Vec<Json>> {
     let other = match path.last()?.as_str() {
@@ -43,7 +64,7 @@ fn others(path: &[String], value: &Json) -> Option<Vec<Json>> {
     Some(vec![other])
 }
 
-fn rebuild(capture: &Json, recording: &mut Recording) {
+pub(crate) fn rebuild(capture: &Json, recording: &mut Recording) {
     for request in items(capture) {
         let (traces, spans): (Vec<_>, Vec<_>) =
             items(&request["body"]["data"]).iter().partition(|item| item["object"] == "trace");

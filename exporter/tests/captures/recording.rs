@@ -4,7 +4,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use spanring::{Context, Ended, Overflow, Pending, Span, SpanBuilder, SpanId, TraceId};
-use spanring_spool::{Level, SpanData, Spool, SpoolDir, Value};
+use spanring_spool::{Level, SpanData, Spool, SpoolBuilder, SpoolDir, Value};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -37,6 +37,8 @@ pub(crate) struct Recording {
     spool: Spool,
     dir: tempfile::TempDir,
     places: u64,
+    /// Whether spans know their places. Without, each is recorded as a program records it.
+    is_marked: bool,
     /// The spans that nobody ends, with their places.
     open: Vec<(u64, Span)>,
     _turn: MutexGuard<'static, ()>,
@@ -48,7 +50,7 @@ macro_rules! record {
         let (life, fill): (crate::recording::Life, &dyn Fn(&spanring::Span)) = ($life, &$fill);
         let place = $recording.next_place();
         let span = life.of($builder).start_with(|span| {
-            span.set(crate::recording::PLACE, place);
+            $recording.mark(span, place);
             fill(span);
         });
         $recording.end(place, span, life.end_unix_ns);
@@ -58,9 +60,23 @@ pub(crate) use record;
 
 impl Recording {
     pub(crate) fn start() -> Self {
+        Self::with(true, |spool| spool)
+    }
+
+    /// Spans that an exporter is to deliver.
+    pub(crate) fn for_delivery() -> Self {
+        Self::with(false, |spool| spool)
+    }
+
+    /// Of a process of which something is said.
+    pub(crate) fn start_with(say: impl FnOnce(SpoolBuilder) -> SpoolBuilder) -> Self {
+        Self::with(true, say)
+    }
+
+    fn with(is_marked: bool, say: impl FnOnce(SpoolBuilder) -> SpoolBuilder) -> Self {
         let turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
         let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
-        let spool = Spool::open(dir.path().join("spool"))
+        let spool = say(Spool::open(dir.path().join("spool")))
             .ring_bytes(8 << 20)
             .tables(8, 64)
             .overflow(Overflow::Block(MINUTE))
@@ -68,7 +84,13 @@ impl Recording {
             .live(true)
             .start()
             .unwrap();
-        Recording { spool, dir, places: 0, open: Vec::new(), _turn: turn }
+        Recording { spool, dir, places: 0, is_marked, open: Vec::new(), _turn: turn }
+    }
+
+    pub(crate) fn mark(&self, span: &Span, place: u64) {
+        if self.is_marked {
+            span.set(PLACE, place);
+        }
     }
 
     /// How many spans were recorded so far.
@@ -90,7 +112,10 @@ impl Recording {
 
     /// Gives up a span that never started.
     pub(crate) fn cancel(&mut self, pending: Pending, end_unix_ns: u64) {
-        pending.set(PLACE, self.next_place());
+        let place = self.next_place();
+        if self.is_marked {
+            pending.set(PLACE, place);
+        }
         assert_eq!(pending.cancel_at_unix_ns(end_unix_ns), Ended::Recorded);
     }
 

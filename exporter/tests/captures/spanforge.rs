@@ -1,15 +1,18 @@
 //! SpanForge: the payloads of spans, of an agent's steps and of its runs, and the events and traces that carry them.
 
-use serde_json::{Map, Value as Json, json};
+use std::slice;
+
+use serde_json::{Value as Json, json};
 use spanring::{Span, SpanId, TraceId};
+use spanring_exporter::spanforge::{Emitter, Event, SigningKey, saved, trace_to_json};
 use spanring_spool::SpanData;
 
-use crate::json::{Object, items, number, pairs, plain_attributes, text, whole};
-use crate::moments::{ns_of_seconds, seconds_of_ns};
+use crate::json::{items, number, pairs, text, whole};
+use crate::moments::ns_of_seconds;
 use crate::recording::{Life, Recording, record};
 use crate::rules::{Rule, Table};
-use crate::spanforge_payloads::{STATUSES, is_run, is_step, payload, rebuild_payload};
-use crate::{Form, any_other, file, lines};
+use crate::spanforge_payloads::rebuild_payload;
+use crate::{Form, any_other, file, lines, path_of, read};
 
 pub(crate) const EVENTS: Form = Form {
     rebuild: |capture, recording| items(capture).iter().for_each(|event| rebuild_event(event, recording)),
@@ -24,7 +27,7 @@ pub(crate) const PAYLOADS: Form = Form {
     rebuild: |capture, recording| {
         items(capture).iter().for_each(|payload| rebuild_payload(payload, None, recording))
     },
-    document: |spans| spans.iter().map(payload).collect(),
+    document: |spans| saved(spans).lines().map(|line| serde_json::from_str::<Json>(line).unwrap()).collect(),
     rules: &[OF_PAYLOAD],
     others,
     list: Some(""),
@@ -33,7 +36,10 @@ pub(crate) const PAYLOADS: Form = Form {
 
 pub(crate) const TRACES: Form = Form {
     rebuild: rebuild_trace,
-    document: trace,
+    document: |spans| {
+        let (run, spans) = spans.split_first().unwrap();
+        serde_json::from_str(&trace_to_json(run, spans)).unwrap()
+    },
     rules: &[OF_PAYLOAD],
     others,
     list: Some("/spans"),
@@ -61,8 +67,14 @@ const OF_PAYLOAD: &Table = &[
     ("spans/*/duration_ms", Rule::Derived("how long it is from the start to the end")),
 ];
 
+/// What a payload says of how it went.
+const STATUSES: [&str; 3] = ["ok", "error", "timeout"];
+
 pub(crate) fn others(path: &[String], value: &Json) -> Option<Vec<Json>> {
     match (path.last()?.as_str(), value) {
+        ("status", _) if !path.iter().any(|name| name == "tool_calls") => {
+            Some(STATUSES.iter().filter(|status| *value != **status).map(|status| json!(status)).collect())
+        }
         ("span_kind", _) => Some(vec![json!("SERVER"), json!("INTERNAL")]),
         ("tool_calls", Json::Array(_)) => Some(vec![json!([{
             "tool_call_id": "tc_9", "function_name": "search", "status": "success", "external_api": "maps",
@@ -99,34 +111,55 @@ fn rebuild_trace(capture: &Json, recording: &mut Recording) {
     items(&capture["spans"]).iter().for_each(|payload| rebuild_payload(payload, None, recording));
 }
 
-fn trace(spans: &[SpanData]) -> Json {
-    let (trace, spans) = spans.split_first().unwrap();
-    let attributes = plain_attributes(trace);
-    Object::default()
-        .with("trace_id", trace.trace_id.to_string())
-        .with("agent_name", trace.agent_name())
-        .with("start_time", seconds_of_ns(trace.start_unix_ns))
-        .with_some("attributes", pairs(&attributes).next().is_some().then_some(&attributes))
-        .with("spans", spans.iter().map(payload).collect::<Json>())
-        .json()
+/// The event of a span that is sent by itself.
+pub(crate) fn event(span: &SpanData) -> Json {
+    Emitter::default().events(slice::from_ref(span))[0].to_dict()
 }
 
-pub(crate) fn event(span: &SpanData) -> Json {
-    let event_type = match (is_step(span), is_run(span), STATUSES.name(span)) {
-        (true, ..) => "llm.trace.agent.step",
-        (_, true, _) => "llm.trace.agent.completed",
-        (.., "error") => "llm.trace.span.failed",
-        _ => "llm.trace.span.completed",
-    };
-    let labels: Map<_, _> =
-        span.labels().into_iter().map(|(name, value)| (name.to_owned(), json!(value))).collect();
-    Object::default()
-        .with("event_type", event_type)
-        .with_some("org_id", span.organization())
-        .with_some("tags", (!labels.is_empty()).then_some(labels))
-        .with("trace_id", span.trace_id.to_string())
-        .with("span_id", span.span_id.to_string())
-        .with_some("parent_span_id", span.parent_id.map(|id| id.to_string()))
-        .with("payload", payload(span))
-        .json()
+fn captured_lines() -> Vec<String> {
+    let read = |name| read(&path_of(name)).lines().map(str::to_owned).collect::<Vec<_>>();
+    [read("spanforge/events.jsonl"), read("spanforge/events_signed.jsonl")].concat()
+}
+
+#[test]
+fn every_event_is_read_and_written_again_byte_for_byte() {
+    for line in captured_lines() {
+        let event = Event::from_json(&line).unwrap();
+        assert_eq!(event.to_json(), line);
+        assert_eq!(event.unknown_fields.len(), 0);
+        let payload = event.read_payload().unwrap();
+        assert_eq!(payload.to_dict(), event.payload, "{line}");
+        assert_eq!(payload.event_type(), event.event_type);
+        assert!(
+            event
+                .checksum
+                .is_none_or(|checksum| checksum == Event::from_json(&line).unwrap().payload_checksum())
+        );
+    }
+}
+
+/// Signed by SpanForge's SDK with this key, one after the other.
+#[test]
+fn signatures_are_those_of_the_sdk() {
+    let signatures = [
+        "0a5b7b18fdef56da7d519667783b1922791a2d1bcbdf25c127bfde04b8b8c028",
+        "33aada467e2ad1f3e1da411ecb6d2aefaf6be5faff938051a88631f07d1156e2",
+        "e409bcaaffd1b48f8edbb74486b91dd151d18298cb033f9d2ef02ed73603c469",
+    ];
+    let lines = captured_lines();
+    let mut events: Vec<_> = lines[..3].iter().map(|line| Event::from_json(line).unwrap()).collect();
+    SigningKey::new("kéy").unwrap().chain(&mut events);
+    for (event, signature) in events.iter().zip(signatures) {
+        assert_eq!(event.signature, Some(format!("hmac-sha256:{signature}")));
+    }
+}
+
+#[test]
+fn a_saved_trace_is_that_of_the_sdk_byte_for_byte() {
+    let text = read(&path_of("spanforge/trace_save.ndjson"));
+    let mut recording = Recording::start();
+    for line in text.lines() {
+        rebuild_payload(&serde_json::from_str(line).unwrap(), None, &mut recording);
+    }
+    assert_eq!(saved(&recording.read()), text);
 }

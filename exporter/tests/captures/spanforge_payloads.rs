@@ -1,20 +1,18 @@
 //! SpanForge: the payloads of spans, of an agent's steps and of its runs.
 
-use serde_json::{Map, Value as Json, json};
+use serde_json::{Map, Value as Json};
 use spanring::{
     Cost, DecisionPoint, ReasoningStep, Span, SpanId, SpanKind, Status, System, Tokens, ToolCall, TraceId,
-    names,
 };
-use spanring_spool::{SpanData, Value};
 
-use crate::json::{Object, if_some, items, number, object_of, pairs, plain_attributes, text, to_json, whole};
+use crate::json::{if_some, items, number, pairs, text, whole};
 use crate::recording::{Life, Recording, record};
-use crate::words::{Statuses, kind, kind_name, say_type};
+use crate::words::{Statuses, kind, say_type};
 
 const KINDS: [SpanKind; 5] =
     [SpanKind::Internal, SpanKind::Server, SpanKind::Client, SpanKind::Producer, SpanKind::Consumer];
 
-pub(crate) const STATUSES: Statuses =
+const STATUSES: Statuses =
     Statuses(&[("ok", Status::Ok), ("error", Status::Error), ("timeout", Status::TimedOut)]);
 
 pub(crate) fn rebuild_payload(payload: &Json, event: Option<&Json>, recording: &mut Recording) {
@@ -157,81 +155,4 @@ fn cost(cost: &Json) -> Cost<'_> {
         total: number(cost, "total_cost_usd"),
         ..Cost::default()
     }
-}
-
-pub(crate) fn is_step(span: &SpanData) -> bool {
-    span.step_name().is_some()
-}
-
-pub(crate) fn is_run(span: &SpanData) -> bool {
-    span.agent_name().is_some()
-}
-
-pub(crate) fn payload(span: &SpanData) -> Json {
-    let common = Object::default()
-        .with("trace_id", span.trace_id.to_string())
-        .with("status", STATUSES.name(span))
-        .with("start_time_unix_nano", span.start_unix_ns)
-        .with("end_time_unix_nano", span.end_unix_ns)
-        .with("duration_ms", span.duration_ns() as f64 / 1e6)
-        .with_some("agent_run_id", span.run_id())
-        .with_some("parent_span_id", span.parent_id.map(|id| id.to_string()));
-    if is_run(span) {
-        let totals = span.run_totals().map(to_json).unwrap_or_default();
-        let run = common.with("agent_name", span.agent_name()).with("root_span_id", span.span_id.to_string());
-        return run.and(&totals).json();
-    }
-    let model = span
-        .model()
-        .map(|model| Object::default().with("name", model).with_some("system", span.provider()).json());
-    let common = common
-        .with("span_id", span.span_id.to_string())
-        .with("operation", kind_name(span, System::SpanForge))
-        .with("tool_calls", span.tool_calls())
-        .with("reasoning_steps", span.reasoning_steps())
-        .with_some("model", model)
-        .with_some("token_usage", span.tokens().map(usage))
-        .with_some("cost", span.cost().map(costs))
-        .with_some("error", (!span.status_message.is_empty()).then_some(&span.status_message))
-        .with_some("error_type", span.error_type());
-    if is_step(span) {
-        return common
-            .with_some("step_index", span.step_index())
-            .with("step_name", span.step_name())
-            .with("decision_points", span.decision_points())
-            .json();
-    }
-    let attributes = plain_attributes(span);
-    let events = span.events.iter().map(|event| {
-        json!({"name": event.name, "timestamp_ns": event.time_unix_ns, "metadata": object_of(&event.attributes)})
-    });
-    let events: Vec<_> = events.collect();
-    common
-        .with("span_name", &span.name)
-        .with("span_kind", span.get(names::SPAN_KIND).and_then(Value::as_str).map(str::to_uppercase))
-        .with_some("error_category", span.error_category())
-        .with_some("temperature", span.temperature())
-        .with_some("top_p", span.top_p())
-        .with_some("max_tokens", span.max_tokens())
-        .with_some("attributes", pairs(&attributes).next().is_some().then_some(&attributes))
-        .with_some("events", (!events.is_empty()).then_some(events))
-        .json()
-}
-
-fn usage(tokens: Tokens) -> Json {
-    Object::default()
-        .with_some("input_tokens", tokens.input)
-        .with_some("output_tokens", tokens.output)
-        .with_some("total_tokens", tokens.total)
-        .with_some("cached_tokens", tokens.cached)
-        .with_some("reasoning_tokens", tokens.reasoning)
-        .json()
-}
-
-fn costs(cost: Cost<'_>) -> Json {
-    Object::default()
-        .with_some("input_cost_usd", cost.input)
-        .with_some("output_cost_usd", cost.output)
-        .with_some("total_cost_usd", cost.total)
-        .json()
 }

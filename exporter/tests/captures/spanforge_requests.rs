@@ -57,6 +57,7 @@ pub(crate) const OTLP: Form = Form {
             Some(others.iter().map(|other| json!(in_python(other))).collect())
         }
         ("llm.payload.span_kind", _) => others(&["span_kind".to_owned()], value),
+        ("llm.payload.status", _) => others(&["status".to_owned()], value),
         _ => others(path, value),
     },
     list: Some("/body/resourceSpans/0/scopeSpans/0/spans"),
@@ -74,6 +75,7 @@ pub(crate) const DATADOG: Form = Form {
     rules: &[OF_DATADOG, HTTP],
     others: |path, value| match path.last()?.as_str() {
         "llm.span_kind" => others(&["span_kind".to_owned()], value),
+        "llm.status" => others(&["status".to_owned()], value),
         _ => others(path, value),
     },
     list: Some("/body/0"),

@@ -6,22 +6,25 @@
 //! not. Or it closes to everybody, or is down and comes back. In the end a last exporter delivers what is left. A second sink takes
 //! nothing, so that the spool keeps the first one's account.
 //!
-//! `SPANRING_EXPORT_ROUNDS` sets how many rounds there are (12 unless said otherwise), `SPANRING_EXPORT_SEED` with which one they begin. A
-//! failure names its seed.
+//! [SpanForge's sinks](spanforge) have rounds of their own.
+//!
+//! `SPANRING_EXPORT_ROUNDS` sets how many rounds there are (12 unless said otherwise, and 20 of SpanForge's), `SPANRING_EXPORT_SEED` with which
+//! one they begin. A failure names its seed.
 
 #[path = "../agent/mod.rs"]
 mod agent;
 mod receiving;
+mod spanforge;
 
 use std::collections::BTreeSet;
 use std::env;
-use std::io;
+use std::io::{self, ErrorKind};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::process::{Command, Stdio};
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use spanring_exporter::demo::receiver::{Answer, Received, Receiver};
 use spanring_spool::{Cursor, SpoolDir};
@@ -37,9 +40,8 @@ fn a_recording_process() {
 
 #[test]
 fn whatever_fails_and_whoever_is_killed_each_span_arrives_or_is_a_dead_letter() {
-    let setting = |name, default| env::var(name).map_or(default, |text| text.parse().expect("a number"));
-    let first: u64 = setting("SPANRING_EXPORT_SEED", 1);
-    let rounds: u64 = setting("SPANRING_EXPORT_ROUNDS", 12);
+    let first = setting("SPANRING_EXPORT_SEED", 1);
+    let rounds = setting("SPANRING_EXPORT_ROUNDS", 12);
     let mut kills = Kills::default();
     for seed in first..first + rounds {
         Round::new(seed).run(&mut kills);
@@ -49,6 +51,10 @@ fn whatever_fails_and_whoever_is_killed_each_span_arrives_or_is_a_dead_letter() 
         "{rounds} rounds, {all} exporters killed, {at_work} of them after a request, {at_an_answer} before its answer"
     );
     assert!(rounds < 12 || at_an_answer > 0, "no kill hit an exporter at work");
+}
+
+fn setting(name: &str, default: u64) -> u64 {
+    env::var(name).map_or(default, |text| text.parse().expect("a number"))
 }
 
 /// How many exporters were killed.
@@ -190,10 +196,11 @@ impl Round {
     /// Lets the receiver listen. It tells when somebody waits for its answer number `at`, which comes a little later.
     fn receiver(&self, at: Option<usize>, waiting: Option<Sender<()>>) -> Receiver {
         let receiving = Arc::clone(&self.receiving);
+        let waiting = Arc::new(waiting);
         let answer = move |request: Received| {
             let mut receiving = receiving.lock().unwrap();
             let answer = receiving.answer(&request);
-            match &waiting {
+            match waiting.as_ref() {
                 Some(waiting) if Some(receiving.answers) == at => {
                     waiting.send(()).unwrap();
                     Answer { delay: answer.delay + Duration::from_millis(2), ..answer }
@@ -201,7 +208,16 @@ impl Round {
                 _ => answer,
             }
         };
-        Receiver::start_at(self.port.address, answer).unwrap()
+        // While nobody listened, somebody else on this machine may have come by the port, for a connection.
+        let deadline = Instant::now() + Duration::from_secs(60);
+        loop {
+            match Receiver::start_at(self.port.address, answer.clone()) {
+                Err(error) if error.kind() == ErrorKind::AddrInUse && Instant::now() < deadline => {
+                    thread::sleep(Duration::from_millis(50));
+                }
+                receiver => return receiver.unwrap(),
+            }
+        }
     }
 
     fn assert_all_accounted_for(&self, sink: &str) {
@@ -282,6 +298,7 @@ impl Port {
 }
 
 /// splitmix64.
+#[derive(Default)]
 struct Random(u64);
 
 impl Random {

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use tempfile::TempDir;
 
 use super::*;
-use crate::sink::file::{FileSink, Lines};
+use crate::sink::file::{FileSink, Lines, OTLP_LINES};
 use crate::sink::tests::Spans;
 use crate::sink::{Outcome, Sink as _};
 

@@ -53,9 +53,9 @@ fn the_lock_holds_across_rotations_for_whoever_opens_before_or_after() {
     for _ in 0..3 {
         let opened_before = File::options().read(true).write(true).open(place.live()).unwrap();
         place.deliver(&mut sink, 4);
-        let late = Lines::of(opened_before, &place.live(), &place.options).unwrap_err();
+        let late = Lines::of(opened_before, &place.live(), &place.options, OTLP_LINES).unwrap_err();
         assert_eq!(late.to_string(), "another exporter writes to it");
-        let after = Lines::open(&place.live(), &place.options).unwrap_err();
+        let after = Lines::open(&place.live(), &place.options, OTLP_LINES).unwrap_err();
         assert_eq!(after.to_string(), "another exporter writes to it");
     }
     drop(sink);
@@ -69,7 +69,7 @@ fn nobody_gets_in_while_files_are_rotated_all_the_time() {
     std::thread::scope(|scope| {
         let writer = scope.spawn(|| (0..100).for_each(|_| drop(place.deliver(&mut sink, 4))));
         while !writer.is_finished() {
-            let error = Lines::open(&place.live(), &place.options).unwrap_err();
+            let error = Lines::open(&place.live(), &place.options, OTLP_LINES).unwrap_err();
             assert_eq!(error.to_string(), "another exporter writes to it");
         }
     });
