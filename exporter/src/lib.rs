@@ -60,6 +60,7 @@ pub mod log;
 pub mod metrics;
 pub mod monitor;
 pub mod otlp;
+pub mod prefactor;
 pub mod prela;
 pub mod quantity;
 pub mod rfc3339;
