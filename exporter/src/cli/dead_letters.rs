@@ -198,7 +198,9 @@ impl ReplayLetters {
         if let Some(sink) = &to {
             let of_file = known.iter().find(|(address, _)| address == sink).map(|(_, said)| said.clone());
             let prela = super::export::prela_options([sink])?;
-            let of_environment = || SinkOptions { otlp: options.clone(), prela, ..SinkOptions::default() };
+            let prefactor = super::export::prefactor_options([sink])?;
+            let of_environment =
+                || SinkOptions { otlp: options.clone(), prela, prefactor, ..SinkOptions::default() };
             replay = replay.to(sink.open_with(&of_file.unwrap_or_else(of_environment))?);
         }
         replay = replay.known_sinks(known);

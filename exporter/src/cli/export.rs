@@ -15,7 +15,7 @@ use spanring_exporter::config::{Config, Plan};
 use spanring_exporter::log::Level;
 use spanring_exporter::monitor::Monitor;
 use spanring_exporter::sink::{
-    Compression, FileOptions, OtlpOptions, PrelaOptions, SinkAddress, SinkOptions,
+    Compression, FileOptions, OtlpOptions, PrefactorOptions, PrelaOptions, SinkAddress, SinkOptions,
 };
 use spanring_exporter::{Error, ExportReport, Exporter, STOP_DEADLINE, quantity};
 use spanring_spool::SpoolDir;
@@ -43,11 +43,11 @@ pub(super) struct Export {
     #[arg(long, value_name = "DIR", required_unless_present = "config")]
     spool: Option<PathBuf>,
 
-    /// Where to deliver to: file:PATH, stdout, otlp, otlp+http[s]://HOST[:PORT], otlp+grpc[s]://HOST[:PORT], prela+http[s]://HOST[:PORT]/PATH or prela-file:DIR; may be repeated
+    /// Where to deliver to: file:PATH, stdout, otlp, otlp+http[s]://HOST[:PORT], otlp+grpc[s]://HOST[:PORT], prefactor, prefactor+http[s]://HOST[:PORT], prela+http[s]://HOST[:PORT]/PATH or prela-file:DIR; may be repeated
     ///
     /// file:PATH appends OTLP/JSON lines. stdout prints them; the report is printed to standard error then. otlp+http:// and otlp+https:// send OTLP protobuf to /v1/traces, otlp+grpc:// and otlp+grpcs:// over gRPC;
     /// the port is 4318 or 4317 where none is named, and 443 with TLS. otlp is where OTEL_EXPORTER_OTLP_ENDPOINT says, asked as
-    /// OTEL_EXPORTER_OTLP_PROTOCOL says; it and the other OTLP sinks heed OTEL_EXPORTER_OTLP_HEADERS and the like. prela+https:// sends each trace in one request once it is over, with the key in PRELA_API_KEY. prela-file:DIR writes
+    /// OTEL_EXPORTER_OTLP_PROTOCOL says; it and the other OTLP sinks heed OTEL_EXPORTER_OTLP_HEADERS and the like. prefactor+https:// registers an instance for each run of a process and creates each span of a trace once that is over, with the token in PREFACTOR_API_TOKEN; prefactor is where PREFACTOR_API_URL says. prela+https:// sends each trace in one request once it is over, with the key in PRELA_API_KEY. prela-file:DIR writes
     /// spans to files as Prela's file exporter does; it heeds PRELA_SERVICE_NAME. Each sink has its own place in the spool, and what is delivered is removed once all
     /// sinks named here have it.
     #[arg(long = "to", value_name = "SINK", required_unless_present = "config")]
@@ -202,8 +202,12 @@ impl Export {
         if self.rotate.is_some() && !addresses.iter().any(|address| matches!(address, SinkAddress::File(_))) {
             return bad_input("--rotate is about sinks file:PATH, and none is named");
         }
-        let prela = prela_options(&addresses)?;
-        let options = SinkOptions { otlp: options, file: self.file_options(), prela };
+        let options = SinkOptions {
+            otlp: options,
+            file: self.file_options(),
+            prela: prela_options(&addresses)?,
+            prefactor: prefactor_options(&addresses)?,
+        };
         let sinks = addresses.into_iter().map(|address| (address, options.clone())).collect();
         Ok(Plan { spool, sinks, stop_deadline: STOP_DEADLINE, warnings: Vec::new() })
     }
@@ -270,6 +274,16 @@ pub(super) fn prela_options<'a>(
     match addresses.into_iter().any(SinkAddress::is_prela) {
         true => PrelaOptions::from_environment(),
         false => Ok(PrelaOptions::default()),
+    }
+}
+
+/// What the environment says about Prefactor, likewise.
+pub(super) fn prefactor_options<'a>(
+    addresses: impl IntoIterator<Item = &'a SinkAddress>,
+) -> Result<PrefactorOptions, Error> {
+    match addresses.into_iter().any(SinkAddress::is_prefactor) {
+        true => PrefactorOptions::from_environment(),
+        false => Ok(PrefactorOptions::default()),
     }
 }
 

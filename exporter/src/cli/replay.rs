@@ -9,7 +9,7 @@ use spanring_exporter::{Redelivery, quantity, rfc3339};
 use spanring_spool::SpoolDir;
 
 use super::Failure;
-use super::export::{otlp_options, prela_options};
+use super::export::{otlp_options, prefactor_options, prela_options};
 use super::log::LogFormat;
 use super::output::{complain, print, print_report};
 
@@ -73,7 +73,8 @@ impl ReplayCommand {
             .build()
             .map_err(|error| Failure::incomplete(format!("cannot start: {error}")))?;
         let prela = prela_options([&address])?;
-        let sink = address.open_with(&SinkOptions { otlp, prela, ..SinkOptions::default() })?;
+        let prefactor = prefactor_options([&address])?;
+        let sink = address.open_with(&SinkOptions { otlp, prela, prefactor, ..SinkOptions::default() })?;
         let report = runtime.block_on(redelivery.run(sink, self.deadline))?;
         let has_stdout = address == SinkAddress::Stdout;
         match self.json {

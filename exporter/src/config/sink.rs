@@ -15,7 +15,9 @@ use toml::de::DeValue;
 use super::error::{ConfigError, Fault, Place};
 use super::table::{self, Source, Table};
 use crate::secret::Secret;
-use crate::sink::{Compression, FileOptions, OtlpOptions, PrelaOptions, Protocol, SinkAddress, SinkOptions};
+use crate::sink::{
+    Compression, FileOptions, OtlpOptions, PrefactorOptions, PrelaOptions, Protocol, SinkAddress, SinkOptions,
+};
 
 const KEYS: [&str; 11] = [
     "to",
@@ -143,6 +145,9 @@ impl SinkConfig {
         }
         if address.is_prela() {
             options.prela = PrelaOptions::read(get).map_err(of_sink)?;
+        }
+        if address.is_prefactor() {
+            options.prefactor = PrefactorOptions::read(get).map_err(of_sink)?;
         }
         if address.is_otlp() {
             // Nothing is sent by it, and certificates are read.

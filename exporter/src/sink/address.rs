@@ -8,13 +8,13 @@ use reqwest::Url;
 
 use super::http::Transport;
 use super::{
-    FileSink, HttpSink, OtlpGrpc, OtlpHttp, OtlpOptions, PrelaFileSink, PrelaSink, Protocol, Sink,
-    SinkOptions, StdoutSink, prela_file, prela_options,
+    FileSink, HttpSink, OtlpGrpc, OtlpHttp, OtlpOptions, PrefactorOptions, PrefactorSink, PrelaFileSink,
+    PrelaSink, Protocol, Sink, SinkOptions, StdoutSink, prefactor_options, prela_file, prela_options,
 };
 use crate::Error;
 
 /// The forms of an address, as a message lists them.
-pub const FORMS: &str = "file:PATH, stdout, otlp, otlp+http[s]://HOST[:PORT], otlp+grpc[s]://HOST[:PORT], prela+http[s]://HOST[:PORT]/PATH or prela-file:DIR";
+pub const FORMS: &str = "file:PATH, stdout, otlp, otlp+http[s]://HOST[:PORT], otlp+grpc[s]://HOST[:PORT], prefactor, prefactor+http[s]://HOST[:PORT], prela+http[s]://HOST[:PORT]/PATH or prela-file:DIR";
 
 /// The port of OTLP over HTTP, where an address names none. Over TLS it is 443.
 const OTLP_HTTP_PORT: u16 = 4318;
@@ -40,6 +40,11 @@ pub enum SinkAddress {
         /// Host and port; its scheme is `https` where there is TLS, and `http` where there is none.
         url: Url,
     },
+    /// Prefactor's server.
+    Prefactor {
+        /// What the paths of its API are added to.
+        url: Url,
+    },
     /// A directory of Prela's files, by its absolute path.
     PrelaFile(PathBuf),
     /// Prela's server.
@@ -53,11 +58,14 @@ impl SinkAddress {
     /// What the sink is called that OpenTelemetry's variables name.
     pub const OF_ENVIRONMENT: &str = "otlp";
 
-    /// Reads an address, of which `otlp` is that of `options`.
+    /// What the sink is called that Prefactor's variables name.
+    pub const OF_PREFACTOR: &str = "prefactor";
+
+    /// Reads an address, of which `otlp` is that of `options`, and `prefactor` that of this process's environment.
     ///
     /// # Errors
     ///
-    /// [`Error::UnknownSink`].
+    /// [`Error::UnknownSink`], and [`Error::Variable`] where `prefactor` is asked for and the environment makes no sense.
     pub fn parse(text: &str, options: &OtlpOptions) -> Result<Self, Error> {
         match text {
             Self::OF_ENVIRONMENT => {
@@ -66,6 +74,9 @@ impl SinkAddress {
                     Protocol::Grpc => Self::OtlpGrpc { url: endpoint.url },
                     Protocol::Protobuf | Protocol::Json => Self::otlp_http(endpoint.url, endpoint.is_whole),
                 })
+            }
+            Self::OF_PREFACTOR => {
+                Ok(Self::Prefactor { url: PrefactorOptions::from_environment()?.url_or_default() })
             }
             text => text.parse(),
         }
@@ -94,6 +105,9 @@ impl SinkAddress {
                 Box::new(HttpSink::with_transport(self.to_string(), api, Transport::of(&options.otlp))?)
             }
             SinkAddress::OtlpGrpc { url } => Box::new(OtlpGrpc::open(self.to_string(), url, &options.otlp)?),
+            SinkAddress::Prefactor { url } => {
+                Box::new(PrefactorSink::open(self.to_string(), url, &options.prefactor)?)
+            }
             SinkAddress::PrelaHttp { url } => {
                 Box::new(PrelaSink::open(self.to_string(), url, &options.prela)?)
             }
@@ -111,6 +125,11 @@ impl SinkAddress {
     /// Whether it is told what Prela's variables say.
     pub fn is_prela(&self) -> bool {
         matches!(self, SinkAddress::PrelaFile(_) | SinkAddress::PrelaHttp { .. })
+    }
+
+    /// Whether it is told what Prefactor's variables say.
+    pub fn is_prefactor(&self) -> bool {
+        matches!(self, SinkAddress::Prefactor { .. })
     }
 
     /// Whether it is asked over TLS.
@@ -147,6 +166,10 @@ impl fmt::Display for SinkAddress {
                 let scheme = if url.scheme() == "https" { "otlp+grpcs" } else { "otlp+grpc" };
                 write!(f, "{scheme}://{}", host_and_port(url))
             }
+            SinkAddress::Prefactor { url } => {
+                let path = url.path().trim_end_matches('/');
+                write!(f, "prefactor+{}://{}{path}", url.scheme(), host_and_port(url))
+            }
             SinkAddress::PrelaFile(path) => write!(f, "prela-file:{}", path.display()),
             SinkAddress::PrelaHttp { url } => {
                 write!(f, "prela+{}://{}{}", url.scheme(), host_and_port(url), url.path())
@@ -169,7 +192,7 @@ impl FromStr for SinkAddress {
             let cut = if shown == address { "" } else { " (credentials, query and fragment are not shown)" };
             Error::UnknownSink { address: shown, reason: format!("{reason}{cut}") }
         };
-        if address == Self::OF_ENVIRONMENT {
+        if [Self::OF_ENVIRONMENT, Self::OF_PREFACTOR].contains(&address) {
             return Err(unknown("it stands for what the environment says, which was not asked"));
         }
         if address == StdoutSink::NAME {
@@ -181,6 +204,7 @@ impl FromStr for SinkAddress {
         match scheme {
             "file" => file(rest).map_err(unknown),
             "prela-file" => prela_file::directory(rest).map(SinkAddress::PrelaFile).map_err(unknown),
+            "prefactor+http" | "prefactor+https" => prefactor(address).map_err(|reason| unknown(&reason)),
             "prela+http" | "prela+https" => prela_http(address).map_err(|reason| unknown(&reason)),
             "otlp+http" | "otlp+https" => otlp_http(address, scheme).map_err(|reason| unknown(&reason)),
             "otlp+grpc" | "otlp+grpcs" => otlp_grpc(address, scheme).map_err(|reason| unknown(&reason)),
@@ -201,6 +225,8 @@ fn without_secrets(address: &str) -> String {
                 | "otlp+https"
                 | "otlp+grpc"
                 | "otlp+grpcs"
+                | "prefactor+http"
+                | "prefactor+https"
                 | "prela+http"
                 | "prela+https"
                 | "prela-file"
@@ -221,6 +247,11 @@ fn without_secrets(address: &str) -> String {
         None if end < rest.len() => format!("{scheme}{}…", &rest[..end]),
         None => address.to_owned(),
     }
+}
+
+fn prefactor(address: &str) -> Result<SinkAddress, String> {
+    let url = prefactor_options::endpoint(address.strip_prefix("prefactor+").unwrap_or(address))?;
+    Ok(SinkAddress::Prefactor { url })
 }
 
 fn prela_http(address: &str) -> Result<SinkAddress, String> {
@@ -306,6 +337,8 @@ mod tests {
         assert_eq!(canonical("prela-file:traces//"), format!("prela-file:{}/traces", here.display()));
         assert_eq!(canonical("prela-file:///tmp/traces"), "prela-file:/tmp/traces");
         assert_eq!(canonical("prela-file:/"), "prela-file:/");
+        assert_eq!(canonical("prefactor+https://Host/"), "prefactor+https://host:443");
+        assert_eq!(canonical("prefactor+http://host:80/a/"), "prefactor+http://host:80/a");
         assert_eq!(canonical("prela+https://Host/v1/traces/"), "prela+https://host:443/v1/traces");
         assert_eq!(canonical("prela+http://host"), "prela+http://host:80/");
         assert_eq!(canonical("stdout"), "stdout");
@@ -332,6 +365,8 @@ mod tests {
         for address in [
             "file:a",
             "prela-file:a",
+            "prefactor+https://h",
+            "prefactor+http://h:8080/a",
             "prela+https://h/v1/traces",
             "prela+http://h:8080",
             "stdout",
@@ -358,6 +393,8 @@ mod tests {
             ("file:", "it names no file"),
             ("file:/tmp/", "it names no file"),
             ("file://host/x", "a file is named by its path, without a host"),
+            ("prefactor", "it stands for what the environment says, which was not asked"),
+            ("prefactor+https://", "empty host"),
             ("prela+https://", "empty host"),
             ("prela+http://h:99999/x", "invalid port number"),
             ("prela-file:", "it names no directory"),
@@ -395,6 +432,16 @@ mod tests {
             ("secret:secret@h", "…@h", "no sink has such a scheme"),
             ("secret@h", "…@h", "it has no scheme"),
             ("file://secret@h/x", "file://…@h/x", "without a host"),
+            (
+                "prefactor+https://secret@h",
+                "prefactor+https://…@h",
+                "credentials belong into PREFACTOR_API_TOKEN",
+            ),
+            (
+                "prefactor+https://h?key=secret",
+                "prefactor+https://h…",
+                "a query or fragment has no meaning here",
+            ),
             ("prela+https://secret@h/x", "prela+https://…@h/x", "credentials belong into PRELA_API_KEY"),
             ("prela+https://h/x?key=secret", "prela+https://h/x…", "a query or fragment has no meaning here"),
             ("prela-file://secret@h/x", "prela-file://…@h/x", "without a host"),

@@ -1,6 +1,6 @@
 //! What can be said about a sink beside its address.
 
-use super::{FileOptions, OtlpOptions, PrelaOptions};
+use super::{FileOptions, OtlpOptions, PrefactorOptions, PrelaOptions};
 
 /// What can be said about a sink beside its address; each kind of sink heeds what is about it. The default is what an
 /// address alone stands for.
@@ -12,4 +12,6 @@ pub struct SinkOptions {
     pub file: FileOptions,
     /// How Prela is asked, and what it is told.
     pub prela: PrelaOptions,
+    /// How Prefactor is asked, and what it is told.
+    pub prefactor: PrefactorOptions,
 }
