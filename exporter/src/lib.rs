@@ -25,7 +25,7 @@
 //!
 //! An [`Exporter`] finds the recorders of a spool, alive and dead, and reads their blocks. It divides each into
 //! [batches](sink::Batch), hands those to its [sinks](sink::Sink), and keeps each sink's place in a cursor. A sink delivers
-//! a batch, as [OTLP](otlp) or in [Prela's form](prela), and says what [became of it](sink::Outcome). A [configuration](config) says the same as the
+//! a batch, as [OTLP](otlp), or in [Prefactor's](prefactor) or [Prela's form](prela), and says what [became of it](sink::Outcome). A [configuration](config) says the same as the
 //! program above in a file.
 //!
 //! ```text
