@@ -52,3 +52,6 @@ pub use instance::{Agent, Instance};
 pub use payload::{Form, Payloads};
 pub use span::{SpanStatus, cancel, create};
 pub use types::SpanTypes;
+
+#[cfg(test)]
+mod tests;

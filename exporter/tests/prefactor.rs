@@ -259,15 +259,23 @@ fn record_tree(spool: &TestSpool, depth: usize) -> usize {
 }
 
 #[test]
-fn a_trace_is_created_parents_first_under_the_identities_that_the_server_gave() {
+fn a_trace_is_created_parents_first_under_the_identities_that_the_server_gave_and_only_once() {
     let spool = TestSpool::new();
     let count = record_tree(&spool, 5);
     let (_receiver, sink, server) = start(Server::default());
-    let output = export(&spool, &sink).arg("--once").output().unwrap();
-    assert!(output.status.success(), "{output:?}");
+    // The second exporter knows nothing of the first. What is delivered is removed, so each has a copy of the spool.
+    for _ in 0..2 {
+        let copy = TestSpool::new();
+        let copied = Command::new("cp").arg("-a").arg(spool.path()).arg(copy.path()).status();
+        assert!(copied.unwrap().success());
+        let output = export(&copy, &sink).arg("--once").output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        assert_eq!(copy.recorders(), [""; 0]);
+        let server = server.lock().unwrap();
+        assert_eq!(server.wrong, [""; 0]);
+        assert_eq!((server.spans.len(), server.instances.len()), (count, 1));
+    }
     let server = server.lock().unwrap();
-    assert_eq!(server.wrong, [""; 0]);
-    assert_eq!((server.spans.len(), server.instances.len()), (count, 1));
     assert_eq!(server.instances[0].status, "complete");
     assert_eq!(server.instances[0].registered["agent_version"]["name"], "shop");
     assert_eq!(server.instances[0].registered["agent_id"], "my-agent");
@@ -280,25 +288,6 @@ fn a_trace_is_created_parents_first_under_the_identities_that_the_server_gave() 
         assert_ne!(ours(parent), ours(span));
         let name = span["payload"]["metadata"]["name"].as_str().unwrap();
         assert_eq!(span["status"], if name == "child" { "complete" } else { "cancelled" });
-    }
-}
-
-#[test]
-fn an_exporter_that_knows_nothing_of_an_earlier_one_creates_nothing_twice() {
-    let spool = TestSpool::new();
-    let count = record_tree(&spool, 3);
-    let (_receiver, sink, server) = start(Server::default());
-    for _ in 0..2 {
-        // What is delivered is removed, so it is a copy of the spool.
-        let copy = TestSpool::new();
-        let status = Command::new("cp").arg("-a").arg(spool.path()).arg(copy.path()).status();
-        assert!(status.unwrap().success());
-        let output = export(&copy, &sink).arg("--once").output().unwrap();
-        assert!(output.status.success(), "{output:?}");
-        assert_eq!(copy.recorders(), [""; 0]);
-        let server = server.lock().unwrap();
-        assert_eq!(server.wrong, [""; 0]);
-        assert_eq!((server.spans.len(), server.instances.len()), (count, 1));
     }
 }
 

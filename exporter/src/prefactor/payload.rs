@@ -192,11 +192,13 @@ impl Half {
         is_free: bool,
         admit: impl FnOnce(&Value) -> Option<Value>,
     ) -> Self {
-        let (map, within) = match said.and_then(admit) {
+        let said = said.and_then(admit);
+        let is_said = said.is_some();
+        let (map, within) = match said {
             Some(Value::Map(pairs)) if is_free => (object(&pairs), None),
             said => (Map::new(), said.as_ref().map(to_json)),
         };
-        Half { map, within, word, is_said: said.is_some() }
+        Half { map, within, word, is_said }
     }
 
     /// Sets what is not set yet, and says whether it did.

@@ -81,7 +81,7 @@ mod tests {
         let schemas = types.schemas();
         let names: Vec<_> = schemas.iter().map(|schema| schema["name"].as_str().unwrap()).collect();
         assert_eq!(names.len(), names.iter().collect::<BTreeSet<_>>().len());
-        for &kind in &Kind::ALL {
+        for &kind in Kind::ALL {
             for said in [None, Some("my:type"), Some("other"), Some("langchain:other"), Some("agent:root")] {
                 let span = span(kind, said);
                 assert!(names.contains(&types.of(&span)), "{kind:?} {said:?}");

@@ -263,7 +263,7 @@ fn finish(span: &SpanData, instance: &SpanData, result: Option<Json>) -> Json {
     // One that never started says no time, and neither does one of which nothing is known but its end.
     let says_time = span.foreign_trace_id().is_some() && !span.is_pending;
     let body = Object::default()
-        .with("status", prefactor::SpanStatus::of(span).word())
+        .with("status", STATUSES.name(span))
         .with_some("result_payload", result)
         .with_some("timestamp", says_time.then(|| isoformat(span.end_unix_ns) + "+00:00"));
     let control = instance.termination_reason().map(|reason| json!({"terminate": true, "reason": reason}));
