@@ -307,6 +307,20 @@ fn what_the_server_answers_to_a_wrong_token_parks_and_is_said_without_the_token(
     assert_eq!(spool.recorders().len(), 1, "it is kept");
 }
 
+#[test]
+fn the_doctor_sends_one_span_with_the_token() {
+    let (_receiver, sink, server) = start(Server::default());
+    for number in 1..=2 {
+        let mut doctor = agent::spanring();
+        let output =
+            doctor.args(["doctor", "--to", &sink]).env("PREFACTOR_API_TOKEN", "secret").output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        let server = server.lock().unwrap();
+        assert_eq!(server.wrong, [""; 0]);
+        assert_eq!((server.spans.len(), server.instances.len()), (number, 1));
+    }
+}
+
 /// splitmix64.
 #[derive(Default)]
 struct Random(u64);

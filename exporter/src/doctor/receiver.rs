@@ -18,8 +18,8 @@ use super::{Check, Verdict};
 use crate::error::with_causes;
 use crate::rfc3339;
 use crate::sink::{
-    Batch, BatchId, HttpApi, HttpSink, OtlpHttp, OtlpOptions, Outcome, Request, Response, Sink, SinkAddress,
-    SinkOptions, is_loopback,
+    Batch, BatchId, HttpApi, HttpSink, OtlpHttp, OtlpOptions, Outcome, PrefactorOptions, Request, Response,
+    Sink, SinkAddress, SinkOptions, is_loopback,
 };
 
 /// How long a name or a connection may take.
@@ -28,8 +28,16 @@ const STEP_MAX: Duration = Duration::from_secs(10);
 pub(super) async fn check(about: &str, address: &SinkAddress, options: &OtlpOptions) -> Vec<Check> {
     let failed = |text: String| vec![Check::new(Verdict::Fail, about, text)];
     let SinkAddress::OtlpHttp { url, is_whole } = address else {
-        let options = SinkOptions { otlp: options.clone(), ..SinkOptions::default() };
-        return match address.open_with(&options) {
+        let prefactor = match address.is_prefactor() {
+            true => PrefactorOptions::from_environment(),
+            false => Ok(PrefactorOptions::default()),
+        };
+        let options = prefactor.map(|prefactor| SinkOptions {
+            otlp: options.clone(),
+            prefactor,
+            ..SinkOptions::default()
+        });
+        return match options.and_then(|options| address.open_with(&options)) {
             Ok(mut sink) => vec![answer::explain(about, &send(&mut *sink).await, None)],
             Err(error) => failed(with_causes(&error)),
         };
