@@ -25,8 +25,8 @@
 //!
 //! An [`Exporter`] finds the recorders of a spool, alive and dead, and reads their blocks. It divides each into
 //! [batches](sink::Batch), hands those to its [sinks](sink::Sink), and keeps each sink's place in a cursor. A sink delivers
-//! a batch, as [OTLP](otlp), as the items of the [OpenAI Agents SDK](openai_agents), as [SpanForge's events](spanforge) or in
-//! [Prela's form](prela), and says what [became of it](sink::Outcome). A [configuration](config) says the same as the program above in a file.
+//! a batch, as [OTLP](otlp), as the items of the [OpenAI Agents SDK](openai_agents), as [SpanForge's events](spanforge), in
+//! [Prefactor's](prefactor) or [Prela's form](prela), and says what [became of it](sink::Outcome). A [configuration](config) says the same as the program above in a file.
 //!
 //! ```text
 //!   spool ══► block ──► batch ──► sink ──► receiver
@@ -61,6 +61,7 @@ pub mod metrics;
 pub mod monitor;
 pub mod openai_agents;
 pub mod otlp;
+pub mod prefactor;
 pub mod prela;
 pub mod quantity;
 pub mod rfc3339;

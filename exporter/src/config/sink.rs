@@ -165,7 +165,9 @@ impl SinkConfig {
             }
             Target::Address(address) => {
                 // What these tell of spans nothing here does.
-                if let Some(system @ (System::Prela | System::SpanForge)) = address.system() {
+                if let Some(system @ (System::Prefactor | System::Prela | System::SpanForge)) =
+                    address.system()
+                {
                     options.read(system, get).map_err(of_sink)?;
                     options = options.without_secrets();
                 }
@@ -361,6 +363,9 @@ impl AccountSaid {
             let given = match address.system() {
                 Some(System::OpenAi) => {
                     options.openai.clone().with_api_key(key).map(|of| options.openai = of)
+                }
+                Some(System::Prefactor) => {
+                    options.prefactor.clone().with_token(key).map(|of| options.prefactor = of)
                 }
                 Some(System::Prela) => options.prela.clone().with_api_key(key).map(|of| options.prela = of),
                 Some(System::SpanForge) => {

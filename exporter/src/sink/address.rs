@@ -9,14 +9,15 @@ use reqwest::Url;
 use super::http::Transport;
 use super::openai::address as openai;
 use super::{
-    FileSink, HttpSink, OpenAi, OtlpGrpc, OtlpHttp, PrelaFileSink, PrelaSink, Protocol, Sink, SinkOptions,
-    SpanForgeAddress, StdoutSink, System, prela_file, prela_options, spanforge,
+    FileSink, HttpSink, OpenAi, OtlpGrpc, OtlpHttp, PrefactorSink, PrelaFileSink, PrelaSink, Protocol, Sink,
+    SinkOptions, SpanForgeAddress, StdoutSink, System, prefactor_options, prela_file, prela_options,
+    spanforge,
 };
 use crate::Error;
 
 /// The forms of an address, as a message lists them.
 pub const FORMS: &str = "file:PATH, stdout, otlp, otlp+http[s]://HOST[:PORT], otlp+grpc[s]://HOST[:PORT], \
-    openai, openai+http[s]://HOST[:PORT], prela, prela+http[s]://HOST[:PORT]/PATH, prela-file:DIR, spanforge, spanforge+https://HOST[:PORT], \
+    openai, openai+http[s]://HOST[:PORT], prefactor, prefactor+http[s]://HOST[:PORT], prela, prela+http[s]://HOST[:PORT]/PATH, prela-file:DIR, spanforge, spanforge+https://HOST[:PORT], \
     spanforge-webhook+http[s]://HOST[:PORT]/PATH or spanforge-file:PATH";
 
 /// The port of OTLP over HTTP, where an address names none. Over TLS it is 443.
@@ -43,6 +44,11 @@ pub enum SinkAddress {
         /// Host and port; its scheme is `https` where there is TLS, and `http` where there is none.
         url: Url,
     },
+    /// Prefactor's server.
+    Prefactor {
+        /// What the paths of its API are added to.
+        url: Url,
+    },
     /// A directory of Prela's files, by its absolute path.
     PrelaFile(PathBuf),
     /// Prela's server.
@@ -63,10 +69,12 @@ impl SinkAddress {
     /// What the sink is called that OpenTelemetry's variables name.
     pub const OF_ENVIRONMENT: &str = "otlp";
 
+    /// What the sink is called that Prefactor's variables name.
+    const PREFACTOR: &str = "prefactor";
     /// What the sink is called that Prela's variables name.
     const PRELA: &str = "prela";
 
-    /// Reads an address, of which `otlp`, `prela` and `spanforge` are those of `options`.
+    /// Reads an address, of which `otlp`, `prefactor`, `prela` and `spanforge` are those of `options`.
     ///
     /// # Errors
     ///
@@ -87,6 +95,7 @@ impl SinkAddress {
                     reason: "it is not set, and says where the sink prela is".to_owned(),
                 }),
             },
+            Self::PREFACTOR => Ok(SinkAddress::Prefactor { url: options.prefactor.url_or_default() }),
             SpanForgeAddress::OF_ENVIRONMENT => Ok(SinkAddress::SpanForge(options.spanforge.cloud())),
             text => text.parse(),
         }
@@ -115,6 +124,9 @@ impl SinkAddress {
                 Box::new(HttpSink::with_transport(self.to_string(), api, Transport::of(&options.otlp))?)
             }
             SinkAddress::OtlpGrpc { url } => Box::new(OtlpGrpc::open(self.to_string(), url, &options.otlp)?),
+            SinkAddress::Prefactor { url } => {
+                Box::new(PrefactorSink::open(self.to_string(), url, &options.prefactor)?)
+            }
             SinkAddress::PrelaHttp { url } => {
                 Box::new(PrelaSink::open(self.to_string(), url, &options.prela)?)
             }
@@ -145,6 +157,7 @@ impl SinkAddress {
             SinkAddress::File(_) | SinkAddress::Stdout => None,
             SinkAddress::OtlpHttp { .. } | SinkAddress::OtlpGrpc { .. } => Some(System::Otlp),
             SinkAddress::OpenAi { .. } => Some(System::OpenAi),
+            SinkAddress::Prefactor { .. } => Some(System::Prefactor),
             SinkAddress::PrelaFile(_) | SinkAddress::PrelaHttp { .. } => Some(System::Prela),
             SinkAddress::SpanForge(_) => Some(System::SpanForge),
         }
@@ -157,6 +170,7 @@ impl SinkAddress {
             SinkAddress::OtlpHttp { .. }
             | SinkAddress::OtlpGrpc { .. }
             | SinkAddress::OpenAi { .. }
+            | SinkAddress::Prefactor { .. }
             | SinkAddress::PrelaHttp { .. } => true,
             SinkAddress::SpanForge(address) => matches!(address, SpanForgeAddress::Cloud { .. }),
         }
@@ -202,6 +216,10 @@ impl fmt::Display for SinkAddress {
                 let scheme = if url.scheme() == "https" { "otlp+grpcs" } else { "otlp+grpc" };
                 write!(f, "{scheme}://{}", host_and_port(url))
             }
+            SinkAddress::Prefactor { url } => {
+                let path = url.path().trim_end_matches('/');
+                write!(f, "prefactor+{}://{}{path}", url.scheme(), host_and_port(url))
+            }
             SinkAddress::PrelaFile(path) => write!(f, "prela-file:{}", path.display()),
             SinkAddress::PrelaHttp { url } => {
                 write!(f, "prela+{}://{}{}", url.scheme(), host_and_port(url), url.path())
@@ -225,7 +243,9 @@ impl FromStr for SinkAddress {
             let cut = if shown == address { "" } else { " (credentials, query and fragment are not shown)" };
             Error::UnknownSink { address: shown, reason: format!("{reason}{cut}") }
         };
-        if [Self::OF_ENVIRONMENT, SpanForgeAddress::OF_ENVIRONMENT].contains(&address) {
+        if [Self::OF_ENVIRONMENT, Self::PREFACTOR, Self::PRELA, SpanForgeAddress::OF_ENVIRONMENT]
+            .contains(&address)
+        {
             return Err(unknown("it stands for what the environment says, which was not asked"));
         }
         if address == StdoutSink::NAME {
@@ -243,6 +263,7 @@ impl FromStr for SinkAddress {
         match scheme {
             "file" => file_path(rest).map(SinkAddress::File).map_err(unknown),
             "prela-file" => prela_file::directory(rest).map(SinkAddress::PrelaFile).map_err(unknown),
+            "prefactor+http" | "prefactor+https" => prefactor(address).map_err(|reason| unknown(&reason)),
             "prela+http" | "prela+https" => prela_http(address).map_err(|reason| unknown(&reason)),
             "otlp+http" | "otlp+https" => otlp_http(address, scheme).map_err(|reason| unknown(&reason)),
             "otlp+grpc" | "otlp+grpcs" => otlp_grpc(address, scheme).map_err(|reason| unknown(&reason)),
@@ -258,7 +279,7 @@ impl FromStr for SinkAddress {
 /// An address for a message, which may end in a log: with `…` in place of credentials, and of a query or a fragment. An
 /// address that is none has no certain parts, so rather too much is cut out.
 fn without_secrets(address: &str) -> String {
-    const SCHEMES: [&str; 11] = [
+    const SCHEMES: [&str; 13] = [
         "file",
         "otlp+http",
         "otlp+https",
@@ -266,6 +287,8 @@ fn without_secrets(address: &str) -> String {
         "otlp+grpcs",
         "openai+http",
         "openai+https",
+        "prefactor+http",
+        "prefactor+https",
         "prela+http",
         "prela+https",
         "prela-file",
@@ -287,6 +310,11 @@ fn without_secrets(address: &str) -> String {
         None if end < rest.len() => format!("{scheme}{}…", &rest[..end]),
         None => address.to_owned(),
     }
+}
+
+fn prefactor(address: &str) -> Result<SinkAddress, String> {
+    let url = prefactor_options::endpoint(address.strip_prefix("prefactor+").unwrap_or(address))?;
+    Ok(SinkAddress::Prefactor { url })
 }
 
 fn prela_http(address: &str) -> Result<SinkAddress, String> {
@@ -371,6 +399,8 @@ mod tests {
         assert_eq!(canonical("prela-file:traces//"), format!("prela-file:{}/traces", here.display()));
         assert_eq!(canonical("prela-file:///tmp/traces"), "prela-file:/tmp/traces");
         assert_eq!(canonical("prela-file:/"), "prela-file:/");
+        assert_eq!(canonical("prefactor+https://Host/"), "prefactor+https://host:443");
+        assert_eq!(canonical("prefactor+http://host:80/a/"), "prefactor+http://host:80/a");
         assert_eq!(canonical("prela+https://Host/v1/traces/"), "prela+https://host:443/v1/traces");
         assert_eq!(canonical("prela+http://host"), "prela+http://host:80/");
         assert_eq!(canonical("stdout"), "stdout");
@@ -398,6 +428,8 @@ mod tests {
         for address in [
             "file:a",
             "prela-file:a",
+            "prefactor+https://h",
+            "prefactor+http://h:8080/a",
             "prela+https://h/v1/traces",
             "prela+http://h:8080",
             "stdout",
@@ -430,6 +462,8 @@ mod tests {
             ("file:", "it names no file"),
             ("file:/tmp/", "it names no file"),
             ("file://host/x", "a file is named by its path, without a host"),
+            ("prefactor", "it stands for what the environment says, which was not asked"),
+            ("prefactor+https://", "empty host"),
             ("prela+https://", "empty host"),
             ("prela+http://h:99999/x", "invalid port number"),
             ("prela-file:", "it names no directory"),
@@ -467,6 +501,16 @@ mod tests {
             ("secret:secret@h", "…@h", "no sink has such a scheme"),
             ("secret@h", "…@h", "it has no scheme"),
             ("file://secret@h/x", "file://…@h/x", "without a host"),
+            (
+                "prefactor+https://secret@h",
+                "prefactor+https://…@h",
+                "credentials belong into PREFACTOR_API_TOKEN",
+            ),
+            (
+                "prefactor+https://h?key=secret",
+                "prefactor+https://h…",
+                "a query or fragment has no meaning here",
+            ),
             ("prela+https://secret@h/x", "prela+https://…@h/x", "credentials belong into PRELA_API_KEY"),
             ("prela+https://h/x?key=secret", "prela+https://h/x…", "a query or fragment has no meaning here"),
             ("prela-file://secret@h/x", "prela-file://…@h/x", "without a host"),

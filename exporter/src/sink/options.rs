@@ -2,7 +2,10 @@
 
 use std::ffi::OsString;
 
-use super::{FileOptions, OpenAiOptions, OtlpOptions, PrelaOptions, SinkAddress, SpanForgeOptions, System};
+use super::{
+    FileOptions, OpenAiOptions, OtlpOptions, PrefactorOptions, PrelaOptions, SinkAddress, SpanForgeOptions,
+    System,
+};
 use crate::Error;
 use crate::engine::RouteOptions;
 
@@ -20,6 +23,8 @@ pub struct SinkOptions {
     pub openai: OpenAiOptions,
     /// How Prela is asked, and what it is told.
     pub prela: PrelaOptions,
+    /// How Prefactor is asked, and what it is told.
+    pub prefactor: PrefactorOptions,
     /// How SpanForge is asked.
     pub spanforge: SpanForgeOptions,
 }
@@ -57,7 +62,7 @@ impl SinkOptions {
     ///
     /// [`Error::SecretsShared`] where two of these would be sent the same.
     pub fn check_secrets(&self, sinks: &[SinkAddress]) -> Result<(), Error> {
-        for system in [System::Otlp, System::OpenAi, System::Prela, System::SpanForge] {
+        for system in System::ALL {
             let is_told = |sink: &&SinkAddress| sink.system() == Some(system) && sink.is_sent_secrets();
             if self.has_secrets(system) && sinks.iter().filter(is_told).count() > 1 {
                 return Err(Error::SecretsShared { system });
@@ -75,6 +80,7 @@ impl SinkOptions {
         match system {
             System::Otlp => self.otlp = OtlpOptions::read(get)?,
             System::OpenAi => self.openai = OpenAiOptions::read(get)?,
+            System::Prefactor => self.prefactor = PrefactorOptions::read(get)?,
             System::Prela => self.prela = PrelaOptions::read(get)?,
             System::SpanForge => self.spanforge = SpanForgeOptions::read(get)?,
         }
@@ -97,6 +103,7 @@ impl SinkOptions {
             otlp: self.otlp.without_secrets(),
             file: self.file.clone(),
             openai: self.openai.without_key(),
+            prefactor: self.prefactor.without_token(),
             prela,
             spanforge: self.spanforge.without_key(),
         }
@@ -106,6 +113,7 @@ impl SinkOptions {
         match system {
             System::Otlp => self.otlp.has_secrets(),
             System::OpenAi => self.openai.has_secrets(),
+            System::Prefactor => self.prefactor.has_secrets(),
             System::Prela => self.prela.has_secrets(),
             System::SpanForge => self.spanforge.has_key(),
         }
@@ -121,7 +129,10 @@ mod tests {
         let value = match name {
             "OTEL_EXPORTER_OTLP_ENDPOINT" => "https://otlp.example",
             "OTEL_EXPORTER_OTLP_HEADERS" => "key=secret",
-            "OPENAI_API_KEY" | "PRELA_API_KEY" | "SPANFORGE_CLOUD_API_KEY" => "secret",
+            "OPENAI_API_KEY" | "PREFACTOR_API_TOKEN" | "PRELA_API_KEY" | "SPANFORGE_CLOUD_API_KEY" => {
+                "secret"
+            }
+            "PRELA_HTTP_ENDPOINT" => "https://prela.example/v1/traces",
             "SPANFORGE_CLOUD_ENDPOINT" => "https://forge.example/v1/events",
             _ => return None,
         };
@@ -130,7 +141,7 @@ mod tests {
 
     fn options() -> SinkOptions {
         let mut options = SinkOptions::default();
-        for system in [System::Otlp, System::OpenAi, System::Prela, System::SpanForge] {
+        for system in System::ALL {
             options.read(system, get).unwrap();
         }
         options
@@ -145,6 +156,11 @@ mod tests {
             ("otlp+https://other", System::Otlp, false),
             ("openai", System::OpenAi, true),
             ("openai+https://other", System::OpenAi, false),
+            ("prefactor", System::Prefactor, true),
+            ("prefactor+https://other", System::Prefactor, false),
+            ("prela", System::Prela, true),
+            ("prela+https://prela.example/v1/traces", System::Prela, true),
+            ("prela+https://other/v1/traces", System::Prela, false),
             ("prela-file:/d", System::Prela, false),
             ("spanforge", System::SpanForge, true),
             ("spanforge+https://forge.example", System::SpanForge, true),
@@ -191,7 +207,7 @@ mod tests {
     #[test]
     fn without_secrets_there_are_none_and_the_rest_stays() {
         let bare = options().without_secrets();
-        for system in [System::Otlp, System::OpenAi, System::Prela, System::SpanForge] {
+        for system in System::ALL {
             assert!(options().has_secrets(system) && !bare.has_secrets(system), "{system}");
         }
         let of_environment = |name| SinkAddress::parse(name, &bare).unwrap().to_string();

@@ -4,6 +4,7 @@
 //! |---|---|---|---|
 //! | OTLP | `OTEL_EXPORTER_OTLP_*` | `otlp` | headers, certificates |
 //! | OpenAI | `OPENAI_*` | `openai` | a key |
+//! | Prefactor | `PREFACTOR_*` | `prefactor` | a token |
 //! | Prela | `PRELA_*` | `prela` | a key |
 //! | SpanForge | `SPANFORGE_*` | `spanforge` | a key |
 
@@ -16,6 +17,8 @@ pub enum System {
     Otlp,
     /// OpenAI's traces.
     OpenAi,
+    /// Prefactor.
+    Prefactor,
     /// Prela.
     Prela,
     /// SpanForge.
@@ -23,7 +26,8 @@ pub enum System {
 }
 
 impl System {
-    const ALL: [System; 4] = [System::Otlp, System::OpenAi, System::Prela, System::SpanForge];
+    pub(crate) const ALL: [System; 5] =
+        [System::Otlp, System::OpenAi, System::Prefactor, System::Prela, System::SpanForge];
 
     /// The system of the sink with this address, by how that begins. A file of OTLP/JSON has none, and neither has standard output.
     pub fn of(sink: &str) -> Option<Self> {
@@ -41,6 +45,7 @@ impl System {
         match self {
             System::Otlp => "otlp",
             System::OpenAi => "openai",
+            System::Prefactor => "prefactor",
             System::Prela => "prela",
             System::SpanForge => "spanforge",
         }
@@ -51,6 +56,7 @@ impl System {
         match self {
             System::Otlp => "OTEL_EXPORTER_OTLP_*",
             System::OpenAi => "OPENAI_*",
+            System::Prefactor => "PREFACTOR_*",
             System::Prela => "PRELA_*",
             System::SpanForge => "SPANFORGE_*",
         }
@@ -61,6 +67,7 @@ impl System {
         match self {
             System::Otlp => "OTEL_EXPORTER_OTLP_HEADERS",
             System::OpenAi => "OPENAI_API_KEY",
+            System::Prefactor => "PREFACTOR_API_TOKEN",
             System::Prela => "PRELA_API_KEY",
             System::SpanForge => "SPANFORGE_CLOUD_API_KEY",
         }
@@ -72,6 +79,7 @@ impl fmt::Display for System {
         f.write_str(match self {
             System::Otlp => "OTLP",
             System::OpenAi => "OpenAI",
+            System::Prefactor => "Prefactor",
             System::Prela => "Prela",
             System::SpanForge => "SpanForge",
         })

@@ -57,16 +57,6 @@ impl Object {
         }
     }
 
-    /// With all pairs of another object.
-    pub(crate) fn and(mut self, other: &Json) -> Self {
-        self.0.extend(pairs(other).map(|(key, value)| (key.to_owned(), value.clone())));
-        self
-    }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
     pub(crate) fn json(self) -> Json {
         Json::Object(self.0)
     }

@@ -2,16 +2,17 @@
 
 use serde_json::{Value as Json, json};
 use spanring::{Span, System, Tokens};
+use spanring_exporter::prefactor;
 use spanring_spool::SpanData;
 
-use crate::json::{Object, if_some, pairs, text, to_json, whole};
+use crate::json::{Object, if_some, pairs, text, whole};
 use crate::prefactor::{RULES, arranged, document, rebuild};
 use crate::rules::HTTP;
 use crate::{Form, any_other, folder};
 
 pub(crate) const REQUESTS: Form = Form {
     rebuild: |capture, recording| rebuild(capture, recording, System::Langchain, &fill),
-    document: |spans| document(spans, System::Langchain, payload, result),
+    document: |spans| document(spans, System::Langchain, prefactor::Form::Langchain),
     rules: &[RULES, HTTP],
     others: |path, value| match path.last().map(String::as_str) {
         // A payload that was lost on the way to the server: what it could hold is not free.
@@ -87,27 +88,4 @@ pub(crate) fn error(span: &SpanData) -> Option<Json> {
         .with("message", span.error_message()?)
         .with_some("stacktrace", span.stack_trace());
     Some(error.json())
-}
-
-fn payload(span: &SpanData) -> Json {
-    Object::default()
-        .with_some("inputs", span.input())
-        .with_some("agent_name", span.agent_name())
-        .with_some("node", span.step_name())
-        .with_some("step", span.step_index())
-        .with_some("model_name", span.model())
-        .with_some("provider", span.provider())
-        .with_some("temperature", span.temperature())
-        .with_some("tool_name", span.tool_name())
-        .json()
-}
-
-fn result(span: &SpanData) -> Option<Json> {
-    let output = span.output().map(to_json);
-    let result = match (span.step_name(), output) {
-        (Some(_), Some(output)) => Object::default().and(&output),
-        (_, output) => Object::default().with_some("outputs", output),
-    };
-    let result = result.with_some("token_usage", usage(span)).with_some("error", error(span));
-    (!result.is_empty()).then(|| result.json())
 }

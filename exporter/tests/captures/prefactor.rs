@@ -5,6 +5,7 @@
 
 use serde_json::{Map, Value as Json, json};
 use spanring::{Span, SpanId, Status, System, TraceId};
+use spanring_exporter::prefactor;
 use spanring_spool::SpanData;
 
 use crate::json::{Object, if_some, items, some, text, to_json};
@@ -19,7 +20,7 @@ const STATUSES: Statuses =
 
 pub(crate) const REQUESTS: Form = Form {
     rebuild: |capture, recording| rebuild(capture, recording, System::Prefactor, &fill),
-    document: |spans| document(spans, System::Prefactor, payload, result),
+    document: |spans| document(spans, System::Prefactor, prefactor::Form::Free),
     rules: &[RULES, HTTP],
     others: |path, value| match path.last().map(String::as_str) {
         Some("payload") if value.is_null() => Some(vec![json!({"score": 1})]),
@@ -64,12 +65,11 @@ fn fill(span: &Span, payload: &Json, result: Option<&Json>) {
     }
 }
 
-fn payload(span: &SpanData) -> Json {
-    span.input().map(to_json).unwrap_or_default()
-}
-
-fn result(span: &SpanData) -> Option<Json> {
-    span.output().map(to_json)
+/// What the exporter sends of a span.
+fn payloads(span: &SpanData, form: prefactor::Form) -> (Json, Option<Json>) {
+    let prefactor::Payloads { payload, result } =
+        prefactor::Payloads::of(span, form, &prefactor::Contents::default());
+    (Json::Object(payload), result.map(Json::Object))
 }
 
 /// The requests by what they are about: those of the instance, and for each span that which started it and that which ended it.
@@ -204,21 +204,17 @@ fn rebuild_span(instance: &str, requests: &Json, recording: &mut Recording, syst
     }
 }
 
-pub(crate) fn document(
-    spans: &[SpanData],
-    system: System,
-    payload: fn(&SpanData) -> Json,
-    result: fn(&SpanData) -> Option<Json>,
-) -> Json {
+pub(crate) fn document(spans: &[SpanData], system: System, form: prefactor::Form) -> Json {
     let (instance, spans) = spans.split_first().unwrap();
     let spans = spans.iter().map(|span| {
         assert_eq!(span.trace_id, instance.trace_id);
+        let (payload, result) = payloads(span, form);
         let mut requests = Map::new();
         if span.foreign_trace_id().is_some() {
-            requests.insert("create".to_owned(), create(span, system, payload(span)));
+            requests.insert("create".to_owned(), create(span, system, payload));
         }
         if !span.is_open {
-            requests.insert("finish".to_owned(), finish(span, instance, result(span)));
+            requests.insert("finish".to_owned(), finish(span, instance, result));
         }
         Json::Object(requests)
     });

@@ -1,0 +1,121 @@
+//! An instance of an agent, which is what one run of a process is.
+
+use serde_json::{Value as Json, json};
+use spanring::TraceId;
+use spanring_spool::{RecorderId, Resource, SpanData, Value};
+
+use super::SpanTypes;
+use super::json::moment;
+use super::span::SpanStatus;
+
+/// Whose runs they are. What is not said here is taken from the recording process.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Agent {
+    /// The agent's identity; `None` where the token is one of a deployment, which says it.
+    pub id: Option<String>,
+    /// The environment's identity, likewise.
+    pub environment_id: Option<String>,
+    /// What the agent is called: else as the process's service.
+    pub name: Option<String>,
+    /// The agent's version: else that of the process's service.
+    pub version: Option<String>,
+    /// The types of its spans.
+    pub types: SpanTypes,
+}
+
+/// One run of an agent: its requests.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Instance {
+    recorder: RecorderId,
+    register: Json,
+    /// Stands for the recorder and all that is registered.
+    digest: TraceId,
+    types: SpanTypes,
+}
+
+impl Agent {
+    /// The run that was recorded by this recorder, or by the one that this is the recovery of, of a process that is known as `resource`.
+    pub fn instance(&self, recorder: &RecorderId, resource: &Resource) -> Instance {
+        let recorder = recorder.origin().unwrap_or_else(|| recorder.clone());
+        let said = |key: &str| resource.get(key).and_then(Value::as_str);
+        let name = self.name.as_deref().or_else(|| said("service.name")).unwrap_or("agent");
+        let version = self.version.as_deref().or_else(|| said("service.version")).unwrap_or("unversioned");
+        let schemas = Json::Array(self.types.schemas());
+        let mut register = json!({
+            "agent_version": {
+                "name": name,
+                "external_identifier": version,
+                "runtime_environment": {"agent_sdk": [], "prefactor_sdk": ["spanring"]},
+            },
+            "agent_schema_version": {
+                "external_identifier": format!("spanring-{}", short(digest(&schemas.to_string()))),
+                "span_type_schemas": schemas,
+            },
+            "update_current_version": true,
+            "external_identifier": recorder.as_str(),
+        });
+        for (key, word) in [("os.type", "os"), ("process.runtime.name", "runtime")] {
+            if let Some(text) = said(key) {
+                register["agent_version"]["runtime_environment"][word] = text.into();
+            }
+        }
+        for (key, id) in [("agent_id", &self.id), ("environment_id", &self.environment_id)] {
+            if let Some(id) = id {
+                register[key] = id.as_str().into();
+            }
+        }
+        let digest = digest(&register.to_string());
+        register["idempotency_key"] = format!("{recorder}-{}", short(digest)).into();
+        Instance { recorder, register, digest, types: self.types.clone() }
+    }
+}
+
+impl Instance {
+    /// Whose run it is.
+    pub fn recorder(&self) -> &RecorderId {
+        &self.recorder
+    }
+
+    /// What stands for it: the same for the same recorder of the same agent.
+    pub fn digest(&self) -> TraceId {
+        self.digest
+    }
+
+    /// The body that registers it.
+    pub fn register(&self) -> &Json {
+        &self.register
+    }
+
+    /// The body that starts it, when its recorder was.
+    pub fn start(&self) -> Json {
+        json!({"timestamp": moment(self.recorder.created_unix_ns()), "idempotency_key": self.key("start")})
+    }
+
+    /// The body that finishes it, at the moment of the request: a recorder does not say when it was done.
+    pub fn finish(&self, status: SpanStatus) -> Json {
+        json!({"status": status.word(), "idempotency_key": self.key("finish")})
+    }
+
+    /// The type of a span of it.
+    pub fn type_of<'a>(&self, span: &'a SpanData) -> &'a str {
+        self.types.of(span)
+    }
+
+    /// The key of the request that creates a span of it.
+    pub fn key_of(&self, span: &SpanData) -> String {
+        format!("{}-{}-{}", short(self.digest), span.trace_id, span.span_id)
+    }
+
+    fn key(&self, operation: &str) -> String {
+        format!("{}-{}-{operation}", self.recorder, short(self.digest))
+    }
+}
+
+fn digest(text: &str) -> TraceId {
+    TraceId::from_foreign(text)
+}
+
+/// 12 digits of a digest, so that keys with them have no more than the 64 characters that are allowed.
+fn short(digest: TraceId) -> String {
+    digest.to_string().chars().take(12).collect()
+}

@@ -1,0 +1,275 @@
+//! The payloads of a span: what it was given, and what came of it.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value as Json, json};
+use spanring::names;
+use spanring_spool::{SpanData, Value};
+
+use super::Contents;
+use super::contents::Side;
+use super::json::{moment, object, value as to_json};
+
+/// In which form payloads are.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Form {
+    /// As the span says them.
+    Free,
+    /// As the types of prefactor_langchain have them.
+    Langchain,
+}
+
+impl Form {
+    /// The form of a span's payloads, by the type that it says.
+    pub fn of(span: &SpanData) -> Self {
+        match span.type_name() {
+            Some(name) if name.starts_with("langchain:") => Form::Langchain,
+            _ => Form::Free,
+        }
+    }
+}
+
+/// Where an attribute stands.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Place {
+    /// In the payload, under this key.
+    Payload(&'static str),
+    /// Among its inputs.
+    Inputs(&'static str),
+    /// Among the outputs of the result.
+    Outputs(&'static str),
+    /// Where it is written beside others.
+    Own,
+    /// In the metadata of the payload.
+    Metadata,
+}
+
+fn place(key: &str, form: Form) -> Place {
+    match key {
+        names::AGENT_NAME => Place::Payload("agent_name"),
+        names::REQUEST_MODEL => Place::Payload("model_name"),
+        names::PROVIDER_NAME => Place::Payload("provider"),
+        names::REQUEST_TEMPERATURE => Place::Payload("temperature"),
+        names::TOOL_NAME => Place::Payload("tool_name"),
+        names::STEP_NAME if form == Form::Langchain => Place::Payload("node"),
+        names::STEP_INDEX if form == Form::Langchain => Place::Payload("step"),
+        names::INPUT_MESSAGES => Place::Inputs("messages"),
+        names::SYSTEM_INSTRUCTIONS => Place::Inputs("system"),
+        names::TOOL_CALL_ARGUMENTS => Place::Inputs("arguments"),
+        names::RETRIEVAL_QUERY => Place::Inputs("query"),
+        names::OUTPUT_MESSAGES => Place::Outputs("messages"),
+        names::RESPONSE_CONTENT => Place::Outputs("content"),
+        names::TOOL_CALL_RESULT => Place::Outputs("output"),
+        names::RETRIEVAL_DOCUMENTS => Place::Outputs("documents"),
+        key if has_its_own(key) => Place::Own,
+        _ => Place::Metadata,
+    }
+}
+
+fn has_its_own(key: &str) -> bool {
+    [
+        names::INPUT,
+        names::OUTPUT,
+        names::METADATA,
+        names::TYPE,
+        names::FOREIGN_SPAN_ID,
+        names::FOREIGN_TRACE_ID,
+        names::FOREIGN_PARENT_ID,
+        names::FOREIGN_STATUS,
+        names::USAGE_INPUT_TOKENS,
+        names::USAGE_OUTPUT_TOKENS,
+        names::USAGE_TOTAL_TOKENS,
+        names::ERROR_TYPE,
+        names::ERROR_STACKTRACE,
+    ]
+    .contains(&key)
+}
+
+/// On which side the content of an attribute stands; `None` of what is no content.
+fn side(key: &str) -> Option<Side> {
+    match key {
+        names::DEFAULT_INPUT | names::INITIAL_MESSAGES | names::AGENT_CONFIG => Some(Side::Input),
+        names::FINAL_MESSAGES => Some(Side::Output),
+        key => match names::class(key)? {
+            names::Class::About => None,
+            names::Class::Content | names::Class::Mixed(_) => Some(Side::Both),
+        },
+    }
+}
+
+/// The payloads of a span.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Payloads {
+    /// What it was given, and what is known about it.
+    pub payload: Map<String, Json>,
+    /// What came of it; `None` where nothing is known to have.
+    pub result: Option<Map<String, Json>>,
+}
+
+impl Payloads {
+    /// The payloads of `span`.
+    pub fn of(span: &SpanData, form: Form, contents: &Contents) -> Self {
+        let is_free = form == Form::Free;
+        let mut given =
+            Half::new("inputs", span.input(), is_free, |input| contents.admit(Side::Input, input));
+        // What a node has done has no key around it.
+        let is_free = is_free || span.step_name().is_some();
+        let mut came =
+            Half::new("outputs", span.output(), is_free, |output| contents.admit(Side::Output, output));
+        let mut metadata = Map::new();
+        for (key, value) in last_values(span) {
+            let (admitted, is_placed) = match place(key, form) {
+                Place::Own => continue,
+                Place::Payload(word) => (Some(value.clone()), given.set(word, to_json(value))),
+                Place::Inputs(word) => {
+                    let Some(value) = contents.admit(Side::Input, value) else { continue };
+                    let is_placed = given.set_within(word, &value);
+                    (Some(value), is_placed)
+                }
+                Place::Outputs(word) => {
+                    let Some(value) = contents.admit(Side::Output, value) else { continue };
+                    let is_placed = came.set_within(word, &value);
+                    (Some(value), is_placed)
+                }
+                Place::Metadata => match side(key) {
+                    Some(side) => (contents.admit(side, value), false),
+                    None => (Some(value.clone()), false),
+                },
+            };
+            if let (Some(value), false) = (admitted, is_placed) {
+                metadata.insert(key.to_owned(), to_json(&value));
+            }
+        }
+        for (word, value) in [("token_usage", usage(span)), ("error", error(span))] {
+            if let Some(value) = value
+                && !came.set(word, value.clone())
+            {
+                metadata.insert(word.to_owned(), value);
+            }
+        }
+        metadata.extend(events(span).map(|events| ("events".to_owned(), events)));
+        metadata.extend(links(span).map(|links| ("links".to_owned(), links)));
+        match span.metadata() {
+            Some(Value::Map(said)) => metadata.extend(object(said)),
+            Some(said) => drop(metadata.insert(names::METADATA.to_owned(), to_json(said))),
+            None => {}
+        }
+        let mut payload = given.end().unwrap_or_default();
+        add_metadata(&mut payload, metadata);
+        Payloads { payload, result: came.end() }
+    }
+}
+
+/// Adds metadata, of whose keys those that are there already stay as they are.
+pub(super) fn add_metadata(payload: &mut Map<String, Json>, metadata: Map<String, Json>) {
+    if metadata.is_empty() {
+        return;
+    }
+    match payload.entry("metadata").or_insert_with(|| Json::Object(Map::new())) {
+        Json::Object(there) => {
+            for (key, value) in metadata {
+                there.entry(key).or_insert(value);
+            }
+        }
+        // A program's own, under a key that means something else to it.
+        _ => drop(payload.insert(names::METADATA.to_owned(), Json::Object(metadata))),
+    }
+}
+
+/// A payload that is being filled.
+struct Half {
+    map: Map<String, Json>,
+    /// What stands under `word`.
+    within: Option<Json>,
+    word: &'static str,
+    is_said: bool,
+}
+
+impl Half {
+    fn new(
+        word: &'static str,
+        said: Option<&Value>,
+        is_free: bool,
+        admit: impl FnOnce(&Value) -> Option<Value>,
+    ) -> Self {
+        let said = said.and_then(admit);
+        let is_said = said.is_some();
+        let (map, within) = match said {
+            Some(Value::Map(pairs)) if is_free => (object(&pairs), None),
+            said => (Map::new(), said.as_ref().map(to_json)),
+        };
+        Half { map, within, word, is_said }
+    }
+
+    /// Sets what is not set yet, and says whether it did.
+    fn set(&mut self, word: &str, value: Json) -> bool {
+        let is_free = !self.map.contains_key(word);
+        if is_free {
+            self.map.insert(word.to_owned(), value);
+        }
+        is_free
+    }
+
+    fn set_within(&mut self, word: &str, value: &Value) -> bool {
+        if self.map.contains_key(self.word) {
+            return false;
+        }
+        match self.within.get_or_insert_with(|| Json::Object(Map::new())) {
+            Json::Object(within) if !within.contains_key(word) => {
+                within.insert(word.to_owned(), to_json(value));
+                true
+            }
+            _ => false,
+        }
+    }
+
+    fn end(mut self) -> Option<Map<String, Json>> {
+        if let Some(within) = self.within {
+            self.map.insert(self.word.to_owned(), within);
+        }
+        (self.is_said || !self.map.is_empty()).then_some(self.map)
+    }
+}
+
+/// The attributes, each once: its last value.
+fn last_values(span: &SpanData) -> BTreeMap<&str, &Value> {
+    span.attributes.iter().map(|(key, value)| (key.as_str(), value)).collect()
+}
+
+fn usage(span: &SpanData) -> Option<Json> {
+    let tokens = span.tokens()?;
+    let counts = [
+        ("prompt_tokens", tokens.input),
+        ("completion_tokens", tokens.output),
+        ("total_tokens", tokens.total),
+    ];
+    let usage: Map<_, _> =
+        counts.into_iter().filter_map(|(word, count)| Some((word.to_owned(), count?.into()))).collect();
+    (!usage.is_empty()).then_some(Json::Object(usage))
+}
+
+fn error(span: &SpanData) -> Option<Json> {
+    let texts = [
+        ("error_type", span.error_type()),
+        ("message", span.error_message()),
+        ("stacktrace", span.stack_trace()),
+    ];
+    let error: Map<_, _> =
+        texts.into_iter().filter_map(|(word, text)| Some((word.to_owned(), text?.into()))).collect();
+    (!error.is_empty()).then_some(Json::Object(error))
+}
+
+fn events(span: &SpanData) -> Option<Json> {
+    let events = span.events.iter().map(|event| {
+        json!({"name": event.name, "time": moment(event.time_unix_ns), "attributes": object(&event.attributes)})
+    });
+    (!span.events.is_empty()).then(|| events.collect())
+}
+
+fn links(span: &SpanData) -> Option<Json> {
+    let links = span.links.iter().map(|link| {
+        let (trace_id, span_id) = (link.trace_id.to_string(), link.span_id.to_string());
+        json!({"trace_id": trace_id, "span_id": span_id, "attributes": object(&link.attributes)})
+    });
+    (!span.links.is_empty()).then(|| links.collect())
+}

@@ -1,0 +1,255 @@
+use std::collections::BTreeSet;
+
+use serde_json::{Value as Json, json};
+use spanring::{Kind, SpanId, Status, TraceId, names};
+use spanring_spool::{EventData, LinkData, RecorderId, Resource, SpanData, Value};
+
+use super::*;
+
+fn span(attributes: &[(&str, Value)]) -> SpanData {
+    SpanData {
+        trace_id: TraceId::from_bytes([1; 16]),
+        span_id: SpanId::from_bytes([2; 8]),
+        name: "step".to_owned(),
+        kind: Kind::Tool,
+        status: Status::Ok,
+        start_unix_ns: 1_795_158_177_051_739_123,
+        end_unix_ns: 1_795_158_178_000_000_000,
+        attributes: attributes.iter().map(|(key, value)| ((*key).to_owned(), value.clone())).collect(),
+        ..SpanData::default()
+    }
+}
+
+fn map(pairs: &[(&str, Value)]) -> Value {
+    pairs.iter().map(|(key, value)| (*key, value.clone())).collect()
+}
+
+fn instance() -> Instance {
+    Agent::default().instance(&RecorderId::from_parts(1_795_158_177_000_000_000, 2), &Resource::named("shop"))
+}
+
+/// The payload, and the result or null.
+fn payloads(span: &SpanData, form: Form, contents: &Contents) -> [Json; 2] {
+    let Payloads { payload, result } = Payloads::of(span, form, contents);
+    [Json::Object(payload), result.map(Json::Object).unwrap_or_default()]
+}
+
+#[test]
+fn a_finished_span_is_one_request() {
+    let span = SpanData {
+        parent_id: Some(SpanId::from_bytes([3; 8])),
+        ..span(&[
+            (names::INPUT, map(&[("q", "tea".into())])),
+            (names::OUTPUT, map(&[("found", 2.into())])),
+            ("number", 7.into()),
+        ])
+    };
+    let instance = instance();
+    let key = format!("{}-{}-{}", &instance.digest().to_string()[..12], "01".repeat(16), "02".repeat(8));
+    let ids = json!({"name": "step", "trace_id": "01".repeat(16), "span_id": "02".repeat(8), "number": 7});
+    assert_eq!(
+        create(&span, "i", Some("p"), &instance, &Contents::default()),
+        json!({"idempotency_key": key, "details": {
+            "agent_instance_id": "i", "schema_name": "agent:tool", "status": "complete", "parent_span_id": "p",
+            "payload": {"q": "tea", "metadata": ids}, "result_payload": {"found": 2},
+            "started_at": "2026-11-20T07:02:57.051739Z", "finished_at": "2026-11-20T07:02:58.000000Z",
+        }})
+    );
+    let orphan = create(&span, "i", None, &instance, &Contents::default());
+    assert_eq!(orphan["details"]["parent_span_id"], Json::Null);
+    assert_eq!(orphan["details"]["payload"]["metadata"]["parent_id"], "03".repeat(8));
+}
+
+#[test]
+fn a_span_that_never_started_is_created_pending_and_then_cancelled() {
+    let span = SpanData { is_pending: true, status: Status::Cancelled, ..span(&[]) };
+    let instance = instance();
+    let created = create(&span, "i", None, &instance, &Contents::default());
+    assert_eq!(created["details"]["status"], "pending");
+    for key in ["started_at", "finished_at", "result_payload"] {
+        assert_eq!(created["details"].get(key), None);
+    }
+    let cancelled = cancel(&span, &instance);
+    assert_eq!(cancelled["status"], "cancelled");
+    assert_ne!(cancelled["idempotency_key"], created["idempotency_key"]);
+}
+
+#[test]
+fn every_status_has_its_word() {
+    let word = |span: SpanData| SpanStatus::of(&span).word();
+    let words: Vec<_> = Status::ALL.iter().map(|&status| word(SpanData { status, ..span(&[]) })).collect();
+    assert_eq!(words, ["complete", "complete", "failed", "cancelled", "failed"]);
+    let foreign = |name: &str| span(&[(names::FOREIGN_STATUS, name.into())]);
+    assert_eq!(
+        ["failed", "cancelled", "odd"].map(|name| word(foreign(name))),
+        ["failed", "cancelled", "complete"]
+    );
+    assert_eq!(word(SpanData { interrupted: true, ..foreign("complete") }), "failed");
+}
+
+#[test]
+fn what_has_a_word_stands_under_it_and_all_else_in_the_metadata() {
+    let said = [
+        (names::REQUEST_MODEL, Value::from("gpt-4o")),
+        (names::PROVIDER_NAME, "openai".into()),
+        (names::REQUEST_TEMPERATURE, 0.5.into()),
+        (names::INPUT_MESSAGES, vec!["hi"].into()),
+        (names::SYSTEM_INSTRUCTIONS, "be kind".into()),
+        (names::OUTPUT_MESSAGES, vec!["hello"].into()),
+        (names::USAGE_INPUT_TOKENS, 3.into()),
+        (names::USAGE_OUTPUT_TOKENS, 4.into()),
+        (names::USAGE_CACHED_TOKENS, 1.into()),
+        (names::METADATA, map(&[("run", "1".into())])),
+        ("bytes", Value::Bytes(vec![0, 255])),
+        ("odd", f64::NAN.into()),
+    ];
+    let mut failed = SpanData { status: Status::Error, status_message: "no".to_owned(), ..span(&said) };
+    failed.attributes.push((names::ERROR_TYPE.to_owned(), "Timeout".into()));
+    failed.attributes.push((names::ERROR_STACKTRACE.to_owned(), "at".into()));
+    failed.events.push(EventData { name: "said".to_owned(), ..EventData::default() });
+    failed.links.push(LinkData::default());
+    let [payload, result] = payloads(&failed, Form::Free, &Contents::default());
+    assert_eq!(
+        payload,
+        json!({
+            "model_name": "gpt-4o", "provider": "openai", "temperature": 0.5,
+            "inputs": {"messages": ["hi"], "system": "be kind"},
+            "metadata": {
+                names::USAGE_CACHED_TOKENS: 1, "run": "1", "bytes": "AP8=", "odd": "NaN",
+                "events": [{"name": "said", "time": "1970-01-01T00:00:00.000000Z", "attributes": {}}],
+                "links": [{"trace_id": "0".repeat(32), "span_id": "0".repeat(16), "attributes": {}}],
+            },
+        })
+    );
+    assert_eq!(
+        result,
+        json!({
+            "outputs": {"messages": ["hello"]},
+            "token_usage": {"prompt_tokens": 3, "completion_tokens": 4},
+            "error": {"error_type": "Timeout", "message": "no", "stacktrace": "at"},
+        })
+    );
+}
+
+#[test]
+fn whatever_keys_a_program_uses_nothing_takes_the_place_of_anything() {
+    let all = |key: &str| {
+        let own: &[(&str, Value)] = &[(key, "own".into())];
+        let attributes = [
+            (names::INPUT, map(own)),
+            (names::OUTPUT, map(own)),
+            (names::REQUEST_MODEL, "attribute 1".into()),
+            (names::TOOL_CALL_ARGUMENTS, "attribute 2".into()),
+            (names::TOOL_CALL_RESULT, "attribute 3".into()),
+            (names::USAGE_INPUT_TOKENS, 4.into()),
+            (names::METADATA, map(&[("k", "attribute 5".into())])),
+            ("k2", "attribute 6".into()),
+        ];
+        let [payload, result] = payloads(&span(&attributes), Form::Free, &Contents::default());
+        assert_eq!((&payload[key], &result[key]), (&"own".into(), &"own".into()), "{payload} {result}");
+        let text = format!("{payload}{result}");
+        for number in [1, 2, 3, 5, 6] {
+            assert!(text.contains(&format!("attribute {number}")), "{key}: {text}");
+        }
+        assert!(text.contains(r#""prompt_tokens":4"#), "{key}: {text}");
+    };
+    for key in ["model_name", "inputs", "outputs", "token_usage", "error", "metadata", "spanring.metadata"] {
+        all(key);
+    }
+}
+
+#[test]
+fn inputs_and_outputs_are_sent_only_where_they_may_be() {
+    let content: Vec<_> = names::ALL
+        .iter()
+        .filter(|(name, _)| names::class(name).is_some_and(|class| class != names::Class::About))
+        .map(|(name, _)| (*name, Value::from("secret")))
+        .collect();
+    let of = |contents: &Contents| {
+        [Form::Free, Form::Langchain].map(|form| payloads(&span(&content), form, contents))
+    };
+    let none = Contents { inputs: false, outputs: false, ..Contents::default() };
+    assert_eq!(of(&none), [[json!({}), Json::Null], [json!({}), Json::Null]]);
+    for [_, result] in of(&Contents { outputs: false, ..Contents::default() }) {
+        assert_eq!(result, Json::Null);
+    }
+    let short = Contents { input_len_max: Some(3), output_len_max: Some(3), ..Contents::default() };
+    assert!(!format!("{:?}", of(&short)).contains("secr"));
+    let whole = format!("{:?}", of(&Contents::default()));
+    assert_eq!(whole.matches("secret").count(), 2 * content.len(), "{whole}");
+}
+
+#[test]
+fn payloads_of_langchain_have_their_own_form() {
+    let node = span(&[
+        (names::TYPE, "langchain:node".into()),
+        (names::STEP_NAME, "model".into()),
+        (names::STEP_INDEX, 1.into()),
+        (names::OUTPUT, map(&[("status", "completed".into())])),
+    ]);
+    assert_eq!(Form::of(&node), Form::Langchain);
+    let [payload, result] = payloads(&node, Form::of(&node), &Contents::default());
+    assert_eq!((payload, result), (json!({"node": "model", "step": 1}), json!({"status": "completed"})));
+    let agent = span(&[
+        (names::TYPE, "langchain:agent".into()),
+        (names::INPUT, map(&[("messages", vec!["hi"].into())])),
+        (names::OUTPUT, map(&[("messages", vec!["bye"].into())])),
+    ]);
+    let [payload, result] = payloads(&agent, Form::of(&agent), &Contents::default());
+    assert_eq!(payload, json!({"inputs": {"messages": ["hi"]}}));
+    assert_eq!(result, json!({"outputs": {"messages": ["bye"]}}));
+}
+
+#[test]
+fn an_instance_is_the_same_for_a_recorder_and_its_recovery_and_another_for_anything_else() {
+    let recorder = RecorderId::from_parts(u64::MAX, u64::MAX);
+    let shop = Resource::named("shop");
+    let agent = Agent::default();
+    let instance = agent.instance(&recorder, &shop);
+    assert_eq!(instance, agent.instance(&recorder.recovery(), &shop));
+    let named = Agent { name: Some("n".to_owned()), ..Agent::default() };
+    let typed = Agent { types: SpanTypes::default().with("my:type"), ..Agent::default() };
+    let others = [
+        agent.instance(&RecorderId::from_parts(u64::MAX, 0), &shop),
+        agent.instance(&recorder, &Resource::named("other")),
+        named.instance(&recorder, &shop),
+        typed.instance(&recorder, &shop),
+    ];
+    let all: Vec<_> = others.into_iter().chain([instance]).collect();
+    let mut keys = BTreeSet::new();
+    for instance in &all {
+        let finish = instance.finish(SpanStatus::Complete);
+        let (span, pending) = (span(&[]), cancel(&span(&[]), instance));
+        let bodies = [instance.register(), &instance.start(), &finish, &pending];
+        let of_bodies = bodies.map(|body| body["idempotency_key"].as_str().unwrap().to_owned());
+        keys.extend(of_bodies.into_iter().chain([instance.key_of(&span)]));
+    }
+    assert_eq!(keys.len(), 5 * all.len());
+    assert!(keys.iter().all(|key| (8..=64).contains(&key.len())), "{keys:?}");
+}
+
+#[test]
+fn an_instance_says_whose_run_it_is() {
+    let agent = Agent {
+        id: Some("my-agent".to_owned()),
+        environment_id: Some("env".to_owned()),
+        version: Some("v2".to_owned()),
+        ..Agent::default()
+    };
+    let mut resource = Resource::named("shop");
+    resource.attributes.push(("service.version".to_owned(), "v1".into()));
+    resource.attributes.push(("os.type".to_owned(), "linux".into()));
+    let recorder = RecorderId::from_parts(1_795_158_177_051_739_000, 2);
+    let instance = agent.instance(&recorder, &resource);
+    let body = instance.register();
+    assert_eq!((&body["agent_id"], &body["environment_id"]), (&"my-agent".into(), &"env".into()));
+    let version = &body["agent_version"];
+    assert_eq!((&version["name"], &version["external_identifier"]), (&"shop".into(), &"v2".into()));
+    assert_eq!(version["runtime_environment"]["os"], "linux");
+    assert_eq!(body["external_identifier"], recorder.as_str());
+    assert_eq!(instance.start()["timestamp"], "2026-11-20T07:02:57.051739Z");
+    let of_deployment = Agent::default().instance(&recorder, &resource);
+    let body = of_deployment.register();
+    assert_eq!((body.get("agent_id"), body.get("environment_id")), (None, None));
+    assert_eq!(body["agent_version"]["external_identifier"], "v1");
+}

@@ -1,0 +1,201 @@
+//! Prefactor's server: a run of a process is an instance of an agent there, and each span is created by a request of its own, finished.
+//!
+//! Of a recorder the instance is registered and started when its first spans come, and finished when the process is over. Spans come parents first,
+//! when their trace is over, and each says the identity that the server gave to its parent. Those identities are held in memory and nowhere else.
+//!
+//! # What is relied on
+//!
+//! The server answers a request whose idempotency key it has seen as it answered it the first time, and makes nothing. Keys are functions of
+//! what is sent, and traces come again whole until they are done with, so an exporter that was killed learns all identities again by sending again what
+//! it had sent.
+//!
+//! # What becomes of a span without its parent
+//!
+//! A parent may be in another process, be refused, or be forgotten: where it came with an earlier part of the trace, which was over for two seconds, before a
+//! restart, or more than 100,000 spans ago. The span is created without one then, and says its parent's identity here in `metadata`.
+
+use std::collections::{HashMap, VecDeque};
+use std::fmt;
+use std::hash::Hash;
+
+use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
+use reqwest::{Method, Url};
+use serde_json::Value as Json;
+use spanring::{SpanId, TraceId};
+use spanring_spool::SpanData;
+
+use super::http::{Caller, Limits, Transport};
+use super::prefactor_answer::{self, Asked};
+use super::{Batch, Delivery, Needs, Outcome, PrefactorOptions, Process, Sink};
+use crate::Error;
+use crate::prefactor::{Instance, SpanStatus, cancel, create};
+
+/// How many spans a batch has: what a kill has sent again, at most.
+const SPANS_MAX: usize = 100;
+/// Of how many spans the server's identity is known.
+const KNOWN_SPANS_MAX: usize = 100_000;
+/// The same of instances.
+const KNOWN_INSTANCES_MAX: usize = 1_000;
+
+/// Prefactor, asked over HTTP.
+pub struct PrefactorSink {
+    name: String,
+    url: Url,
+    options: PrefactorOptions,
+    caller: Caller,
+    /// The server's identities of instances that were started, by their digests.
+    instances: Known<TraceId>,
+    /// The server's identities of spans that are all there, by their instance's digest.
+    spans: Known<(TraceId, TraceId, SpanId)>,
+}
+
+impl PrefactorSink {
+    /// A sink that is called `name`, and asks the server whose API lies below this URL. Nothing is sent yet.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Sink`] where TLS cannot be set up.
+    pub fn open(name: String, url: &Url, options: &PrefactorOptions) -> Result<Self, Error> {
+        let caller = Caller::new(&name, url, &Transport::default())?;
+        Ok(PrefactorSink {
+            name,
+            url: url.clone(),
+            options: options.clone(),
+            caller,
+            instances: Known::new(KNOWN_INSTANCES_MAX),
+            spans: Known::new(KNOWN_SPANS_MAX),
+        })
+    }
+
+    async fn deliver_spans(&mut self, batch: &Batch<'_>) -> Result<(), Outcome> {
+        let instance = self.options.agent.instance(batch.id.recorder, batch.resource);
+        let id = self.started(&instance).await?;
+        for span in batch.spans {
+            let key = (instance.digest(), span.trace_id, span.span_id);
+            if self.spans.get(&key).is_none() {
+                let created = self.deliver_span(span, &instance, &id).await?;
+                self.spans.insert(key, created);
+            }
+        }
+        Ok(())
+    }
+
+    /// The server's identity of a span, which is all there then.
+    async fn deliver_span(&self, span: &SpanData, instance: &Instance, id: &str) -> Result<String, Outcome> {
+        let parent = span.parent_id.map(|parent| (instance.digest(), span.trace_id, parent));
+        let parent = parent.and_then(|parent| self.spans.get(&parent));
+        let body = create(span, id, parent, instance, &self.options.contents);
+        let created = self.post(Asked::Create, &["agent_spans"], &body).await?;
+        if span.is_pending {
+            let path = ["agent_spans", &created, "finish"];
+            self.post(Asked::Finish, &path, &cancel(span, instance)).await?;
+        }
+        Ok(created)
+    }
+
+    /// The server's identity of an instance, which is registered and started then.
+    async fn started(&mut self, instance: &Instance) -> Result<String, Outcome> {
+        if let Some(id) = self.instances.get(&instance.digest()) {
+            return Ok(id.to_owned());
+        }
+        let id = self.post(Asked::Register, &["agent_instance", "register"], instance.register()).await?;
+        self.post(Asked::Instance, &["agent_instance", &id, "start"], &instance.start()).await?;
+        self.instances.insert(instance.digest(), id.clone());
+        Ok(id)
+    }
+
+    async fn finish(&mut self, process: &Process<'_>) -> Result<(), Outcome> {
+        let instance = self.options.agent.instance(process.recorder, process.resource);
+        let id = self.started(&instance).await?;
+        let status = if process.has_died { SpanStatus::Failed } else { SpanStatus::Complete };
+        let path = ["agent_instance", &id, "finish"];
+        self.post(Asked::Instance, &path, &instance.finish(status)).await.map(drop)
+    }
+
+    async fn post(&self, asked: Asked, path: &[&str], body: &Json) -> Result<String, Outcome> {
+        let mut url = self.url.clone();
+        if let Ok(mut segments) = url.path_segments_mut() {
+            segments.pop_if_empty().extend(["api", "v1"]).extend(path);
+        }
+        let json = HeaderValue::from_static("application/json");
+        let mut headers = HeaderMap::from_iter([(ACCEPT, json.clone()), (CONTENT_TYPE, json)]);
+        if let Some(authorization) = &self.options.authorization {
+            headers.insert(AUTHORIZATION, authorization.clone());
+        }
+        let limit = Limits::default().request;
+        let body = body.to_string().into();
+        let response = self.caller.ask(Method::POST, url, headers, body, limit).await?;
+        prefactor_answer::read(asked, &response)
+    }
+}
+
+impl Sink for PrefactorSink {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn spans_max(&self) -> usize {
+        SPANS_MAX
+    }
+
+    fn needs(&self) -> Needs {
+        Needs::ParentsFirst
+    }
+
+    fn deliver<'a>(&'a mut self, batch: &'a Batch<'a>) -> Delivery<'a> {
+        Box::pin(async { self.deliver_spans(batch).await.err().unwrap_or(Outcome::DELIVERED) })
+    }
+
+    fn process_over<'a>(&'a mut self, process: &'a Process<'a>) -> Delivery<'a> {
+        Box::pin(async { self.finish(process).await.err().unwrap_or(Outcome::DELIVERED) })
+    }
+}
+
+impl fmt::Debug for PrefactorSink {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PrefactorSink").field("name", &self.name).field("options", &self.options).finish()
+    }
+}
+
+/// The server's identities, of the last so many things.
+struct Known<K> {
+    ids: HashMap<K, Box<str>>,
+    order: VecDeque<K>,
+    max: usize,
+}
+
+impl<K: Copy + Eq + Hash> Known<K> {
+    fn new(max: usize) -> Self {
+        Known { ids: HashMap::new(), order: VecDeque::new(), max }
+    }
+
+    fn get(&self, key: &K) -> Option<&str> {
+        self.ids.get(key).map(|id| &**id)
+    }
+
+    fn insert(&mut self, key: K, id: String) {
+        if self.ids.insert(key, id.into()).is_none() {
+            self.order.push_back(key);
+        }
+        if self.order.len() > self.max
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.ids.remove(&oldest);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_oldest_identities_are_forgotten() {
+        let mut known = Known::new(2);
+        for (key, id) in [(1, "a"), (2, "b"), (1, "c"), (3, "d")] {
+            known.insert(key, id.to_owned());
+            assert!(known.ids.len() <= 2 && known.ids.len() == known.order.len());
+        }
+        assert_eq!([1, 2, 3].map(|key| known.get(&key)), [None, Some("b"), Some("d")]);
+    }
+}

@@ -1,0 +1,287 @@
+//! How Prefactor is asked, as its SDK's variables say.
+//!
+//! | variable | |
+//! |---|---|
+//! | `PREFACTOR_API_URL` | where `prefactor` leads: `https://app.prefactorai.com` where it is not set |
+//! | `PREFACTOR_API_TOKEN` | the token, sent as `Authorization: Bearer` |
+//! | `PREFACTOR_API_TOKEN_FILE` | the file that the token is in, instead |
+//! | `PREFACTOR_AGENT_ID` | the agent's identity. A token of a deployment says it, and the next |
+//! | `PREFACTOR_ENVIRONMENT_ID` | the environment's identity |
+//! | `PREFACTOR_AGENT_NAME` | what the agent is called, in place of its process's service |
+//! | `PREFACTOR_AGENT_IDENTIFIER` | the agent's version, in place of its service's |
+//! | `PREFACTOR_SPAN_TYPES` | further types of spans to declare, separated by commas |
+//! | `PREFACTOR_CAPTURE_INPUTS`, `PREFACTOR_CAPTURE_OUTPUTS` | `false` sends none |
+//! | `PREFACTOR_MAX_INPUT_LENGTH`, `PREFACTOR_MAX_OUTPUT_LENGTH` | how long their texts are at most, in characters; they are whole where it is not set |
+//!
+//! One that is empty is as if it were not there. What makes no sense is an error: it must not send spans to the wrong place, or as nobody.
+//! `PREFACTOR_SAMPLE_RATE` is about recording, and is not read.
+
+use std::ffi::OsString;
+use std::fmt;
+use std::path::Path;
+
+use reqwest::Url;
+use reqwest::header::{HeaderValue, InvalidHeaderValue};
+
+use crate::prefactor::{Agent, Contents, SpanTypes};
+use crate::{Error, secret};
+
+const API_URL: &str = "PREFACTOR_API_URL";
+const API_TOKEN: &str = "PREFACTOR_API_TOKEN";
+const API_TOKEN_FILE: &str = "PREFACTOR_API_TOKEN_FILE";
+const AGENT_ID: &str = "PREFACTOR_AGENT_ID";
+const ENVIRONMENT_ID: &str = "PREFACTOR_ENVIRONMENT_ID";
+const AGENT_NAME: &str = "PREFACTOR_AGENT_NAME";
+const AGENT_IDENTIFIER: &str = "PREFACTOR_AGENT_IDENTIFIER";
+const SPAN_TYPES: &str = "PREFACTOR_SPAN_TYPES";
+const CAPTURE_INPUTS: &str = "PREFACTOR_CAPTURE_INPUTS";
+const CAPTURE_OUTPUTS: &str = "PREFACTOR_CAPTURE_OUTPUTS";
+const MAX_INPUT_LENGTH: &str = "PREFACTOR_MAX_INPUT_LENGTH";
+const MAX_OUTPUT_LENGTH: &str = "PREFACTOR_MAX_OUTPUT_LENGTH";
+
+/// Where Prefactor is unless somebody says otherwise.
+const DEFAULT_URL: &str = "https://app.prefactorai.com";
+
+/// How Prefactor is asked, and what it is told. The default is without a token, which only a server of one's own takes.
+#[derive(Clone, Default)]
+pub struct PrefactorOptions {
+    /// Whose runs they are.
+    pub agent: Agent,
+    /// How much of what spans carry is sent.
+    pub contents: Contents,
+    url: Option<Url>,
+    /// What is sent as `Authorization`.
+    pub(super) authorization: Option<HeaderValue>,
+}
+
+impl PrefactorOptions {
+    /// What this process's environment says.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Variable`] for a variable that makes no sense, or a file that cannot be read.
+    pub fn from_environment() -> Result<Self, Error> {
+        Self::read(|name| std::env::var_os(name))
+    }
+
+    /// With this token, in place of any other.
+    ///
+    /// # Errors
+    ///
+    /// When HTTP does not allow it in a header.
+    pub fn with_token(self, token: &str) -> Result<Self, InvalidHeaderValue> {
+        let mut value = HeaderValue::from_str(&format!("Bearer {token}"))?;
+        value.set_sensitive(true);
+        Ok(PrefactorOptions { authorization: Some(value), ..self })
+    }
+
+    /// Where Prefactor is, as the environment says, or else where its own service is.
+    pub fn url_or_default(&self) -> Url {
+        let default = || Url::parse(DEFAULT_URL).expect("it is a URL, which a test parses");
+        self.url.clone().unwrap_or_else(default)
+    }
+
+    /// Whether there is something that only the receiver it is meant for may get to see.
+    pub(super) fn has_secrets(&self) -> bool {
+        self.authorization.is_some()
+    }
+
+    /// The same without the token.
+    pub(super) fn without_token(&self) -> Self {
+        PrefactorOptions { authorization: None, ..self.clone() }
+    }
+
+    /// What the variables say that `get` gives.
+    pub(crate) fn read(get: impl Fn(&str) -> Option<OsString>) -> Result<Self, Error> {
+        let variable = |name: &str| get(name).filter(|value| !value.is_empty());
+        let text = |name: &str| match variable(name).map(OsString::into_string) {
+            None => Ok(None),
+            Some(Ok(value)) => Ok(Some(value.trim().to_owned())),
+            Some(Err(_)) => Err(wrong(name, "it is no UTF-8")),
+        };
+        let is_sent = |name: &str| match text(name)?.map(|value| value.to_ascii_lowercase()).as_deref() {
+            None | Some("true" | "1") => Ok(true),
+            Some("false" | "0") => Ok(false),
+            Some(_) => Err(wrong(name, "it is neither true nor false")),
+        };
+        let len_max = |name: &str| {
+            let number = text(name)?.map(|value| value.parse::<usize>()).transpose();
+            number.map_err(|_| wrong(name, "it is no whole number"))
+        };
+        let types = text(SPAN_TYPES)?.unwrap_or_default();
+        let types = types.split(',').map(str::trim).filter(|name| !name.is_empty());
+        let url = text(API_URL)?.map(|text| endpoint(&text)).transpose();
+        let options = PrefactorOptions {
+            agent: Agent {
+                id: text(AGENT_ID)?,
+                environment_id: text(ENVIRONMENT_ID)?,
+                name: text(AGENT_NAME)?,
+                version: text(AGENT_IDENTIFIER)?,
+                types: types.fold(SpanTypes::default(), SpanTypes::with),
+            },
+            contents: Contents {
+                inputs: is_sent(CAPTURE_INPUTS)?,
+                outputs: is_sent(CAPTURE_OUTPUTS)?,
+                input_len_max: len_max(MAX_INPUT_LENGTH)?,
+                output_len_max: len_max(MAX_OUTPUT_LENGTH)?,
+            },
+            url: url.map_err(|reason| wrong(API_URL, &reason))?,
+            authorization: None,
+        };
+        let (name, token) = match (text(API_TOKEN)?, variable(API_TOKEN_FILE)) {
+            (None, None) => return Ok(options),
+            (Some(token), None) => (API_TOKEN, token),
+            (None, Some(path)) => {
+                let read = token_in(Path::new(&path)).map_err(|reason| wrong(API_TOKEN_FILE, &reason))?;
+                (API_TOKEN_FILE, read)
+            }
+            (Some(_), Some(_)) => {
+                return Err(wrong(API_TOKEN_FILE, &format!("{API_TOKEN} says the token already")));
+            }
+        };
+        options
+            .with_token(&token)
+            .map_err(|_| wrong(name, "the token has characters that HTTP does not allow"))
+    }
+}
+
+fn wrong(name: &str, reason: &str) -> Error {
+    Error::Variable { name: name.to_owned(), reason: reason.to_owned() }
+}
+
+/// Where Prefactor is. The paths of its API are added to the URL's.
+pub(super) fn endpoint(text: &str) -> Result<Url, String> {
+    let mut url = Url::parse(text).map_err(|error| error.to_string())?;
+    if !matches!(url.scheme(), "http" | "https") {
+        return Err("its scheme is neither http nor https".to_owned());
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(format!("credentials belong into {API_TOKEN}"));
+    }
+    if url.query().is_some() || url.fragment().is_some() {
+        return Err("a query or fragment has no meaning here".to_owned());
+    }
+    let path = url.path().trim_end_matches('/').to_owned();
+    url.set_path(&path);
+    Ok(url)
+}
+
+fn token_in(path: &Path) -> Result<String, String> {
+    let bytes =
+        secret::read_file(path).map_err(|error| format!("the file that it names cannot be read: {error}"))?;
+    let text = String::from_utf8(bytes).map_err(|_| "the file that it names is no UTF-8".to_owned())?;
+    Ok(text.trim().to_owned())
+}
+
+impl fmt::Debug for PrefactorOptions {
+    /// Without the token.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PrefactorOptions")
+            .field("agent", &self.agent)
+            .field("contents", &self.contents)
+            .field("url", &self.url.as_ref().map(Url::as_str))
+            .field("has_token", &self.authorization.is_some())
+            .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    fn read(variables: &[(&str, &str)]) -> Result<PrefactorOptions, String> {
+        let get = |asked: &str| {
+            let variable = variables.iter().find(|(name, _)| *name == asked);
+            variable.map(|(_, value)| OsString::from(value))
+        };
+        PrefactorOptions::read(get).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn without_variables_and_with_empty_ones_nothing_is_said() {
+        let names = [
+            API_URL,
+            API_TOKEN,
+            API_TOKEN_FILE,
+            AGENT_ID,
+            ENVIRONMENT_ID,
+            AGENT_NAME,
+            AGENT_IDENTIFIER,
+            SPAN_TYPES,
+            CAPTURE_INPUTS,
+            CAPTURE_OUTPUTS,
+            MAX_INPUT_LENGTH,
+            MAX_OUTPUT_LENGTH,
+        ];
+        for options in [read(&[]).unwrap(), read(&names.map(|name| (name, ""))).unwrap()] {
+            assert_eq!((&options.agent, &options.contents), (&Agent::default(), &Contents::default()));
+            assert!(options.authorization.is_none());
+            assert_eq!(options.url_or_default().as_str(), "https://app.prefactorai.com/");
+        }
+    }
+
+    #[test]
+    fn each_variable_is_heeded() {
+        let options = read(&[
+            (API_URL, "http://localhost:8000/base/"),
+            (API_TOKEN, " secret "),
+            (AGENT_ID, "agent"),
+            (ENVIRONMENT_ID, "env"),
+            (AGENT_NAME, "My Agent"),
+            (AGENT_IDENTIFIER, "v1"),
+            (SPAN_TYPES, "my:type, ,your:type"),
+            (CAPTURE_INPUTS, "False"),
+            (CAPTURE_OUTPUTS, "1"),
+            (MAX_INPUT_LENGTH, "10"),
+            (MAX_OUTPUT_LENGTH, "0"),
+        ])
+        .unwrap();
+        let agent = Agent {
+            id: Some("agent".to_owned()),
+            environment_id: Some("env".to_owned()),
+            name: Some("My Agent".to_owned()),
+            version: Some("v1".to_owned()),
+            types: SpanTypes::default().with("my:type").with("your:type"),
+        };
+        let contents =
+            Contents { inputs: false, outputs: true, input_len_max: Some(10), output_len_max: Some(0) };
+        assert_eq!((&options.agent, &options.contents), (&agent, &contents));
+        assert_eq!(options.authorization.as_ref().unwrap().to_str().unwrap(), "Bearer secret");
+        assert_eq!(options.url_or_default().as_str(), "http://localhost:8000/base");
+        assert!(!format!("{options:?}").contains("secret"));
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_an_error_that_names_the_variable_and_no_secret() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = |name: &str, bytes: &[u8]| {
+            let path = dir.path().join(name);
+            fs::write(&path, bytes).unwrap();
+            path.to_str().unwrap().to_owned()
+        };
+        let (good, split, empty) =
+            (file("good", b"secret\n"), file("split", b"se\ncret"), file("empty", b""));
+        let in_file = read(&[(API_TOKEN_FILE, &good)]).unwrap();
+        assert_eq!(in_file.authorization.unwrap().to_str().unwrap(), "Bearer secret");
+        for (name, value, reason) in [
+            (API_URL, "secret", "relative URL without a base"),
+            (API_URL, "file:///secret", "its scheme is neither http nor https"),
+            (API_URL, "https://secret@h", "credentials belong into PREFACTOR_API_TOKEN"),
+            (API_URL, "https://h?key=secret", "a query or fragment has no meaning here"),
+            (API_TOKEN, "se\ncret", "the token has characters that HTTP does not allow"),
+            (API_TOKEN_FILE, &split, "the token has characters that HTTP does not allow"),
+            (API_TOKEN_FILE, &empty, "the file that it names cannot be read: it is empty"),
+            (CAPTURE_INPUTS, "secret", "it is neither true nor false"),
+            (CAPTURE_OUTPUTS, "2", "it is neither true nor false"),
+            (MAX_INPUT_LENGTH, "-1", "it is no whole number"),
+            (MAX_OUTPUT_LENGTH, "1e3", "it is no whole number"),
+        ] {
+            let message = read(&[(name, value)]).unwrap_err();
+            assert_eq!(message, format!("cannot use {name}: {reason}"));
+        }
+        let both = read(&[(API_TOKEN, "secret"), (API_TOKEN_FILE, &good)]).unwrap_err();
+        assert_eq!(both, "cannot use PREFACTOR_API_TOKEN_FILE: PREFACTOR_API_TOKEN says the token already");
+    }
+}

@@ -1,0 +1,335 @@
+//! Prefactor's server, while it fails, the process that records is killed, and exporters are killed.
+//!
+//! The server remembers every idempotency key, with the body that came with it and what it answered, and fails the test where a key comes with another
+//! body. In each round a process records spans and is killed with one more open. Exporters deliver to a server that fails in every way, and are killed at
+//! random moments; a last one delivers what is left. Then there is one instance, each span was created once, under a parent that was there before it,
+//! and what the server refuses are dead letters, and no others.
+//!
+//! `SPANRING_PREFACTOR_ROUNDS` sets how many rounds there are (20 unless said otherwise), `SPANRING_PREFACTOR_SEED` with which one they begin. A failure
+//! names its seed.
+
+mod agent;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::env;
+use std::process::{Command, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use serde_json::{Value as Json, json};
+use spanring_exporter::demo::receiver::{Answer, Received, Receiver};
+use spanring_spool::{Spool, SpoolDir};
+
+use self::agent::TestSpool;
+
+fn setting(name: &str, default: u64) -> u64 {
+    env::var(name).map_or(default, |text| text.parse().expect("a number"))
+}
+
+#[test]
+fn a_recording_process() {
+    agent::main();
+}
+
+/// What the server has seen.
+#[derive(Default)]
+struct Server {
+    random: Random,
+    fails: bool,
+    /// The spans that it never takes, by their number; none has none.
+    poisoned: BTreeSet<Option<u64>>,
+    /// By idempotency key: the request, and what was answered.
+    answered: HashMap<String, (String, Json, Json)>,
+    /// The instances, in the order in which they were registered.
+    instances: Vec<Instance>,
+    /// The spans, in the order in which they were created, as they are now.
+    spans: Vec<Json>,
+    /// What should not have come.
+    wrong: Vec<String>,
+}
+
+struct Instance {
+    registered: Json,
+    status: String,
+}
+
+impl Server {
+    fn answer(&mut self, received: &Received) -> Answer {
+        let body: Json = serde_json::from_slice(&received.body).unwrap();
+        let path = received.path.strip_prefix("/base/api/v1/").unwrap_or_default();
+        self.check(received.method == "POST" && !path.is_empty(), || received.path.clone());
+        self.check(received.header("authorization") == Some("Bearer secret"), || "no token".to_owned());
+        self.check(received.header("content-type") == Some("application/json"), || "no JSON".to_owned());
+        if self.fails {
+            match self.random.below(40) {
+                0 => return Answer::status(500),
+                1 => return Answer { headers: vec![("retry-after", "0".to_owned())], ..Answer::status(429) },
+                2 => return Answer::broken(),
+                3 => return Answer { delay: Duration::from_millis(5), ..Answer::status(503) },
+                _ => {}
+            }
+        }
+        let key = body["idempotency_key"].as_str().unwrap_or_default().to_owned();
+        self.check((8..=64).contains(&key.len()), || format!("the key {key:?}"));
+        let answer = match self.answered.get(&key) {
+            Some((path_before, before, answer)) => {
+                let (is_same, answer) = (path_before == path && *before == body, answer.clone());
+                self.check(is_same, || format!("{key} comes with {body}"));
+                Ok(answer)
+            }
+            None => self.act(path, &body).inspect(|answer| {
+                drop(self.answered.insert(key, (path.to_owned(), body.clone(), answer.clone())));
+            }),
+        };
+        // It has acted, and the exporter may not learn it.
+        if self.fails && self.random.below(40) == 0 {
+            return Answer::broken();
+        }
+        match answer {
+            Ok(details) => {
+                let body = json!({"status": "success", "details": details}).to_string();
+                Answer { body: body.into_bytes(), ..Answer::status(200) }
+            }
+            Err(status) => {
+                let body = json!({"status": "error", "code": "invalid_action", "message": "no"}).to_string();
+                Answer { body: body.into_bytes(), ..Answer::status(status) }
+            }
+        }
+    }
+
+    fn act(&mut self, path: &str, body: &Json) -> Result<Json, u16> {
+        match path.split('/').collect::<Vec<_>>()[..] {
+            ["agent_instance", "register"] => {
+                let registered = body.clone();
+                self.instances.push(Instance { registered, status: "pending".to_owned() });
+                Ok(json!({"id": format!("instance {}", self.instances.len())}))
+            }
+            ["agent_instance", id, operation] => {
+                let id = id.replace("%20", " ");
+                let at: usize = id.strip_prefix("instance ").and_then(|at| at.parse().ok()).unwrap();
+                let instance = &mut self.instances[at - 1];
+                match (operation, instance.status.as_str()) {
+                    ("start", "pending") => instance.status = "active".to_owned(),
+                    ("finish", "active") => instance.status = body["status"].as_str().unwrap().to_owned(),
+                    _ => return Err(409),
+                }
+                Ok(json!({ "id": id }))
+            }
+            ["agent_spans"] => self.create(&body["details"]),
+            ["agent_spans", id, "finish"] => {
+                let id = id.replace("%20", " ");
+                let span = self.spans.iter_mut().find(|span| span["id"] == id).unwrap();
+                if span["status"] != "pending" {
+                    return Err(409);
+                }
+                span["status"] = body["status"].clone();
+                Ok(span.clone())
+            }
+            _ => Err(404),
+        }
+    }
+
+    fn create(&mut self, details: &Json) -> Result<Json, u16> {
+        if self.poisoned.contains(&number(details)) {
+            return Err(422);
+        }
+        let is_known = |at: usize| details["agent_instance_id"] == format!("instance {at}");
+        let at = (1..=self.instances.len()).find(|at| is_known(*at));
+        self.check(at.is_some_and(|at| self.instances[at - 1].status == "active"), || {
+            format!("{details} is of no active instance")
+        });
+        let declared = |at: usize| {
+            let schema = &self.instances[at - 1].registered["agent_schema_version"];
+            let types = schema["span_type_schemas"].as_array().unwrap();
+            types.iter().any(|declared| declared["name"] == details["schema_name"])
+        };
+        self.check(at.is_some_and(declared), || format!("{} is not declared", details["schema_name"]));
+        let parent = &details["parent_span_id"];
+        let is_there = parent.is_null() || self.spans.iter().any(|span| span["id"] == *parent);
+        self.check(is_there, || format!("{details} comes before its parent"));
+        let mut span = details.clone();
+        span["id"] = format!("span {}", self.spans.len() + 1).into();
+        self.spans.push(span.clone());
+        Ok(span)
+    }
+
+    fn check(&mut self, is_right: bool, what: impl FnOnce() -> String) {
+        if !is_right {
+            self.wrong.push(what());
+        }
+    }
+}
+
+fn number(details: &Json) -> Option<u64> {
+    details["payload"]["metadata"]["number"].as_u64()
+}
+
+fn start(server: Server) -> (Receiver, String, Arc<Mutex<Server>>) {
+    let server = Arc::new(Mutex::new(server));
+    let asked = Arc::clone(&server);
+    let receiver = Receiver::start(move |received| {
+        asked.lock().unwrap_or_else(PoisonError::into_inner).answer(&received)
+    });
+    let receiver = receiver.unwrap();
+    let sink = format!("prefactor+http://{}/base", receiver.address());
+    (receiver, sink, server)
+}
+
+fn export(spool: &TestSpool, sink: &str) -> Command {
+    let mut command = spool.export(&[sink]);
+    command.env("PREFACTOR_API_TOKEN", "secret").env("PREFACTOR_AGENT_ID", "my-agent");
+    command
+}
+
+#[test]
+fn whoever_fails_or_is_killed_each_span_is_created_once_or_is_a_dead_letter() {
+    let first = setting("SPANRING_PREFACTOR_SEED", 1);
+    let rounds = setting("SPANRING_PREFACTOR_ROUNDS", 20);
+    let (mut kills, mut at_work) = (0, 0);
+    for seed in first..first + rounds {
+        let mut random = Random(seed);
+        let spool = TestSpool::new();
+        let count = 100 + random.below(400);
+        let agent = spool.start(0, count);
+        let poisoned = (0..random.below(4)).map(|_| Some(random.below(count))).collect();
+        let (_receiver, sink, server) =
+            start(Server { random: Random(seed), fails: true, poisoned, ..Server::default() });
+        let mut agent = Some(agent);
+        for _ in 0..1 + random.below(4) {
+            let before = server.lock().unwrap().spans.len();
+            let mut command = export(&spool, &sink);
+            let mut exporter = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+            thread::sleep(Duration::from_micros(random.below(300_000)));
+            exporter.kill().unwrap();
+            exporter.wait().unwrap();
+            kills += 1;
+            let after = server.lock().unwrap().spans.len();
+            at_work += usize::from(after > before && (after as u64) < count);
+            if random.below(2) == 0
+                && let Some(agent) = agent.take()
+            {
+                agent.kill();
+            }
+        }
+        agent.into_iter().for_each(agent::Agent::kill);
+        server.lock().unwrap().fails = false;
+        let output = export(&spool, &sink).args(["--once", "--json"]).output().unwrap();
+        let server = server.lock().unwrap();
+        assert_eq!(server.wrong, [""; 0], "seed {seed}");
+        let status = i32::from(!server.poisoned.is_empty());
+        assert_eq!(output.status.code(), Some(status), "seed {seed}: {output:?}");
+        assert_eq!(spool.recorders(), [""; 0], "seed {seed}: all is delivered");
+        let statuses: Vec<_> = server.instances.iter().map(|instance| instance.status.as_str()).collect();
+        assert_eq!(statuses, ["failed"], "seed {seed}");
+        let mut created = BTreeMap::<_, usize>::new();
+        server.spans.iter().for_each(|span| *created.entry(number(span)).or_default() += 1);
+        let expected = (0..count).map(Some).chain([None]).filter(|number| !server.poisoned.contains(number));
+        assert_eq!(created, expected.map(|number| (number, 1)).collect(), "seed {seed}");
+        let letters = SpoolDir::open(spool.path()).unwrap().dead_letters();
+        let letters = letters.names().unwrap().into_iter().map(|name| letters.read(&name).unwrap().unwrap());
+        let aside: Vec<_> =
+            letters.map(|letter| letter.span.get("number").and_then(|number| number.as_u64())).collect();
+        assert_eq!(aside.len(), server.poisoned.len(), "seed {seed}");
+        assert_eq!(aside.into_iter().collect::<BTreeSet<_>>(), server.poisoned, "seed {seed}");
+    }
+    eprintln!("{rounds} rounds, {kills} exporters killed, {at_work} of them at work");
+    assert!(rounds < 20 || at_work > 0, "no kill hit an exporter at work");
+}
+
+/// Records a tree of spans: each that has children has three, and one that was given up before it started.
+fn record_tree(spool: &TestSpool, depth: usize) -> usize {
+    fn grow(under: &spanring::Span, depth: usize) -> usize {
+        spanring::span("given up").parent(under.context()).prepare().cancel();
+        let mut count = 1;
+        for number in 0..3 {
+            let child =
+                spanring::span("child").parent(under.context()).input(&json!({ "number": number })).start();
+            count += 1 + if depth > 1 { grow(&child, depth - 1) } else { 0 };
+            child.complete();
+        }
+        count
+    }
+    let recorder = Spool::open(spool.path()).service("shop").start().unwrap();
+    let root = spanring::trace("root").start();
+    let count = 1 + grow(&root, depth);
+    root.complete();
+    assert!(recorder.stop(Duration::from_secs(60)).is_complete);
+    count
+}
+
+#[test]
+fn a_trace_is_created_parents_first_under_the_identities_that_the_server_gave_and_only_once() {
+    let spool = TestSpool::new();
+    let count = record_tree(&spool, 5);
+    let (_receiver, sink, server) = start(Server::default());
+    // The second exporter knows nothing of the first. What is delivered is removed, so each has a copy of the spool.
+    for _ in 0..2 {
+        let copy = TestSpool::new();
+        let copied = Command::new("cp").arg("-a").arg(spool.path()).arg(copy.path()).status();
+        assert!(copied.unwrap().success());
+        let output = export(&copy, &sink).arg("--once").output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        assert_eq!(copy.recorders(), [""; 0]);
+        let server = server.lock().unwrap();
+        assert_eq!(server.wrong, [""; 0]);
+        assert_eq!((server.spans.len(), server.instances.len()), (count, 1));
+    }
+    let server = server.lock().unwrap();
+    assert_eq!(server.instances[0].status, "complete");
+    assert_eq!(server.instances[0].registered["agent_version"]["name"], "shop");
+    assert_eq!(server.instances[0].registered["agent_id"], "my-agent");
+    let ours = |span: &Json| span["payload"]["metadata"]["span_id"].as_str().unwrap().to_owned();
+    let (roots, others): (Vec<_>, Vec<_>) =
+        server.spans.iter().partition(|span| span["parent_span_id"].is_null());
+    assert_eq!(roots.len(), 1);
+    for span in others {
+        let parent = server.spans.iter().find(|parent| parent["id"] == span["parent_span_id"]).unwrap();
+        assert_ne!(ours(parent), ours(span));
+        let name = span["payload"]["metadata"]["name"].as_str().unwrap();
+        assert_eq!(span["status"], if name == "child" { "complete" } else { "cancelled" });
+    }
+}
+
+#[test]
+fn what_the_server_answers_to_a_wrong_token_parks_and_is_said_without_the_token() {
+    let spool = TestSpool::new();
+    spool.record(0, 1);
+    let receiver =
+        Receiver::start(|_| Answer { body: b"no such token".to_vec(), ..Answer::status(401) }).unwrap();
+    let sink = format!("prefactor+http://{}", receiver.address());
+    let (status, said) = agent::complaint(export(&spool, &sink).arg("--once").output().unwrap());
+    assert_eq!(status, 1);
+    assert!(
+        said.contains("it answered 401 Unauthorized: no such token") && !said.contains("secret"),
+        "{said}"
+    );
+    assert_eq!(spool.recorders().len(), 1, "it is kept");
+}
+
+#[test]
+fn the_doctor_sends_one_span_with_the_token() {
+    let (_receiver, sink, server) = start(Server::default());
+    for number in 1..=2 {
+        let mut doctor = agent::spanring();
+        let output =
+            doctor.args(["doctor", "--to", &sink]).env("PREFACTOR_API_TOKEN", "secret").output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        let server = server.lock().unwrap();
+        assert_eq!(server.wrong, [""; 0]);
+        assert_eq!((server.spans.len(), server.instances.len()), (number, 1));
+    }
+}
+
+/// splitmix64.
+#[derive(Default)]
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, end: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (mixed ^ (mixed >> 31)) % end
+    }
+}
