@@ -32,7 +32,7 @@
 //! | `headers` | OTLP | a table of what is sent with each request: a text, `{ env = "NAME" }` or `{ file = "PATH" }`, with a `prefix` before it if need be |
 //! | `certificate` | OTLP over TLS | a file of PEM: who signed the receiver's certificate, in place of the system's roots |
 //! | `client_certificate`, `client_key` | OTLP over TLS | files of PEM that the exporter proves itself by, both or neither |
-//! | `api_key` | OpenAI, SpanForge's cloud | the key: a text, `{ env = "NAME" }` or `{ file = "PATH" }` |
+//! | `api_key` | OpenAI, Prefactor, Prela's server, SpanForge's cloud | the key, or token: a text, `{ env = "NAME" }` or `{ file = "PATH" }` |
 //! | `organization`, `project` | OpenAI | whose account, and which project of it |
 //! | `rotate` | `file:`, `spanforge-file:` | a new file is begun before one grows longer |
 //! | `keep`, `compress` | files that rotate | how many are kept; `zstd`, or `none` |

@@ -3,6 +3,7 @@
 mod runs;
 mod signals;
 
+use std::cell::Cell;
 use std::net::SocketAddr;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::{Path, PathBuf};
@@ -158,17 +159,24 @@ impl Export {
     }
 
     fn export(self, log: LogFormat) -> Result<(), Failure> {
-        let monitor = self.listen.map(|address| self.monitor(address)).transpose()?;
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
             .map_err(|error| Failure::incomplete(format!("cannot start: {error}")))?;
-        let done = runtime.block_on(async {
-            // First, so that no signal ends the process that it should only tell something.
-            let signals = Signals::listen(!self.once, log)?;
-            let adjust = |plan: &Plan, exporter| self.adjust(plan, exporter, monitor.as_ref());
-            runs::run(self.plan()?, signals, log, || self.plan(), adjust).await
-        });
+        // First, so that no signal ends the process that it should only tell something.
+        let signals = runtime.block_on(async { Signals::listen(!self.once, log) })?;
+        let plan = self.plan()?;
+        let monitor = self.listen.map(|address| self.monitor(address)).transpose()?;
+        // Said once there is something to be seen.
+        let is_said = Cell::new(false);
+        let adjust = |plan: &Plan, exporter| {
+            let exporter = self.adjust(plan, exporter, monitor.as_ref());
+            if let Some(monitor) = monitor.as_ref().filter(|_| !is_said.replace(true)) {
+                self.say_listening(monitor.address());
+            }
+            exporter
+        };
+        let done = runtime.block_on(runs::run(plan, signals, log, || self.plan(), adjust));
         // A write that is under way when the time to stop is over may never end.
         runtime.shutdown_background();
         let (report, has_stdout) = done?;
@@ -230,17 +238,18 @@ impl Export {
         Ok(())
     }
 
-    /// Listens, and says where.
+    /// Listens.
     fn monitor(&self, address: SocketAddr) -> Result<Monitor, Failure> {
         if !self.listen_any && !address.ip().to_canonical().is_loopback() {
             let message = format!("--listen {address} lets other machines watch, which needs --listen-any");
             return Err(Failure { status: Failure::BAD_INPUT, message: Some(message) });
         }
-        let monitor = Monitor::start(address)?;
-        let address = monitor.address();
+        Ok(Monitor::start(address)?)
+    }
+
+    fn say_listening(&self, address: SocketAddr) {
         let event = json!({"event": "listening", "address": address.to_string()});
         self.log_format.say(Level::Info, &format!("listening at http://{address}/metrics"), &event);
-        Ok(monitor)
     }
 
     fn route_options(&self) -> RouteOptions {

@@ -2,7 +2,7 @@
 
 use std::time::SystemTime;
 
-use spanring::{Context, Span, Status, TraceId};
+use spanring::{Context, Overflow, Span, Status, TraceId};
 use spanring_spool::{CursorState, Level, RecorderId};
 
 use super::*;
@@ -18,7 +18,15 @@ type Recorded = BTreeMap<TraceId, BTreeMap<SpanId, Option<SpanId>>>;
 fn recorded(record: impl FnOnce(&Spool, &mut Recorded)) -> (TempDir, Recorded) {
     let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let dir = tempfile::tempdir().unwrap();
-    let spool = Spool::open(dir.path()).linger(MINUTE).rings(1, 1).ring_bytes(8 << 20).start().unwrap();
+    let spool = Spool::open(dir.path())
+        .linger(MINUTE)
+        .rings(1, 1)
+        .ring_bytes(8 << 20)
+        // Thousands are open at once.
+        .tables(8, 64)
+        .overflow(Overflow::Block(MINUTE))
+        .start()
+        .unwrap();
     let mut recorded = Recorded::new();
     record(&spool, &mut recorded);
     let stopped = spool.stop(MINUTE);
