@@ -37,6 +37,7 @@
 //! | `spanring_sink_spans_dead_lettered_total` | counter | `sink` | spans that it refused, set aside |
 //! | `spanring_sink_spans_delivered_total` | counter | `sink` | spans that it took |
 //! | `spanring_sink_spans_rejected_total` | counter | `sink` | spans that it took and did not want |
+//! | `spanring_sink_spans_sampled_out_total` | counter | `sink` | spans of traces that its rules do not keep, not sent |
 //! | `spanring_sink_state` | gauge | `sink`, `state` | 1 of the state that it is in, 0 of the others |
 //! | `spanring_spool_filesystem_free_bytes` | gauge | | free to the spool's user |
 //! | `spanring_spool_filesystem_size_bytes` | gauge | | of the spool's file system |
@@ -46,7 +47,7 @@
 //! Counters are since the exporter began; those of recorders are the accounts of all recorders that were there since, from the start of each
 //! on, as of the last block that each wrote. They are not there before the spool was looked through. At rest
 //! `started = ended + interrupted + in_flight`, and for a sink that is new to its spool `spooled = backlog + delivered + rejected +
-//! dead_lettered`.
+//! dead_lettered + sampled_out`.
 //!
 //! A sink's label is its address, which has no secrets.
 
@@ -187,10 +188,11 @@ fn recording(text: &mut Text, ledger: &Ledger) {
 
 fn sinks(text: &mut Text, sinks: &[SinkSnapshot], now: SystemTime) {
     type Count = fn(&SinkSnapshot) -> u64;
-    let counts: [(&str, &str, Count); 6] = [
+    let counts: [(&str, &str, Count); 7] = [
         ("spans_delivered", "Spans that the sink took.", |sink| sink.report.delivered),
         ("spans_rejected", "Spans that the sink took and did not want.", |sink| sink.report.rejected),
         ("spans_dead_lettered", "Spans that the sink refused.", |sink| sink.report.dead_lettered),
+        ("spans_sampled_out", "Spans of traces that its rules do not keep.", |sink| sink.report.sampled_out),
         ("requests", "Batches that were sent, again or not.", |sink| sink.report.requests),
         ("retries", "Requests that failed, whose batches are sent again.", |sink| sink.report.retries),
         ("batches_divided", "Batches that the sink refused, halved.", |sink| sink.report.divided),

@@ -45,13 +45,13 @@ mod json;
 mod langchain;
 mod payload;
 mod span;
-mod types;
+mod span_types;
 
 pub use contents::Contents;
 pub use instance::{Agent, Instance};
 pub use payload::{Form, Payloads};
 pub use span::{SpanStatus, cancel, create};
-pub use types::SpanTypes;
+pub use span_types::SpanTypes;
 
 #[cfg(test)]
 mod tests;

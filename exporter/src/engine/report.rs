@@ -105,6 +105,7 @@ impl SinkReport {
         self.delivered += earlier.delivered;
         self.rejected += earlier.rejected;
         self.dead_lettered += earlier.dead_lettered;
+        self.sampled_out += earlier.sampled_out;
         self.requests += earlier.requests;
         self.retries += earlier.retries;
         self.divided += earlier.divided;

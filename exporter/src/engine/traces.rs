@@ -47,8 +47,9 @@ pub(super) struct Traces {
 pub(super) struct Held {
     /// Which recorder it is of.
     pub(super) part: usize,
-    /// Where to read on to find it.
+    /// Where to read on to find it, and behind it.
     pub(super) before: Position,
+    pub(super) position: Position,
     waiting: u32,
 }
 
@@ -93,8 +94,14 @@ impl Over {
 
 impl Traces {
     /// Notes the spans and announcements of a block, which follows all that were noted, of a recorder that is part number `part`; reading
-    /// on at `before` finds it.
-    pub(super) fn note(&mut self, part: usize, before: Position, spans: &[SpanData], starts: &[SpanData]) {
+    /// on at the first of these places finds it, and the second is behind it.
+    pub(super) fn note(
+        &mut self,
+        part: usize,
+        [before, position]: [Position; 2],
+        spans: &[SpanData],
+        starts: &[SpanData],
+    ) {
         let number = self.first + self.blocks.len() as u64;
         for span in spans {
             self.now = self.now.max(span.end_unix_ns);
@@ -112,7 +119,12 @@ impl Traces {
             }
         }
         let rows = spans.len() + starts.len();
-        self.blocks.push_back(Held { part, before, waiting: u32::try_from(rows).unwrap_or(u32::MAX) });
+        self.blocks.push_back(Held {
+            part,
+            before,
+            position,
+            waiting: u32::try_from(rows).unwrap_or(u32::MAX),
+        });
         self.shift();
     }
 

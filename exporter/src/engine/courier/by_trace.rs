@@ -88,11 +88,13 @@ impl Courier {
         if standing == Standing::Over
             && let Err(error) = self.complete_lineage(&mut lineage)
         {
-            self.lineages.insert(origin.clone(), lineage);
             return Ok(self.trouble(origin, error));
         }
         let turn = self.read_on(&mut lineage, standing).await;
-        self.lineages.insert(origin.clone(), lineage);
+        // After an error it is opened anew: what was taken of it and not delivered is found again from the cursor's place on.
+        if !matches!(turn, Ok(Err(_))) {
+            self.lineages.insert(origin.clone(), lineage);
+        }
         let waiting = self.lineages.values().map(|lineage| lineage.traces.len() as u64).sum();
         self.show(|standing| standing.backlog.open_traces = waiting);
         match turn {
@@ -160,7 +162,7 @@ impl Courier {
             match strand.place.reader.next_block() {
                 Ok(Some(block)) if block.position.segment <= strand.place.last_segment => {
                     self.note_late(&strand.recorder, &mut strand.place);
-                    traces.note(part, strand.read_to, &block.spans, &block.starts);
+                    traces.note(part, [strand.read_to, block.position], &block.spans, &block.starts);
                     (strand.read_to, strand.settled) = (block.position, 0);
                     let over = traces.take_over();
                     lineage.quiet_since = Instant::now();

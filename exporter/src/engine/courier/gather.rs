@@ -1,12 +1,13 @@
 //! The spans of traces that are over, read again from their blocks, on their way to the sink.
 
 use std::collections::hash_map::Entry;
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io;
 
 use spanring::{SpanId, TraceId};
 use spanring_spool::{Block, Error, RecorderId, RecorderReader, Resource, SpanData, SpoolDir};
 
+use super::super::notice::Notice;
 use super::super::report::SinkEnd;
 use super::super::traces::{Held, Over, Traces, by_block};
 use super::Courier;
@@ -33,9 +34,9 @@ struct Blocks<'a> {
 }
 
 impl Blocks<'_> {
-    /// The block of this number, and of which recorder it is; an error of which nobody is to blame the sink.
-    fn get(&mut self, number: u64) -> Result<(&RecorderId, &Block), Error> {
-        let Held { part, before, .. } =
+    /// The block of this number, and of which recorder it is, unless it was damaged since it was read first.
+    fn get(&mut self, number: u64) -> Result<Option<(&RecorderId, &Block)>, Error> {
+        let Held { part, before, position, .. } =
             self.traces.block(number).expect("by T1, what is not done has its block held");
         let recorder = &self.recorders[part];
         if self.last.as_ref().is_none_or(|(last, _)| *last != number) {
@@ -44,20 +45,15 @@ impl Blocks<'_> {
                 Entry::Vacant(new) => new.insert(self.spool.reader(recorder)?),
             };
             reader.seek(before);
-            let block = reader.next_block()?.ok_or_else(|| Error::Io {
-                action: "read again",
-                path: self.spool.recorder_path(recorder),
-                source: io::Error::other("a block is not there any more"),
-            })?;
-            self.last = Some((number, block));
+            let block = reader.next_block()?;
+            self.last = block.filter(|block| block.position == position).map(|block| (number, block));
         }
-        let (_, block) = self.last.as_ref().expect("it was read last");
-        Ok((recorder, block))
+        Ok(self.last.as_ref().map(|(_, block)| (recorder, block)))
     }
 
     /// The spans of these traces in a block.
     fn spans(&mut self, number: u64, of: &HashSet<TraceId>) -> Result<Vec<Placed>, Error> {
-        let (recorder, block) = self.get(number)?;
+        let Some((recorder, block)) = self.get(number)? else { return Ok(Vec::new()) };
         let is_wanted = |(_, span): &(usize, &SpanData)| of.contains(&span.trace_id);
         let placed = |(number, span): (usize, &SpanData)| {
             (SpanPlace { recorder: recorder.clone(), block: block.position, number }, span.clone())
@@ -111,8 +107,39 @@ impl TraceSpans for Source<'_, '_> {
 }
 
 impl Courier {
-    /// Delivers those of the traces that the route keeps.
+    /// Delivers those of the traces that the route keeps. What cannot be read again counts as dropped, and is told.
     pub(super) async fn deliver_over(
+        &mut self,
+        recorders: &[RecorderId],
+        traces: &Traces,
+        resource: &Resource,
+        over: &[Over],
+        block: Option<Block>,
+    ) -> Result<Result<Counts, Error>, SinkEnd> {
+        let mut counts = match self.deliver_kept(recorders, traces, resource, over, block).await? {
+            Ok(counts) => counts,
+            Err(error) => return Ok(Err(error)),
+        };
+        let mut spans = BTreeMap::<usize, u64>::new();
+        for share in over.iter().flat_map(|over| &over.shares) {
+            if let Some(held) = traces.block(share.block) {
+                *spans.entry(held.part).or_default() += u64::from(share.spans);
+            }
+        }
+        for (part, spans) in spans {
+            let count = counts.entry(part).or_default();
+            let missing = spans.saturating_sub(count.delivered + count.dead_lettered + count.dropped);
+            if missing > 0 {
+                count.dropped += missing;
+                let reason = format!("{missing} spans were damaged while their traces were waited for");
+                let recorder = Some(recorders[part].clone());
+                self.shared.notices.tell(Notice::Trouble { recorder, reason });
+            }
+        }
+        Ok(Ok(counts))
+    }
+
+    async fn deliver_kept(
         &mut self,
         recorders: &[RecorderId],
         traces: &Traces,
@@ -229,38 +256,32 @@ impl Courier {
         recorders: &[RecorderId],
         counts: &mut Counts,
     ) -> Result<Result<(), Error>, SinkEnd> {
-        let first = loop {
-            match source.chunk() {
-                Ok(Some(chunk)) => match chunk.into_iter().next() {
-                    Some((place, _)) => break place,
-                    None => continue,
-                },
-                Ok(None) => return Ok(Ok(())),
-                Err(error) => return Ok(Err(error)),
+        let (mut first, mut parts) = (None, Counts::new());
+        while let Some(chunk) = match source.chunk() {
+            Ok(chunk) => chunk,
+            Err(error) => return Ok(Err(error)),
+        } {
+            for (place, _) in chunk {
+                parts.entry(part_of(recorders, &place.recorder)).or_default().delivered += 1;
+                first.get_or_insert(place);
             }
-        };
-        source.rewind();
+        }
+        let Some(first) = first else { return Ok(Ok(())) };
         let SpanPlace { recorder, block, number } = &first;
         let id = BatchId { recorder, block: *block, number: *number, part: BatchId::WHOLE };
-        let (trace_id, len) = (over.trace_id, over.len());
-        let mut trace = Trace { id, trace_id, resource, len, spans: &mut source };
+        let len = parts.values().map(|count| count.delivered).sum::<u64>();
+        let len = usize::try_from(len).unwrap_or(usize::MAX);
+        source.rewind();
+        let mut trace = Trace { id, trace_id: over.trace_id, resource, len, spans: &mut source };
         let refused = match self.deliver_trace(&mut trace).await? {
-            Ok(done) => {
-                let part = part_of(recorders, recorder);
-                counts.entry(part).or_default().dropped += done.rejected;
-                // What is rejected is of no strand in particular.
-                let mut rejected = done.rejected;
-                source.rewind();
-                while let Some(chunk) = match source.chunk() {
-                    Ok(chunk) => chunk,
-                    Err(error) => return Ok(Err(error)),
-                } {
-                    for (place, _) in chunk {
-                        let is_rejected = rejected > 0;
-                        rejected = rejected.saturating_sub(1);
-                        counts.entry(part_of(recorders, &place.recorder)).or_default().delivered +=
-                            u64::from(!is_rejected);
-                    }
+            Ok(Done { mut rejected, .. }) => {
+                for (part, count) in parts {
+                    // What is rejected is of no part in particular.
+                    let of_part = rejected.min(count.delivered);
+                    rejected -= of_part;
+                    let all = counts.entry(part).or_default();
+                    all.delivered += count.delivered - of_part;
+                    all.dropped += of_part;
                 }
                 return Ok(Ok(()));
             }

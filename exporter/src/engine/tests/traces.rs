@@ -453,3 +453,72 @@ fn a_cursor_accounts_for_what_the_rules_leave_out() {
     assert_eq!((delivered, dead_lettered, dropped), (0, 0, 30));
     assert!(position == ahead && position.segment > 0);
 }
+
+#[test]
+fn what_is_damaged_while_its_trace_is_waited_for_is_counted_and_told() {
+    for needs in [Needs::Spans, Needs::ParentsFirst, Needs::Traces] {
+        // A block for each level; the last has the roots.
+        let (dir, _) = interleaved(4, 3);
+        let spool = SpoolDir::open(dir.path()).unwrap();
+        let recorder = spool.recorders().unwrap().remove(0);
+        let mut reader = spool.reader(&recorder).unwrap();
+        let mut places = Vec::new();
+        while let Some(block) = reader.next_block().unwrap() {
+            if !block.spans.is_empty() {
+                places.push(block.position);
+            }
+        }
+        let [.., second, last] = places.as_slice() else { panic!("{places:?}") };
+        assert_eq!(second.segment, last.segment);
+        let is_it = |path: &std::path::PathBuf| {
+            path.file_name().unwrap().to_str().unwrap().starts_with(&format!("{:018}.", last.segment))
+        };
+        let entries = std::fs::read_dir(spool.recorder_path(&recorder)).unwrap();
+        let segment = entries.map(|entry| entry.unwrap().path()).find(is_it).unwrap();
+        // All blocks were read when the first spans are sent; the roots' is damaged then.
+        let damage = second.offset + 200;
+        let damaged = move || {
+            use std::os::unix::fs::FileExt as _;
+            let file = std::fs::File::options().write(true).open(&segment).unwrap();
+            file.write_all_at(&[0xa5; 16], damage).unwrap();
+        };
+        let mut is_first = true;
+        let answer = move |_: usize| {
+            if std::mem::take(&mut is_first) {
+                damaged();
+            }
+            Outcome::DELIVERED
+        };
+        let (sink, _) = ByTrace::new(needs, answer);
+        let troubles = Arc::new(Mutex::new(Vec::new()));
+        let told = Arc::clone(&troubles);
+        let route = Route::to(Box::new(sink)).keep(Keep::errors_and_share(1.0));
+        let exporter = Exporter::new(spool.clone()).along(route).once(MINUTE).on_notice(move |notice| {
+            told.lock().unwrap().push(notice.to_string());
+        });
+        // Somebody else keeps the recorder, so that its cursor can be looked at.
+        let (other, _) = ByTrace::new(Needs::Spans, |_| Outcome::Parked { reason: "no".into() });
+        let report = run(exporter.to(Box::new(Renamed(other))), std::future::pending());
+        let state = Cursor::peek(&spool.recorder_path(&recorder), "by trace").unwrap();
+        assert_eq!(state.delivered + state.dropped, 12, "{needs:?}: {report}");
+        let told = troubles.lock().unwrap();
+        let is_told =
+            told.iter().any(|notice| notice.contains("were damaged while their traces were waited for"));
+        assert_eq!(is_told, state.dropped > 0, "{told:?}");
+        // Traces that are small are gathered before the first is sent.
+        assert_eq!(state.dropped, if needs == Needs::Spans { 4 } else { 0 }, "{needs:?}: {report}");
+    }
+}
+
+/// A sink under another name.
+struct Renamed<S>(S);
+
+impl<S: Sink> Sink for Renamed<S> {
+    fn name(&self) -> &str {
+        "renamed"
+    }
+
+    fn deliver<'a>(&'a mut self, batch: &'a Batch<'a>) -> Delivery<'a> {
+        self.0.deliver(batch)
+    }
+}

@@ -39,7 +39,7 @@ fn place(block: usize) -> Position {
 
 fn note(traces: &mut Traces, number: usize, rows: &[Row]) {
     let of = |is_start| -> Vec<_> { rows.iter().filter(|row| row.is_start == is_start).map(data).collect() };
-    traces.note(0, place(number), &of(false), &of(true));
+    traces.note(0, [place(number), place(number + 1)], &of(false), &of(true));
 }
 
 /// Where to read on after so many blocks.
