@@ -13,7 +13,6 @@ mod agent;
 use std::collections::{BTreeMap, BTreeSet};
 use std::env;
 use std::fmt::Debug;
-use std::fs;
 use std::process::Stdio;
 use std::str::FromStr;
 use std::sync::{Arc, Mutex};
@@ -25,7 +24,7 @@ use spanring::Overflow;
 use spanring_exporter::demo::receiver::{Answer, Received, Receiver};
 use spanring_spool::{Spool, SpoolDir};
 
-use self::agent::TestSpool;
+use self::agent::{TestSpool, peak_kib};
 
 fn setting<T: FromStr<Err: Debug>>(name: &str, default: T) -> T {
     env::var(name).map_or(default, |text| text.parse().expect("a number"))
@@ -157,13 +156,6 @@ fn what_the_server_answers_to_a_wrong_key_parks_and_is_said_without_the_key() {
     assert_eq!(status, 1);
     assert!(said.contains("it answered 401 Unauthorized: no such key") && !said.contains("secret"), "{said}");
     assert_eq!(spool.recorders().len(), 1, "it is kept");
-}
-
-/// The most memory that this process has had so far, in KiB.
-fn peak_kib(process: u32) -> Option<u64> {
-    let status = fs::read_to_string(format!("/proc/{process}/status")).ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-    line.trim().strip_suffix(" kB")?.trim().parse().ok()
 }
 
 #[test]

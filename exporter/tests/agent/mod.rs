@@ -65,9 +65,14 @@ pub(crate) struct TestSpool {
 pub(crate) struct Agent(Child);
 
 impl Agent {
-    pub(crate) fn kill(mut self) {
-        self.0.kill().unwrap();
-        self.0.wait().unwrap();
+    pub(crate) fn kill(self) {}
+}
+
+/// Also where a test fails: left behind, it would hold the pipes of the test program open.
+impl Drop for Agent {
+    fn drop(&mut self) {
+        let killed = self.0.kill().and_then(|()| self.0.wait());
+        assert!(killed.is_ok() || thread::panicking(), "{killed:?}");
     }
 }
 
@@ -145,6 +150,13 @@ pub(crate) fn spanring() -> Command {
 /// The exit status and what was said on standard error.
 pub(crate) fn complaint(output: Output) -> (i32, String) {
     (output.status.code().unwrap(), String::from_utf8(output.stderr).unwrap())
+}
+
+/// The most memory that a process has had so far, in KiB.
+pub(crate) fn peak_kib(process: u32) -> Option<u64> {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    line.trim().strip_suffix(" kB")?.trim().parse().ok()
 }
 
 pub(crate) fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
