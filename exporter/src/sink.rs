@@ -5,6 +5,7 @@
 //! [`HttpApi`]: it makes a request of a batch and an outcome of a response, and does no I/O at all. gRPC has a transport of its own.
 
 mod address;
+mod ahead;
 mod file;
 mod grpc;
 mod http;
@@ -79,6 +80,13 @@ pub trait Sink: Send {
     /// Delivers one batch. The engine hands over the batches of a recorder in order, the same batch again after
     /// [`Outcome::Retry`], or after a restart, and its halves after [`Outcome::Rejected`].
     fn deliver<'a>(&'a mut self, batch: &'a Batch<'a>) -> Delivery<'a>;
+
+    /// As [`deliver`](Self::deliver), where a sink can use its time to make ready what `next` needs while it waits for the answer. `next` comes
+    /// after this one unless the sink refuses it or somebody asks for a stop; then it may never come.
+    fn deliver_before<'a>(&'a mut self, batch: &'a Batch<'a>, next: Option<&'a Batch<'a>>) -> Delivery<'a> {
+        let _ = next;
+        self.deliver(batch)
+    }
 
     /// Delivers a whole trace: what a sink is asked for that [needs](Needs::Traces) such, in place of [`deliver`](Self::deliver). After
     /// [`Outcome::Rejected`] all its spans are set aside.

@@ -42,7 +42,7 @@ const PREFIX_LEN: usize = 5;
 
 /// A message as it is sent.
 #[expect(clippy::big_endian_bytes, reason = "gRPC has it so")]
-fn frame(message: &[u8], is_plain: bool) -> io::Result<Vec<u8>> {
+pub(super) fn frame(message: &[u8], is_plain: bool) -> io::Result<Vec<u8>> {
     let (compressed, message) = match is_plain {
         true => (0, Cow::Borrowed(message)),
         false => (1, Cow::Owned(gzip(message)?)),

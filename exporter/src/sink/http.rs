@@ -18,6 +18,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, ConfigBuilder, RootCertStore, WantsVerifier};
 use rustls_platform_verifier::BuilderVerifierExt as _;
 
+use super::ahead::{Ahead, Key};
 use super::retry_after;
 use super::{Batch, Delivery, OtlpOptions, Outcome, Sink};
 use crate::Error;
@@ -158,6 +159,16 @@ pub struct HttpSink<A> {
     api: A,
     caller: Caller,
     is_plain: bool,
+    ahead: Ahead<Result<Sealed, Outcome>>,
+}
+
+/// A request as it is sent, compressed unless that is not wanted.
+#[derive(Debug)]
+struct Sealed {
+    method: Method,
+    url: Url,
+    headers: HeaderMap,
+    body: Vec<u8>,
 }
 
 /// Asks one server.
@@ -188,27 +199,37 @@ impl<A: HttpApi> HttpSink<A> {
 
     pub(super) fn with_transport(name: String, api: A, transport: Transport) -> Result<Self, Error> {
         let caller = Caller::new(&name, api.url(), &transport)?;
-        Ok(HttpSink { name, api, caller, is_plain: transport.is_plain })
+        Ok(HttpSink { name, api, caller, is_plain: transport.is_plain, ahead: Ahead::new() })
     }
 
-    async fn send(&self, batch: &Batch<'_>) -> Outcome {
-        let request = self.api.request(batch);
-        let mut headers: HeaderMap = request.headers.into_iter().collect();
-        let body = match self.is_plain {
-            true => request.body,
-            false => {
-                headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
-                match gzip(&request.body) {
-                    Ok(body) => body,
-                    Err(error) => return Outcome::Rejected { reason: with_causes(&error) },
-                }
-            }
+    async fn send(&mut self, batch: &Batch<'_>, next: Option<&Batch<'_>>) -> Outcome {
+        let Self { api, caller, is_plain, ahead, .. } = self;
+        let seal = |batch: &Batch<'_>| Sealed::new(api.request(batch), *is_plain);
+        let Sealed { method, url, headers, body } = match ahead.take(batch).unwrap_or_else(|| seal(batch)) {
+            Ok(sealed) => sealed,
+            Err(outcome) => return outcome,
         };
-        let limit = self.caller.limits.request;
-        match self.caller.ask(request.method, request.url, headers, body.into(), limit).await {
-            Ok(response) => self.api.outcome(&response),
+        let next = next.map(|next| (Key::of(next), move || seal(next)));
+        let answer = caller.ask(method, url, headers, body.into(), caller.limits.request);
+        match ahead.make(next, answer).await {
+            Ok(response) => api.outcome(&response),
             Err(outcome) => outcome,
         }
+    }
+}
+
+impl Sealed {
+    fn new(request: Request, is_plain: bool) -> Result<Self, Outcome> {
+        let Request { method, url, headers, body } = request;
+        let mut headers: HeaderMap = headers.into_iter().collect();
+        let body = match is_plain {
+            true => body,
+            false => {
+                headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+                gzip(&body).map_err(|error| Outcome::Rejected { reason: with_causes(&error) })?
+            }
+        };
+        Ok(Sealed { method, url, headers, body })
     }
 }
 
@@ -277,7 +298,11 @@ impl<A: HttpApi + Sync> Sink for HttpSink<A> {
     }
 
     fn deliver<'a>(&'a mut self, batch: &'a Batch<'a>) -> Delivery<'a> {
-        Box::pin(self.send(batch))
+        Box::pin(self.send(batch, None))
+    }
+
+    fn deliver_before<'a>(&'a mut self, batch: &'a Batch<'a>, next: Option<&'a Batch<'a>>) -> Delivery<'a> {
+        Box::pin(self.send(batch, next))
     }
 }
 

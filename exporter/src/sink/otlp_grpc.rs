@@ -13,15 +13,19 @@
 //! receiver may take later. Nor does OTLP know a request that is too large, for which servers have no code of its own:
 //! sent again as it is, it would hold up all spans behind it.
 
+use std::io;
+
 use prost::Message as _;
 use reqwest::Url;
 
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceResponse;
 
-use super::grpc::{Channel, Code, Reply, Status, metadata};
+use super::ahead::{Ahead, Key};
+use super::grpc::{Channel, Code, Reply, Status, frame, metadata};
 use super::http::{Transport, excerpt};
 use super::{Batch, Delivery, OtlpOptions, Outcome, Sink, otlp_http};
 use crate::Error;
+use crate::error::with_causes;
 use crate::otlp;
 
 const EXPORT: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
@@ -40,6 +44,7 @@ const TOO_LARGE: [&str; 5] = [
 pub struct OtlpGrpc {
     name: String,
     channel: Channel,
+    ahead: Ahead<io::Result<Vec<u8>>>,
 }
 
 impl OtlpGrpc {
@@ -59,14 +64,22 @@ impl OtlpGrpc {
         transport: &Transport,
     ) -> Result<Self, Error> {
         match Channel::open(url, EXPORT, metadata(&options.headers), transport) {
-            Ok(channel) => Ok(OtlpGrpc { name, channel }),
+            Ok(channel) => Ok(OtlpGrpc { name, channel, ahead: Ahead::new() }),
             Err(error) => Err(Error::sink(name, "set up")(error)),
         }
     }
 
-    async fn send(&mut self, batch: &Batch<'_>) -> Outcome {
-        let request = otlp::request(&batch.resource.attributes, batch.spans).encode_to_vec();
-        match self.channel.call(&request).await {
+    async fn send(&mut self, batch: &Batch<'_>, next: Option<&Batch<'_>>) -> Outcome {
+        let is_plain = self.channel.is_plain();
+        let seal = |batch: &Batch<'_>| {
+            frame(&otlp::request(&batch.resource.attributes, batch.spans).encode_to_vec(), is_plain)
+        };
+        let sealed = match self.ahead.take(batch).unwrap_or_else(|| seal(batch)) {
+            Ok(sealed) => sealed,
+            Err(error) => return Outcome::Rejected { reason: with_causes(&error) },
+        };
+        let next = next.map(|next| (Key::of(next), move || seal(next)));
+        match self.ahead.make(next, self.channel.call(sealed)).await {
             Ok(Reply::Grpc(status, message)) => outcome(&status, message.as_deref()),
             Ok(Reply::Http(response)) if (200..300).contains(&response.status) => {
                 Outcome::Parked { reason: format!("{}, which is no gRPC", otlp_http::explain(&response)) }
@@ -83,7 +96,11 @@ impl Sink for OtlpGrpc {
     }
 
     fn deliver<'a>(&'a mut self, batch: &'a Batch<'a>) -> Delivery<'a> {
-        Box::pin(self.send(batch))
+        Box::pin(self.send(batch, None))
+    }
+
+    fn deliver_before<'a>(&'a mut self, batch: &'a Batch<'a>, next: Option<&'a Batch<'a>>) -> Delivery<'a> {
+        Box::pin(self.send(batch, next))
     }
 }
 

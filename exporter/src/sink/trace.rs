@@ -33,6 +33,11 @@ pub trait TraceSpans: Send {
     ///
     /// Where they cannot be read any more.
     fn next(&mut self) -> io::Result<Option<&[SpanData]>>;
+
+    /// Whether [`next`](Self::next) has failed. Then what the sink said is not about the trace.
+    fn has_failed(&self) -> bool {
+        false
+    }
 }
 
 impl fmt::Debug for Trace<'_> {

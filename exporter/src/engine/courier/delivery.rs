@@ -2,6 +2,7 @@
 
 use std::time::SystemTime;
 
+use spanring_spool::SpanData;
 use tokio::time::{Instant, sleep};
 
 use super::super::batching::{Part, batches};
@@ -22,25 +23,38 @@ pub(super) struct Done {
 }
 
 /// What a sink says to a batch in the end.
-enum Answer {
-    Taken { rejected: u64 },
-    Refused { reason: String },
+pub(super) enum Answer {
+    Taken {
+        rejected: u64,
+    },
+    Refused {
+        reason: String,
+    },
+    /// Nothing: what was to be sent cannot be read now.
+    Unread,
 }
 
 impl Courier {
     /// Delivers spans.
-    pub(super) async fn deliver(&mut self, load: &Load<'_>) -> Result<Done, SinkEnd> {
-        let (mut done, mut first) = (Done::default(), 0);
+    pub(super) async fn deliver<'a>(&mut self, load: &'a Load<'a>) -> Result<Done, SinkEnd> {
+        let mut done = Done::default();
         let Load { resource, spans, .. } = *load;
         let oldest = spans.iter().map(|span| span.end_unix_ns).min().unwrap_or(0);
         self.show(|standing| standing.backlog.oldest_unix_ns = oldest);
-        for (number, spans) in batches(spans, self.sink.spans_max()).enumerate() {
-            let id = load.id(number, first);
-            let mut parts = vec![Part { batch: Batch { id, resource, spans }, first }];
+        let mut first = 0;
+        let whole = |(number, spans): (usize, &'a [SpanData])| {
+            let part = Part { batch: Batch { id: load.id(number, first), resource, spans }, first };
             first += spans.len();
+            part
+        };
+        let wholes: Vec<_> = batches(spans, self.sink.spans_max()).enumerate().map(whole).collect();
+        for (number, whole) in wholes.iter().enumerate() {
+            let mut parts = vec![*whole];
             while let Some(part) = parts.pop() {
-                match (self.send(Parcel::Batch(&part.batch)).await?, part.halves()) {
+                let next = parts.last().or_else(|| wholes.get(number + 1)).map(|next| next.batch);
+                match (self.send(Parcel::Batch(&part.batch, next.as_ref())).await?, part.halves()) {
                     (Answer::Taken { rejected }, _) => done.rejected += rejected,
+                    (Answer::Unread, _) => unreachable!("a batch is in memory"),
                     (Answer::Refused { reason }, Some([left, right])) => {
                         self.divided(&part.batch, reason);
                         parts.extend([right, left]);
@@ -56,21 +70,15 @@ impl Courier {
         Ok(done)
     }
 
-    /// Delivers a whole trace; why it is refused, if it is.
-    pub(super) async fn deliver_trace(
-        &mut self,
-        trace: &mut Trace<'_>,
-    ) -> Result<Result<Done, String>, SinkEnd> {
-        Ok(match self.send(Parcel::Trace(trace)).await? {
-            Answer::Taken { rejected } => Ok(Done { rejected, dead_lettered: 0 }),
-            Answer::Refused { reason } => Err(reason),
-        })
+    /// Delivers a whole trace.
+    pub(super) async fn deliver_trace(&mut self, trace: &mut Trace<'_>) -> Result<Answer, SinkEnd> {
+        self.send(Parcel::Trace(trace)).await
     }
 
     /// Tells the sink that a process is over; why it does not want to know, if it does not.
     pub(super) async fn tell_over(&mut self, process: &Process<'_>) -> Result<Option<String>, SinkEnd> {
         Ok(match self.send(Parcel::Over(process)).await? {
-            Answer::Taken { .. } => None,
+            Answer::Taken { .. } | Answer::Unread => None,
             Answer::Refused { reason } => Some(reason),
         })
     }
@@ -87,13 +95,14 @@ impl Courier {
                 }
             });
             let began = Instant::now();
-            self.journey.report.requests += u64::from(parcel.len() > 0);
+            let is_counted = u64::from(parcel.len() > 0);
+            self.journey.report.requests += is_counted;
             let overdue = async {
                 stopped(&mut self.shared.stop).await;
                 sleep(self.shared.stop_deadline).await;
             };
             let delivery = match &mut parcel {
-                Parcel::Batch(batch) => self.sink.deliver(batch),
+                Parcel::Batch(batch, next) => self.sink.deliver_before(batch, *next),
                 Parcel::Trace(trace) => self.sink.deliver_trace(trace),
                 Parcel::Over(process) => self.sink.process_over(process),
             };
@@ -102,6 +111,11 @@ impl Courier {
                 outcome = delivery => Some(outcome),
                 () = overdue => None,
             };
+            if let Parcel::Trace(trace) = &parcel
+                && trace.spans.has_failed()
+            {
+                return Ok(Answer::Unread);
+            }
             match outcome {
                 None => return Err(self.abandoned(parcel.id())),
                 Some(Outcome::Delivered { rejected, message }) => {
@@ -113,11 +127,11 @@ impl Courier {
                     return Ok(Answer::Refused { reason });
                 }
                 Some(Outcome::Retry { after, reason }) => {
-                    self.journey.report.retries += 1;
+                    self.journey.report.retries += is_counted;
                     self.bear(began, after, reason).await?;
                 }
                 Some(Outcome::Parked { reason }) => {
-                    self.journey.report.retries += 1;
+                    self.journey.report.retries += is_counted;
                     self.park(reason).await?;
                 }
             }

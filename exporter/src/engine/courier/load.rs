@@ -32,7 +32,8 @@ pub(super) struct SpanPlace {
 
 /// What is sent at once.
 pub(super) enum Parcel<'a, 'b> {
-    Batch(&'a Batch<'b>),
+    /// A batch, and the one that comes next, if that is known.
+    Batch(&'a Batch<'b>, Option<&'a Batch<'b>>),
     Trace(&'a mut Trace<'b>),
     /// That a process is over: nothing, to be acknowledged.
     Over(&'a Process<'b>),
@@ -41,7 +42,7 @@ pub(super) enum Parcel<'a, 'b> {
 impl Parcel<'_, '_> {
     pub(super) fn id(&self) -> BatchId<'_> {
         match self {
-            Parcel::Batch(batch) => batch.id,
+            Parcel::Batch(batch, _) => batch.id,
             Parcel::Trace(trace) => trace.id,
             Parcel::Over(Process { recorder, .. }) => {
                 BatchId { recorder, block: Position::default(), number: 0, part: BatchId::WHOLE }
@@ -51,7 +52,7 @@ impl Parcel<'_, '_> {
 
     pub(super) fn len(&self) -> usize {
         match self {
-            Parcel::Batch(batch) => batch.spans.len(),
+            Parcel::Batch(batch, _) => batch.spans.len(),
             Parcel::Trace(trace) => trace.len,
             Parcel::Over(_) => 0,
         }

@@ -19,7 +19,7 @@ use reqwest::Url;
 use rustls::ClientConfig;
 use tokio::time::timeout;
 
-use super::{Status, frame};
+use super::Status;
 use crate::error::with_causes;
 use crate::sink::http::{self, Limits, Transport, is_loopback, tls, tls_of_nobody};
 use crate::sink::{Response, retry_after};
@@ -85,9 +85,14 @@ impl Channel {
         Ok(Channel { method, headers, limits, is_plain, tls, proxy, client })
     }
 
-    /// Sends a message, and reads what comes back; or why nothing did that counts.
-    pub(in crate::sink) async fn call(&mut self, message: &[u8]) -> Result<Reply, String> {
-        if let Ok(reply) = timeout(self.limits.request, self.exchange(message)).await {
+    /// Whether messages are sent as they are, and not compressed.
+    pub(in crate::sink) fn is_plain(&self) -> bool {
+        self.is_plain
+    }
+
+    /// Sends a message in its frame, and reads what comes back; or why nothing did that counts.
+    pub(in crate::sink) async fn call(&mut self, frame: Vec<u8>) -> Result<Reply, String> {
+        if let Ok(reply) = timeout(self.limits.request, self.exchange(frame)).await {
             return reply;
         }
         // Its connection may be dead and nobody have noticed. The next call is not to wait on it too.
@@ -95,8 +100,7 @@ impl Channel {
         Err("no answer in time".to_owned())
     }
 
-    async fn exchange(&self, message: &[u8]) -> Result<Reply, String> {
-        let frame = frame(message, self.is_plain).map_err(|error| with_causes(&error))?;
+    async fn exchange(&self, frame: Vec<u8>) -> Result<Reply, String> {
         let mut request = Request::post(&self.method)
             .body(Full::new(Bytes::from(frame)))
             .map_err(|error| with_causes(&error))?;

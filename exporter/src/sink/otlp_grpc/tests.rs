@@ -254,7 +254,7 @@ fn a_receiver_takes_a_long_request_and_is_heard_when_it_refuses_one_unread() {
         let options = OtlpOptions { is_plain: true, ..OtlpOptions::default() };
         let transport = Transport { limits: LIMITS, ..Transport::of(&options) };
         let mut channel = Channel::open(&url, EXPORT, metadata(&[]), &transport).unwrap();
-        let reply = runtime().block_on(channel.call(&request.encode_to_vec())).unwrap();
+        let reply = runtime().block_on(channel.call(frame(&request.encode_to_vec(), true).unwrap())).unwrap();
         let Reply::Grpc(status, _) = reply else { panic!("{reply:?}") };
         drop(server);
         let received: Vec<_> = received.iter().collect();
