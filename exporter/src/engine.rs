@@ -228,7 +228,7 @@ impl Claimed {
         let census;
         (discovery, census) = blocking(discovery, move |discovery| {
             discovery.sweep();
-            let census = discovery.census();
+            let census = discovery.census().unwrap_or_default();
             if is_watched {
                 discovery.look_at_ends(Some(&census));
             }
@@ -273,7 +273,7 @@ impl Claimed {
                     (discovery, seen) = blocking(discovery, move |discovery| {
                         discovery.remove_delivered();
                         discovery.sweep_if_due();
-                        let seen = matches!(mode, Mode::Follow { .. }).then(|| discovery.census());
+                        let seen = matches!(mode, Mode::Follow { .. }).then(|| discovery.census()).flatten();
                         if is_watched {
                             discovery.look_at_ends(seen.as_ref());
                         }

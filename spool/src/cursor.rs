@@ -14,15 +14,16 @@
 //!        ┌──────────┬─────────┬──────────┬──────┬────────────┬──────┬─────────┬────────┬──────
 //!        │ SPRGCURS │ version │ name len │ crc  │ generation │ hash │ segment │ offset │ ...
 //!        └──────────┴─────────┴──────────┴──────┴────────────┴──────┴─────────┴────────┴──────
-//!           48              56          64              72        80      104       112       112 + name len  512
-//!        ───┬───────────────┬───────────┬───────────────┬─────────┬───────┬─────────┬──────────────────┬───────┐
-//!           │ next sequence │ delivered │ dead-lettered │ dropped │ ahead │ settled │ name of the sink │ zeros │
-//!        ───┴───────────────┴───────────┴───────────────┴─────────┴───────┴─────────┴──────────────────┴───────┘
+//!           48              56          64              72        80      104       112     120       120 + name len  512
+//!        ───┬───────────────┬───────────┬───────────────┬─────────┬───────┬─────────┬───────┬──────────────────┬───────┐
+//!           │ next sequence │ delivered │ dead-lettered │ dropped │ ahead │ settled │ clock │ name of the sink │ zeros │
+//!        ───┴───────────────┴───────────┴───────────────┴─────────┴───────┴─────────┴───────┴──────────────────┴───────┘
 //!        crc          CRC-32C over every other byte of the slot
 //!        generation   from 1 on, one more with each store: odd ones in the first slot, even ones in the second
 //!        hash         FNV-1a of 64 bits over the whole name of the sink
 //!        ahead        segment, offset and next sequence of the second place
-//!        name         its first 400 bytes, up to a whole character
+//!        clock        the latest moment that any row before told, in nanoseconds since the Unix epoch
+//!        name         its first 392 bytes, up to a whole character
 //! ```
 //!
 //! Of the slots that check and are of the sink, the one with the higher generation holds. Where none does, the cursor
@@ -53,6 +54,9 @@ pub struct CursorState {
     /// What of that it was handed since nothing more came for a while: 0 nothing, 1 the traces that had no open span, 2 everything, as the
     /// recorder is over.
     pub settled: u64,
+    /// Where the sink is handed traces once they are over: the latest moment that any row before [`position`](Self::position) told, in
+    /// nanoseconds since the Unix epoch, as far as that was believed. 0 for all other sinks.
+    pub clock: u64,
     /// How many spans it acknowledged.
     pub delivered: u64,
     /// How many it refused for good, and that were set aside.
@@ -79,7 +83,7 @@ const SLOT_LEN: usize = 512;
 const MAGIC: &[u8; 8] = b"SPRGCURS";
 const VERSION: u16 = 0;
 const CRC_AT: usize = 12;
-const NAME_AT: usize = 112;
+const NAME_AT: usize = 120;
 const NAME_LEN_MAX: usize = SLOT_LEN - NAME_AT;
 
 impl Cursor {
@@ -118,8 +122,9 @@ impl Cursor {
             file,
             path,
             sink,
+            // Whoever had it open may have failed to sync what it stored last.
+            sync_failed: newest.generation > 0,
             newest,
-            sync_failed: false,
             _lock: HeldLock::new(lock),
         })
     }
@@ -140,7 +145,7 @@ impl Cursor {
     }
 
     /// The sinks that have got somewhere in a recorder, and what their cursors hold, without opening any for writing. Of a name that is longer
-    /// than a cursor holds it is the beginning, up to 432 bytes.
+    /// than a cursor holds it is the beginning, up to 392 bytes.
     ///
     /// # Errors
     ///
@@ -270,7 +275,7 @@ struct Slot {
 
 impl Slot {
     fn encode(&self, sink: &Sink) -> [u8; SLOT_LEN] {
-        let CursorState { position, ahead, settled, delivered, dead_lettered, dropped } = self.state;
+        let CursorState { position, ahead, settled, clock, delivered, dead_lettered, dropped } = self.state;
         let name_len = u16::try_from(sink.name.len()).expect("a sink's name is cut to its room in a slot");
         let mut bytes = [0; SLOT_LEN];
         bytes[..8].copy_from_slice(MAGIC);
@@ -278,7 +283,7 @@ impl Slot {
         bytes[10..12].copy_from_slice(&name_len.to_le_bytes());
         let [at, ahead] = [position, ahead].map(|place| [place.segment, place.offset, place.next_sequence]);
         let before = [self.generation, sink.hash].into_iter().chain(at);
-        let numbers = before.chain([delivered, dead_lettered, dropped]).chain(ahead).chain([settled]);
+        let numbers = before.chain([delivered, dead_lettered, dropped]).chain(ahead).chain([settled, clock]);
         for (number, field) in numbers.zip(bytes[16..NAME_AT].chunks_exact_mut(8)) {
             field.copy_from_slice(&number.to_le_bytes());
         }
@@ -305,8 +310,8 @@ impl Slot {
         let position = Position { segment: number()?, offset: number()?, next_sequence: number()? };
         let (delivered, dead_lettered, dropped) = (number()?, number()?, number()?);
         let ahead = Position { segment: number()?, offset: number()?, next_sequence: number()? };
-        let settled = number()?;
-        let state = CursorState { position, ahead, settled, delivered, dead_lettered, dropped };
+        let (settled, clock) = (number()?, number()?);
+        let state = CursorState { position, ahead, settled, clock, delivered, dead_lettered, dropped };
         Some((Slot { generation, state }, Sink { hash, name: name.to_owned() }))
     }
 }
@@ -341,6 +346,7 @@ mod tests {
             position: Position { segment: number, offset: number * 8, next_sequence: number * 100 },
             ahead: Position { segment: number * 3, offset: number * 16, next_sequence: number * 300 },
             settled: number % 3,
+            clock: number * 7,
             delivered: number * 99,
             dead_lettered: number,
             dropped: 0,

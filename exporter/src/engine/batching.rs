@@ -72,7 +72,7 @@ const LINK_FIXED_LEN: usize = 64;
 const NUMBER_LEN: usize = 20;
 
 /// At most how many bytes a span takes in a request.
-fn span_len(span: &SpanData) -> usize {
+pub(super) fn span_len(span: &SpanData) -> usize {
     let events: usize = span.events.iter().map(event_len).sum();
     let links: usize = span.links.iter().map(|link| LINK_FIXED_LEN + pairs_len(&link.attributes)).sum();
     let texts = span.name.len() + span.status_message.len();

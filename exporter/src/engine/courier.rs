@@ -235,15 +235,14 @@ impl Courier {
 
     /// Whether a recorder is read together with the one that it was recovered from.
     fn is_part_of_another(&self, recorder: &RecorderId, census: &Census) -> bool {
-        self.is_by_trace()
-            && recorder
-                .origin()
-                .is_some_and(|origin| census.contains(&origin) && !self.finished.contains(&origin))
+        recorder.origin().is_some_and(|origin| {
+            self.goes_by_trace(&origin) && census.contains(&origin) && !self.finished.contains(&origin)
+        })
     }
 
     /// Delivers some blocks of one recorder.
     async fn turn(&mut self, recorder: &RecorderId, standing: Standing) -> Result<Turn, SinkEnd> {
-        if self.is_by_trace() {
+        if self.goes_by_trace(recorder) {
             return self.turn_by_trace(recorder, standing).await;
         }
         if *self.shared.stop.borrow() {
@@ -257,6 +256,11 @@ impl Courier {
             Ok(place) => place,
             Err(error) => return Ok(self.trouble(recorder, error)),
         };
+        if place.state.ahead > place.state.position {
+            // An earlier run delivered by trace. Its cursor is opened once more for that.
+            drop(place);
+            return self.turn_by_trace(recorder, standing).await;
+        }
         if standing == Standing::Over {
             place.reader.set_dead();
         }
@@ -303,6 +307,7 @@ impl Courier {
                 position: block.position,
                 ahead: block.position,
                 settled: 0,
+                clock: 0,
                 delivered: place.state.delivered + block.spans.len() as u64 - rejected - dead_lettered,
                 dead_lettered: place.state.dead_lettered + dead_lettered,
                 // Rows that were missing may come late, and are not missing then.
@@ -331,10 +336,7 @@ impl Courier {
         if standing == Standing::Over {
             self.publish(recorder, place)?;
             self.finished.insert(recorder.clone());
-        } else if place
-            .synced
-            .is_none_or(|(position, at)| position != place.state.position && at.elapsed() >= SYNC_INTERVAL)
-        {
+        } else if place.is_sync_due() {
             self.publish(recorder, place)?;
         }
         Ok(Turn::CaughtUp)
@@ -343,7 +345,7 @@ impl Courier {
     /// Makes the cursor durable, and says so to whoever removes what is delivered.
     fn publish(&self, recorder: &RecorderId, place: &mut Place) -> Result<(), Error> {
         place.cursor.sync()?;
-        place.synced = Some((place.state.position, Instant::now()));
+        place.synced = Some((place.state, Instant::now()));
         self.shared.progress.publish(self.number, recorder, place.state.position);
         Ok(())
     }
@@ -364,7 +366,7 @@ impl Courier {
     /// Syncs what was not worth a sync before.
     fn settle(&mut self, recorder: &RecorderId, place: &mut Place) {
         self.note_skipped(recorder, place.skipped());
-        let is_synced = place.synced.is_some_and(|(position, _)| position == place.state.position);
+        let is_synced = place.synced.is_some_and(|(state, _)| state == place.state);
         if !is_synced
             && place.cursor.state() == place.state
             && let Err(error) = self.publish(recorder, place)

@@ -188,8 +188,8 @@ impl Discovery {
         }
     }
 
-    /// Recovers the dead, and returns all recorders with what was recovered among them.
-    pub(super) fn census(&mut self) -> Census {
+    /// Recovers the dead, and returns all recorders with what was recovered among them, unless they cannot be listed now.
+    pub(super) fn census(&mut self) -> Option<Census> {
         let mut tried = BTreeSet::new();
         loop {
             let listed = self.spool.recorders();
@@ -205,10 +205,13 @@ impl Discovery {
             }
             // A recovery makes a recorder, which the list does not have yet.
             if tried.len() == tried_before {
-                if is_listed {
-                    self.remember_only(&census);
-                }
-                return census;
+                return match is_listed {
+                    true => {
+                        self.remember_only(&census);
+                        Some(census)
+                    }
+                    false => None,
+                };
             }
         }
     }

@@ -8,6 +8,7 @@
 //! | `recovered` | warn | those of [`recovery_json`] |
 //! | `unproven` | warn | `recorder`, `doubt` |
 //! | `skipped` | error | `recorder`, `skipped` |
+//! | `lost` | error | `recorder`, `spans` |
 //! | `began_late` | info | `sink`, `recorder`, `segments` |
 //! | `trouble` | warn | `recorder` or null, `reason` |
 //! | `retrying` | warn | `sink`, `wait_seconds`, `reason` |
@@ -51,6 +52,13 @@ pub enum Notice {
         recorder: RecorderId,
         /// What was left out, all in all.
         skipped: Skipped,
+    },
+    /// Spans were damaged in the spool while the traces were waited for that they belong to. They count as dropped.
+    Lost {
+        /// The recorder.
+        recorder: RecorderId,
+        /// How many.
+        spans: u64,
     },
     /// A sink is new to a recorder, of which the other sinks had segments that were removed since. It is not damage.
     BeganLate {
@@ -162,6 +170,7 @@ impl Notice {
             Notice::Recovered(_) => "recovered",
             Notice::Unproven { .. } => "unproven",
             Notice::Skipped { .. } => "skipped",
+            Notice::Lost { .. } => "lost",
             Notice::BeganLate { .. } => "began_late",
             Notice::Trouble { .. } => "trouble",
             Notice::Retrying { .. } => "retrying",
@@ -189,6 +198,7 @@ impl Notice {
             | Notice::Answered { rejected: 0, .. }
             | Notice::Divided { .. } => Level::Warn,
             Notice::Skipped { .. }
+            | Notice::Lost { .. }
             | Notice::Opened { .. }
             | Notice::Answered { .. }
             | Notice::SetAside { .. }
@@ -207,6 +217,7 @@ impl Notice {
             Notice::Skipped { recorder, skipped } => {
                 json!({"recorder": recorder.as_str(), "skipped": skipped_json(skipped)})
             }
+            Notice::Lost { recorder, spans } => json!({"recorder": recorder.as_str(), "spans": spans}),
             Notice::BeganLate { sink, recorder, segments } => {
                 json!({"sink": sink, "recorder": recorder.as_str(), "segments": segments})
             }
@@ -252,6 +263,12 @@ impl fmt::Display for Notice {
                 write!(f, "recorder {recorder} is not recovered, since its process may live: {doubt}")
             }
             Notice::Skipped { recorder, skipped } => write!(f, "recorder {recorder}: {skipped}"),
+            Notice::Lost { recorder, spans } => {
+                write!(
+                    f,
+                    "recorder {recorder}: {spans} spans were damaged while their traces were waited for"
+                )
+            }
             Notice::BeganLate { sink, recorder, segments } => {
                 write!(f, "{sink} is new and does not get {segments} ")?;
                 write!(f, "{} of recorder ", if *segments == 1 { "segment" } else { "segments" })?;

@@ -4,8 +4,9 @@
 //! meanwhile is spooled by then. Roots are always announced when they start, so a trace is waited for as long as a root of it is open; one whose root
 //! another process has is over when what started it here has ended.
 //!
-//! Time is that of the spans, the latest moment that any row of the recorder tells. So a trace is over at the same block whenever its recorder is
-//! read again. Only where no block comes for that long does the clock of the machine step in. What comes after that is a trace by itself.
+//! Time is that of the spans, the latest moment that any row of the recorder tells, where no row moves it by more than an hour. So a trace is over
+//! at the same block whenever its recorder is read again from a [mark](Mark) on. Only where no block comes for that long does the clock of the
+//! machine step in, as the rows that come then mostly show too. What comes after that is a trace by itself.
 //!
 //! What is relied on: an announcement is spooled with the end of its span or before it, or at once behind it, where another thread's ring was drained
 //! in between.
@@ -13,7 +14,8 @@
 //! # Invariants
 //!
 //! * **T1** A row that was noted, a span or an announcement, belongs to one trace until the sink is done with that.
-//! * **T2** [`watermark`](Traces::watermark) is the place before the first block with a row of a trace that the sink is not done with.
+//! * **T2** [`watermark`](Traces::watermark) stands before the first block with a row of a trace that the sink is not done with, and not
+//!   between the end of a span and its announcement.
 //! * **T3** Reading again from the watermark, and taking what is over at each block, takes no trace earlier than it was taken the first time. So what
 //!   had been taken up to a place, and is left out when it is taken again up to there, leaves out no span that had not been taken.
 //!
@@ -25,10 +27,14 @@ use std::time::Duration;
 use spanring::{SpanId, TraceId};
 use spanring_spool::{Position, SpanData};
 
+use super::batching::span_len;
 use super::keep::Facts;
 
 /// How long nothing of a trace must have come.
-pub(super) const SETTLE: Duration = Duration::from_secs(2);
+pub(super) const SETTLE: Duration = Duration::from_nanos(SETTLE_NS);
+const SETTLE_NS: u64 = 2_000_000_000;
+/// How far a row moves the time at most, in nanoseconds: whoever records says when a span ended, and may err.
+const LEAP_MAX_NS: u64 = 3_600_000_000_000;
 
 /// The traces of one recorder, and of what was recovered of it, that are not over.
 #[derive(Debug, Default)]
@@ -39,7 +45,17 @@ pub(super) struct Traces {
     /// How many blocks were noted before those.
     first: u64,
     /// The latest moment that any row told, in nanoseconds since the Unix epoch.
-    now: u64,
+    clock: u64,
+    /// Before the block that was noted last, and which part that is of.
+    last: Option<(usize, Mark)>,
+}
+
+/// Where to read on, and what time it is there.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Mark {
+    pub(super) position: Position,
+    /// The latest moment that any row before told, in nanoseconds since the Unix epoch.
+    pub(super) clock: u64,
 }
 
 /// A block with rows of traces that the sink is not done with, or was not for long.
@@ -47,8 +63,11 @@ pub(super) struct Traces {
 pub(super) struct Held {
     /// Which recorder it is of.
     pub(super) part: usize,
-    /// Where to read on to find it, and behind it.
-    pub(super) before: Position,
+    /// Where to read on to find it.
+    pub(super) before: Mark,
+    /// Where to read on to find all that it is about, where that begins earlier: it announces a span that ended in the block before.
+    whole: Option<Mark>,
+    /// Behind it.
     pub(super) position: Position,
     waiting: u32,
 }
@@ -72,6 +91,10 @@ struct Open {
     /// In which blocks its rows stand, in order.
     shares: Vec<Share>,
     facts: Facts,
+    /// The latest of its ends, as far as they moved the time.
+    last_end: u64,
+    /// At most how many bytes its spans take in a request.
+    len: usize,
 }
 
 /// A trace that is over.
@@ -83,16 +106,51 @@ pub(super) struct Over {
     /// Its spans.
     pub(super) ids: HashSet<SpanId>,
     pub(super) facts: Facts,
+    /// At most how many bytes its spans take in a request.
+    pub(super) bytes: usize,
 }
 
 impl Over {
-    /// How many spans it has.
+    /// How many spans it has that were not delivered.
     pub(super) fn len(&self) -> usize {
         self.shares.iter().map(|share| share.spans as usize).sum()
+    }
+
+    /// Notes that all its spans were delivered, or those in one block.
+    pub(super) fn delivered(&mut self, block: Option<u64>) {
+        let is_meant = |share: &&mut Share| block.is_none_or(|block| share.block == block);
+        self.shares.iter_mut().filter(is_meant).for_each(|share| share.spans = 0);
     }
 }
 
 impl Traces {
+    /// None, at a place where this was the latest moment that any row before told.
+    pub(super) fn at(clock: u64) -> Self {
+        Traces { clock, ..Traces::default() }
+    }
+
+    /// Goes on at a place where this was the latest moment that any row before told.
+    pub(super) fn advance(&mut self, clock: u64) {
+        self.clock = self.clock.max(clock);
+    }
+
+    /// Moves the time to that of a row; what it is then, at that row.
+    fn tick(&mut self, at: u64) -> u64 {
+        let at = at.min(self.clock.saturating_add(LEAP_MAX_NS));
+        self.clock = self.clock.max(at);
+        at
+    }
+
+    /// Takes those of which no announced span is open, if this block, which is to be noted next, tells that nothing had come for [`SETTLE`].
+    pub(super) fn take_before(&mut self, spans: &[SpanData], starts: &[SpanData]) -> Vec<Over> {
+        let ends = spans.iter().map(|span| span.end_unix_ns);
+        let first = ends.chain(starts.iter().map(|span| span.start_unix_ns)).min();
+        match first.is_some_and(|first| first >= self.clock.saturating_add(SETTLE_NS)) {
+            true => self.take_quiet(),
+            false => Vec::new(),
+        }
+    }
+
     /// Notes the spans and announcements of a block, which follows all that were noted, of a recorder that is part number `part`; reading
     /// on at the first of these places finds it, and the second is behind it.
     pub(super) fn note(
@@ -103,25 +161,30 @@ impl Traces {
         starts: &[SpanData],
     ) {
         let number = self.first + self.blocks.len() as u64;
+        let before = Mark { position: before, clock: self.clock };
         for span in spans {
-            self.now = self.now.max(span.end_unix_ns);
+            let end = self.tick(span.end_unix_ns);
             let open = self.open.entry(span.trace_id).or_default();
-            open.end(span);
+            open.end(span, end);
             open.share(number).spans += 1;
         }
+        let mut ended_before = false;
         for span in starts {
-            self.now = self.now.max(span.start_unix_ns);
+            self.tick(span.start_unix_ns);
             let open = self.open.entry(span.trace_id).or_default();
             open.share(number);
             // It may have ended on another thread, whose ring was drained before.
-            if !open.ended.contains(&span.span_id) {
-                open.started.insert(span.span_id);
+            match open.ended.contains(&span.span_id) {
+                true => ended_before = true,
+                false => drop(open.started.insert(span.span_id)),
             }
         }
+        let earlier = self.last.replace((part, before)).filter(|(of, _)| *of == part);
         let rows = spans.len() + starts.len();
         self.blocks.push_back(Held {
             part,
             before,
+            whole: earlier.filter(|_| ended_before).map(|(_, earlier)| earlier),
             position,
             waiting: u32::try_from(rows).unwrap_or(u32::MAX),
         });
@@ -131,12 +194,11 @@ impl Traces {
     /// Takes the traces that are over as far as the rows tell, in the order in which their first rows stand. Nothing of them came with the
     /// last block.
     pub(super) fn take_over(&mut self) -> Vec<Over> {
-        let (now, last) = (self.now, self.newest());
-        let quiet = u64::try_from(SETTLE.as_nanos()).unwrap_or(u64::MAX);
+        let (now, last) = (self.clock, self.newest());
         self.take(|open| {
             open.shares.last().is_some_and(|share| Some(share.block) < last)
                 && open.started.is_empty()
-                && now >= open.facts.last_end_unix_ns.saturating_add(quiet)
+                && now >= open.last_end.saturating_add(SETTLE_NS)
         })
     }
 
@@ -153,7 +215,13 @@ impl Traces {
     fn take(&mut self, is_over: impl Fn(&Open) -> bool) -> Vec<Over> {
         let taken = self.open.extract_if(|_, open| is_over(open));
         let mut over: Vec<_> = taken
-            .map(|(trace_id, Open { ended: ids, shares, facts, .. })| Over { trace_id, shares, ids, facts })
+            .map(|(trace_id, Open { ended: ids, shares, facts, len: bytes, .. })| Over {
+                trace_id,
+                shares,
+                ids,
+                facts,
+                bytes,
+            })
             .collect();
         over.sort_by_key(|over| (over.shares.first().map(|share| share.block), over.trace_id));
         over
@@ -162,21 +230,23 @@ impl Traces {
     /// The sink is done with these traces, which had been taken.
     pub(super) fn done<'a>(&mut self, traces: impl IntoIterator<Item = &'a Over>) {
         for share in traces.into_iter().flat_map(|over| &over.shares) {
-            if let Some(held) = self.at(share.block).and_then(|at| self.blocks.get_mut(at)) {
+            if let Some(held) = self.index(share.block).and_then(|at| self.blocks.get_mut(at)) {
                 held.waiting = held.waiting.saturating_sub(share.rows);
             }
         }
         self.shift();
     }
 
-    /// The place before the first block of this part with a span that is waited for; `None` where there is no such block.
-    pub(super) fn watermark(&self, part: usize) -> Option<Position> {
-        self.blocks.iter().find(|held| held.part == part && held.waiting > 0).map(|held| held.before)
+    /// The place before the first block of this part with a row that is waited for; `read_to` where there is no such block.
+    pub(super) fn watermark(&self, part: usize, read_to: Position) -> Mark {
+        let first = self.blocks.iter().find(|held| held.part == part && held.waiting > 0);
+        let here = Mark { position: read_to, clock: self.clock };
+        first.map_or(here, |held| held.whole.unwrap_or(held.before))
     }
 
     /// Where a block is found, which has spans that are waited for.
     pub(super) fn block(&self, number: u64) -> Option<Held> {
-        self.blocks.get(self.at(number)?).copied()
+        self.blocks.get(self.index(number)?).copied()
     }
 
     /// The number of the block that was noted last.
@@ -189,7 +259,7 @@ impl Traces {
         self.open.len()
     }
 
-    fn at(&self, number: u64) -> Option<usize> {
+    fn index(&self, number: u64) -> Option<usize> {
         usize::try_from(number.checked_sub(self.first)?).ok()
     }
 
@@ -202,7 +272,9 @@ impl Traces {
 }
 
 impl Open {
-    fn end(&mut self, span: &SpanData) {
+    fn end(&mut self, span: &SpanData, end: u64) {
+        self.last_end = self.last_end.max(end);
+        self.len = self.len.saturating_add(span_len(span));
         self.started.remove(&span.span_id);
         self.ended.insert(span.span_id);
         self.facts.add(span);

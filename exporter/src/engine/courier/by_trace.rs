@@ -15,8 +15,11 @@
 //!
 //! Those of the courier, where a block is all that was over behind it, and:
 //!
-//! * **L1** After a restart, blocks from the position on are read again. What is over up to the place ahead has been delivered, and is left out.
+//! * **L1** After a restart, blocks from the position on are read again. What is over up to the place ahead has been delivered, and is left out, unless
+//!   rows are missing by now, such as the announcement of a trace that was open: then it is delivered, again perhaps.
 //! * **L2** The cursor of what was recovered says that all is done before that of its origin does.
+//! * **L3** What is over is delivered, then the cursor is stored, then the next block is read. Where one of them fails, it is what is tried first the next
+//!   time, and nothing that was delivered is delivered again.
 
 use std::collections::BTreeMap;
 
@@ -27,7 +30,7 @@ use super::super::discovery::Standing;
 use super::super::notice::Notice;
 use super::super::report::SinkEnd;
 use super::super::traces::{Over, SETTLE, Traces};
-use super::{BLOCKS_PER_TURN, Courier, Place, SYNC_INTERVAL, Turn};
+use super::{BLOCKS_PER_TURN, Courier, Place, Turn};
 use crate::sink::{Needs, Process};
 
 /// What [`CursorState::settled`] is once nothing more can come.
@@ -39,6 +42,10 @@ pub(super) struct Lineage {
     /// Which of them is read.
     at: usize,
     pub(super) traces: Traces,
+    /// Traces that are over, and that the sink is not done with: where a block cannot be read now.
+    pending: Vec<Over>,
+    /// Whether the sink has got further than the cursors say.
+    is_ahead_of_cursor: bool,
     /// When a block came last.
     quiet_since: Instant,
 }
@@ -60,12 +67,39 @@ impl Strand {
     fn is_restored(&self) -> bool {
         self.restored.is_some_and(|state| state.settled == ALL || self.read_to <= state.ahead)
     }
+
+    /// Whether rows that an earlier run has read are missing.
+    fn is_damaged(&self) -> bool {
+        self.restored.is_some() && self.place.reader.skipped().missing_rows > 0
+    }
+}
+
+impl Lineage {
+    /// Notes that these traces are over, and are to be delivered unless an earlier run has.
+    fn take(&mut self, over: Vec<Over>, is_restored: bool) {
+        match is_restored {
+            true => self.traces.done(&over),
+            false => self.pending.extend(over),
+        }
+        self.is_ahead_of_cursor = true;
+    }
+
+    /// Whether all that was read is done with, and the cursors say so.
+    fn is_done(&self) -> bool {
+        let is_restored = self.strands.iter().any(|strand| strand.restored.is_some());
+        !is_restored && self.traces.len() == 0 && self.pending.is_empty() && !self.is_ahead_of_cursor
+    }
 }
 
 impl Courier {
     /// Whether spans are delivered by traces that are over.
-    pub(super) fn is_by_trace(&self) -> bool {
+    fn is_by_trace(&self) -> bool {
         self.keep.is_some() || self.sink.needs() != Needs::Spans
+    }
+
+    /// Whether those of this recorder are: also where an earlier run did so, until what it had left waiting is delivered.
+    pub(super) fn goes_by_trace(&self, recorder: &RecorderId) -> bool {
+        self.is_by_trace() || self.lineages.contains_key(recorder)
     }
 
     /// Reads some blocks of one lineage, and delivers what is over.
@@ -85,15 +119,20 @@ impl Courier {
             Ok(lineage) => lineage,
             Err(error) => return Ok(self.trouble(origin, error)),
         };
-        if standing == Standing::Over
-            && let Err(error) = self.complete_lineage(&mut lineage)
-        {
-            return Ok(self.trouble(origin, error));
-        }
-        let turn = self.read_on(&mut lineage, standing).await;
-        // After an error it is opened anew: what was taken of it and not delivered is found again from the cursor's place on.
-        if !matches!(turn, Ok(Err(_))) {
-            self.lineages.insert(origin.clone(), lineage);
+        let completed = match standing {
+            Standing::Over => self.complete_lineage(&mut lineage),
+            Standing::Growing => Ok(()),
+        };
+        let turn = match completed {
+            Ok(()) => self.read_on(&mut lineage, standing).await,
+            Err(error) => Ok(Err(error)),
+        };
+        match self.is_by_trace() || !lineage.is_done() {
+            true => drop(self.lineages.insert(origin.clone(), lineage)),
+            // What it is left with goes as spans do.
+            false => {
+                lineage.strands.iter_mut().for_each(|strand| self.settle(&strand.recorder, &mut strand.place))
+            }
         }
         let waiting = self.lineages.values().map(|lineage| lineage.traces.len() as u64).sum();
         self.show(|standing| standing.backlog.open_traces = waiting);
@@ -108,8 +147,16 @@ impl Courier {
     }
 
     fn open_lineage(&self, origin: &RecorderId) -> Result<Lineage, Error> {
-        let strands = vec![self.open_strand(origin)?];
-        Ok(Lineage { strands, at: 0, traces: Traces::default(), quiet_since: Instant::now() })
+        let strand = self.open_strand(origin)?;
+        let clock = strand.place.state.clock.max(origin.created_unix_ns());
+        Ok(Lineage {
+            strands: vec![strand],
+            at: 0,
+            traces: Traces::at(clock),
+            pending: Vec::new(),
+            is_ahead_of_cursor: false,
+            quiet_since: Instant::now(),
+        })
     }
 
     fn open_strand(&self, recorder: &RecorderId) -> Result<Strand, Error> {
@@ -145,6 +192,9 @@ impl Courier {
         lineage: &mut Lineage,
         standing: Standing,
     ) -> Result<Result<Turn, Error>, SinkEnd> {
+        if let Err(error) = self.work_off(lineage, None).await? {
+            return Ok(Err(error));
+        }
         for _ in 0..BLOCKS_PER_TURN {
             let Lineage { strands, at, traces, .. } = lineage;
             let (part, strand) = (*at, &mut strands[*at]);
@@ -162,18 +212,20 @@ impl Courier {
             match strand.place.reader.next_block() {
                 Ok(Some(block)) if block.position.segment <= strand.place.last_segment => {
                     self.note_late(&strand.recorder, &mut strand.place);
+                    let mut over = traces.take_before(&block.spans, &block.starts);
                     traces.note(part, [strand.read_to, block.position], &block.spans, &block.starts);
                     (strand.read_to, strand.settled) = (block.position, 0);
-                    let over = traces.take_over();
+                    over.extend(traces.take_over());
+                    let is_restored = strand.is_restored() && !strand.is_damaged();
                     lineage.quiet_since = Instant::now();
-                    let is_restored = lineage.strands[part].is_restored();
                     if let Err(error) = self.hand_over(lineage, over, Some(block), is_restored).await? {
                         return Ok(Err(error));
                     }
                 }
                 Ok(_) if standing == Standing::Over || strand.place.last_segment < u64::MAX => {
                     self.note_skipped(&strand.recorder, strand.place.skipped());
-                    if part + 1 < strands.len() {
+                    if let Some(next) = strands.get(part + 1) {
+                        traces.advance(next.place.state.clock);
                         *at += 1;
                         continue;
                     }
@@ -199,10 +251,9 @@ impl Courier {
             }
         }
         for strand in &mut lineage.strands {
-            let Place { synced, state, .. } = &strand.place;
-            let is_due = synced
-                .is_none_or(|(position, at)| position != state.position && at.elapsed() >= SYNC_INTERVAL);
-            if is_due && let Err(error) = self.publish(&strand.recorder, &mut strand.place) {
+            if strand.place.is_sync_due()
+                && let Err(error) = self.publish(&strand.recorder, &mut strand.place)
+            {
                 return Ok(Err(error));
             }
         }
@@ -215,30 +266,24 @@ impl Courier {
         lineage: &mut Lineage,
         standing: Standing,
     ) -> Result<Result<Turn, Error>, SinkEnd> {
-        let last = &mut lineage.strands[lineage.at];
+        let last = &lineage.strands[lineage.at];
         let is_restored = last.is_restored() && last.restored.is_some_and(|state| state.settled == ALL);
         let over = match standing {
-            Standing::Over => {
-                last.settled = ALL;
-                lineage.traces.take_all()
-            }
-            Standing::Growing => {
-                last.settled = last.settled.max(1);
-                lineage.traces.take_quiet()
-            }
+            Standing::Over => lineage.traces.take_all(),
+            Standing::Growing => lineage.traces.take_quiet(),
         };
         lineage.strands.iter_mut().for_each(|strand| strand.restored = None);
-        if !is_restored {
-            if let Err(error) = self.deliver_counted(lineage, &over, None).await? {
-                return Ok(Err(error));
-            }
-            if standing == Standing::Over {
-                let Strand { recorder, place, .. } = &lineage.strands[0];
-                let (recorder, resource) = (recorder.clone(), place.resource.clone());
-                self.process_over(&recorder, &resource).await?;
-            }
+        lineage.take(over, is_restored);
+        if let Err(error) = self.deliver_pending(lineage, None).await? {
+            return Ok(Err(error));
         }
-        lineage.traces.done(&over);
+        if !is_restored && standing == Standing::Over {
+            let Strand { recorder, place, .. } = &lineage.strands[0];
+            let (recorder, resource) = (recorder.clone(), place.resource.clone());
+            self.process_over(&recorder, &resource).await?;
+        }
+        let last = &mut lineage.strands[lineage.at];
+        last.settled = if standing == Standing::Over { ALL } else { last.settled.max(1) };
         if let Err(error) = self.store(lineage) {
             return Ok(Err(error));
         }
@@ -260,36 +305,49 @@ impl Courier {
         block: Option<Block>,
         is_restored: bool,
     ) -> Result<Result<(), Error>, SinkEnd> {
-        if !is_restored && let Err(error) = self.deliver_counted(lineage, &over, block).await? {
-            return Ok(Err(error));
-        }
-        lineage.traces.done(&over);
-        Ok(self.store(lineage))
+        lineage.take(over, is_restored);
+        self.work_off(lineage, block).await
     }
 
-    /// Delivers traces that are over, and counts what became of their spans.
-    async fn deliver_counted(
+    /// Does what is left to be done with what was read.
+    async fn work_off(
         &mut self,
         lineage: &mut Lineage,
-        over: &[Over],
         block: Option<Block>,
     ) -> Result<Result<(), Error>, SinkEnd> {
-        if !over.is_empty() {
-            let recorders: Vec<_> = lineage.strands.iter().map(|strand| strand.recorder.clone()).collect();
-            let Lineage { strands, traces, .. } = &*lineage;
-            let resource = strands[0].place.resource.clone();
-            let counts = match self.deliver_over(&recorders, traces, &resource, over, block).await? {
-                Ok(counts) => counts,
-                Err(error) => return Ok(Err(error)),
-            };
-            for (part, count) in counts {
-                let state = &mut lineage.strands[part].place.state;
-                state.delivered += count.delivered;
-                state.dead_lettered += count.dead_lettered;
-                state.dropped += count.dropped;
+        if let Err(error) = self.deliver_pending(lineage, block).await? {
+            return Ok(Err(error));
+        }
+        Ok(if lineage.is_ahead_of_cursor { self.store(lineage) } else { Ok(()) })
+    }
+
+    /// Delivers what is over, and counts what became of its spans.
+    async fn deliver_pending(
+        &mut self,
+        lineage: &mut Lineage,
+        block: Option<Block>,
+    ) -> Result<Result<(), Error>, SinkEnd> {
+        let Lineage { strands, traces, pending, .. } = lineage;
+        if pending.is_empty() {
+            return Ok(Ok(()));
+        }
+        let recorders: Vec<_> = strands.iter().map(|strand| strand.recorder.clone()).collect();
+        let resource = strands[0].place.resource.clone();
+        let mut counts = Counts::new();
+        let delivered = self.deliver_over(&recorders, traces, &resource, pending, block, &mut counts).await?;
+        for (part, strand) in strands.iter_mut().enumerate() {
+            // What an earlier run left behind it has counted.
+            if let Some(count) = counts.get(&part).filter(|_| strand.restored.is_none()) {
+                strand.place.state.delivered += count.delivered;
+                strand.place.state.dead_lettered += count.dead_lettered;
+                strand.place.state.dropped += count.dropped;
             }
         }
-        Ok(Ok(()))
+        if delivered.is_ok() {
+            traces.done(&*pending);
+            pending.clear();
+        }
+        Ok(delivered)
     }
 
     /// Tells the sink that a process is over.
@@ -307,7 +365,7 @@ impl Courier {
 
     /// Stores how far the sink has got: of what was recovered first.
     fn store(&self, lineage: &mut Lineage) -> Result<(), Error> {
-        let Lineage { strands, traces, at, .. } = lineage;
+        let Lineage { strands, traces, at, is_ahead_of_cursor, .. } = lineage;
         for (part, strand) in strands.iter_mut().enumerate().rev() {
             let missed = strand.place.reader.skipped().missing_rows;
             if part > *at || strand.restored.is_some() {
@@ -318,7 +376,10 @@ impl Courier {
             let Place { state, missed: missed_before, .. } = &mut strand.place;
             let before = state.position;
             // It never goes back: what an earlier run was done with is done.
-            state.position = traces.watermark(part).unwrap_or(strand.read_to).max(before);
+            let mark = traces.watermark(part, strand.read_to);
+            if mark.position >= before {
+                (state.position, state.clock) = (mark.position, mark.clock);
+            }
             (state.ahead, state.settled) = (strand.read_to, strand.settled);
             state.dropped = (state.dropped + missed).saturating_sub(*missed_before);
             *missed_before = missed;
@@ -329,6 +390,7 @@ impl Courier {
                 self.publish(&strand.recorder, &mut strand.place)?;
             }
         }
+        *is_ahead_of_cursor = false;
         Ok(())
     }
 }
@@ -342,4 +404,17 @@ pub(super) struct Count {
     pub(super) delivered: u64,
     pub(super) dead_lettered: u64,
     pub(super) dropped: u64,
+}
+
+impl Count {
+    pub(super) fn add(&mut self, other: Count) {
+        self.delivered += other.delivered;
+        self.dead_lettered += other.dead_lettered;
+        self.dropped += other.dropped;
+    }
+
+    /// How many spans it is about.
+    pub(super) fn spans(&self) -> u64 {
+        self.delivered + self.dead_lettered + self.dropped
+    }
 }

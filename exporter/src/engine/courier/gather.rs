@@ -11,14 +11,16 @@ use super::super::notice::Notice;
 use super::super::report::SinkEnd;
 use super::super::traces::{Held, Over, Traces, by_block};
 use super::Courier;
-use super::by_trace::Counts;
-use super::delivery::Done;
+use super::by_trace::{Count, Counts};
+use super::delivery::{Answer, Done};
 use super::load::{Load, Places, SpanPlace};
 use crate::error::with_causes;
 use crate::sink::{BatchId, Needs, Trace, TraceSpans};
 
 /// At most how many spans of traces that are delivered one by one are in memory, block aside. A longer trace is read as often as it must.
 const SPANS_AT_ONCE: usize = 4096;
+/// At most how many bytes those take in requests.
+const BYTES_AT_ONCE: usize = 8 << 20;
 
 /// A span, and where it stands.
 type Placed = (SpanPlace, SpanData);
@@ -40,12 +42,17 @@ impl Blocks<'_> {
             self.traces.block(number).expect("by T1, what is not done has its block held");
         let recorder = &self.recorders[part];
         if self.last.as_ref().is_none_or(|(last, _)| *last != number) {
+            self.last = None;
             let reader = match self.readers.entry(part) {
                 Entry::Occupied(open) => open.into_mut(),
                 Entry::Vacant(new) => new.insert(self.spool.reader(recorder)?),
             };
-            reader.seek(before);
-            let block = reader.next_block()?;
+            reader.seek(before.position);
+            let mut block = reader.next_block()?;
+            // Blocks in between had been read before, from another segment that could not be synced.
+            while block.as_ref().is_some_and(|block| block.position < position) {
+                block = reader.next_block()?;
+            }
             self.last = block.filter(|block| block.position == position).map(|block| (number, block));
         }
         Ok(self.last.as_ref().map(|(_, block)| (recorder, block)))
@@ -67,6 +74,8 @@ struct Source<'a, 'b> {
     from: From<'a, 'b>,
     at: usize,
     chunk: Vec<SpanData>,
+    /// Why it could not be read on, if it could not.
+    error: Option<Error>,
 }
 
 enum From<'a, 'b> {
@@ -74,7 +83,11 @@ enum From<'a, 'b> {
     Blocks(&'a mut Blocks<'b>, &'a Over),
 }
 
-impl Source<'_, '_> {
+impl<'a, 'b> Source<'a, 'b> {
+    fn new(from: From<'a, 'b>) -> Self {
+        Source { from, at: 0, chunk: Vec::new(), error: None }
+    }
+
     /// The next spans, with their places.
     fn chunk(&mut self) -> Result<Option<Vec<Placed>>, Error> {
         self.at += 1;
@@ -95,8 +108,14 @@ impl TraceSpans for Source<'_, '_> {
 
     fn next(&mut self) -> io::Result<Option<&[SpanData]>> {
         loop {
-            let Some(chunk) = self.chunk().map_err(|error| io::Error::other(with_causes(&error)))? else {
-                return Ok(None);
+            let chunk = match self.chunk() {
+                Ok(Some(chunk)) => chunk,
+                Ok(None) => return Ok(None),
+                Err(error) => {
+                    let failed = io::Error::other(with_causes(&error));
+                    self.error = Some(error);
+                    return Err(failed);
+                }
             };
             if !chunk.is_empty() {
                 self.chunk = chunk.into_iter().map(|(_, span)| span).collect();
@@ -104,56 +123,33 @@ impl TraceSpans for Source<'_, '_> {
             }
         }
     }
+
+    fn has_failed(&self) -> bool {
+        self.error.is_some()
+    }
 }
 
 impl Courier {
-    /// Delivers those of the traces that the route keeps. What cannot be read again counts as dropped, and is told.
+    /// Delivers those of the traces that the route keeps, and notes in them what was delivered. What cannot be read again for good counts as
+    /// dropped, and is told; an error leaves the rest for another time.
     pub(super) async fn deliver_over(
         &mut self,
         recorders: &[RecorderId],
         traces: &Traces,
         resource: &Resource,
-        over: &[Over],
+        over: &mut [Over],
         block: Option<Block>,
-    ) -> Result<Result<Counts, Error>, SinkEnd> {
-        let mut counts = match self.deliver_kept(recorders, traces, resource, over, block).await? {
-            Ok(counts) => counts,
-            Err(error) => return Ok(Err(error)),
-        };
-        let mut spans = BTreeMap::<usize, u64>::new();
-        for share in over.iter().flat_map(|over| &over.shares) {
-            if let Some(held) = traces.block(share.block) {
-                *spans.entry(held.part).or_default() += u64::from(share.spans);
+        counts: &mut Counts,
+    ) -> Result<Result<(), Error>, SinkEnd> {
+        let keep = self.keep;
+        let keeps = |over: &Over| keep.is_none_or(|keep| keep.keeps(over.trace_id, &over.facts));
+        for left in over.iter_mut().filter(|over| !keeps(over)) {
+            for share in left.shares.iter().filter(|share| share.spans > 0) {
+                let Some(held) = traces.block(share.block) else { continue };
+                counts.entry(held.part).or_default().dropped += u64::from(share.spans);
+                self.journey.report.sampled_out += u64::from(share.spans);
             }
-        }
-        for (part, spans) in spans {
-            let count = counts.entry(part).or_default();
-            let missing = spans.saturating_sub(count.delivered + count.dead_lettered + count.dropped);
-            if missing > 0 {
-                count.dropped += missing;
-                let reason = format!("{missing} spans were damaged while their traces were waited for");
-                let recorder = Some(recorders[part].clone());
-                self.shared.notices.tell(Notice::Trouble { recorder, reason });
-            }
-        }
-        Ok(Ok(counts))
-    }
-
-    async fn deliver_kept(
-        &mut self,
-        recorders: &[RecorderId],
-        traces: &Traces,
-        resource: &Resource,
-        over: &[Over],
-        block: Option<Block>,
-    ) -> Result<Result<Counts, Error>, SinkEnd> {
-        let mut counts = Counts::new();
-        let keeps = |over: &&Over| self.keep.is_none_or(|keep| keep.keeps(over.trace_id, &over.facts));
-        let (kept, left): (Vec<_>, Vec<_>) = over.iter().filter(|over| over.len() > 0).partition(keeps);
-        for share in left.iter().flat_map(|over| &over.shares) {
-            let Some(held) = traces.block(share.block) else { continue };
-            counts.entry(held.part).or_default().dropped += u64::from(share.spans);
-            self.journey.report.sampled_out += u64::from(share.spans);
+            left.delivered(None);
         }
         let spool = self.shared.spool.clone();
         let mut blocks = Blocks {
@@ -163,34 +159,70 @@ impl Courier {
             readers: HashMap::new(),
             last: block.zip(traces.newest()).map(|(block, newest)| (newest, block)),
         };
-        if self.sink.needs() == Needs::Spans {
-            for (number, of) in by_block(kept.iter().copied()) {
-                let placed = match blocks.spans(number, &of) {
-                    Ok(placed) => placed,
-                    Err(error) => return Ok(Err(error)),
-                };
-                self.deliver_placed(placed, resource, recorders, &mut counts).await?;
-            }
-            return Ok(Ok(counts));
+        let mut missing = Counts::new();
+        let delivered = match self.sink.needs() {
+            Needs::Spans => self.deliver_by_block(&mut blocks, resource, over, counts, &mut missing).await?,
+            _ => self.deliver_by_trace(&mut blocks, resource, over, counts, &mut missing).await?,
+        };
+        for (part, Count { dropped, .. }) in missing {
+            counts.entry(part).or_default().dropped += dropped;
+            let recorder = recorders[part].clone();
+            self.shared.notices.tell(Notice::Lost { recorder, spans: dropped });
         }
-        let mut rest = kept.as_slice();
-        while let Some(first) = rest.first() {
-            let mut spans = 0;
-            let fits = |over: &&&Over| {
-                spans += over.len();
-                spans <= SPANS_AT_ONCE
+        Ok(delivered)
+    }
+
+    /// Delivers the spans of traces block by block.
+    async fn deliver_by_block(
+        &mut self,
+        blocks: &mut Blocks<'_>,
+        resource: &Resource,
+        over: &mut [Over],
+        counts: &mut Counts,
+        missing: &mut Counts,
+    ) -> Result<Result<(), Error>, SinkEnd> {
+        for (number, of) in by_block(over.iter()) {
+            let placed = match blocks.spans(number, &of) {
+                Ok(placed) => placed,
+                Err(error) => return Ok(Err(error)),
             };
-            let (group, behind) = rest.split_at(rest.iter().take_while(fits).count());
-            if group.is_empty() {
-                let source = Source { from: From::Blocks(&mut blocks, first), at: 0, chunk: Vec::new() };
-                if let Err(error) = self.deliver_one(first, source, resource, recorders, &mut counts).await? {
-                    return Ok(Err(error));
-                }
-                rest = &rest[1..];
-                continue;
+            let found = placed.len() as u64;
+            self.deliver_placed(placed, resource, blocks.recorders, counts).await?;
+            let shares = over.iter().flat_map(|over| &over.shares).filter(|share| share.block == number);
+            let expected: u64 = shares.map(|share| u64::from(share.spans)).sum();
+            if let Some(held) = blocks.traces.block(number).filter(|_| found < expected) {
+                missing.entry(held.part).or_default().dropped += expected - found;
             }
+            over.iter_mut().for_each(|over| over.delivered(Some(number)));
+        }
+        Ok(Ok(()))
+    }
+
+    /// Delivers traces one by one.
+    async fn deliver_by_trace(
+        &mut self,
+        blocks: &mut Blocks<'_>,
+        resource: &Resource,
+        over: &mut [Over],
+        counts: &mut Counts,
+        missing: &mut Counts,
+    ) -> Result<Result<(), Error>, SinkEnd> {
+        let mut rest: Vec<_> = over.iter_mut().filter(|over| over.len() > 0).collect();
+        let mut rest = rest.as_mut_slice();
+        while !rest.is_empty() {
+            let (mut spans, mut bytes) = (0, 0_usize);
+            let fits = |over: &&&mut Over| {
+                spans += over.len();
+                bytes = bytes.saturating_add(over.bytes);
+                spans <= SPANS_AT_ONCE && bytes <= BYTES_AT_ONCE
+            };
+            let count = rest.iter().take_while(fits).count();
+            let (group, behind) = std::mem::take(&mut rest).split_at_mut(count.max(1));
+            rest = behind;
+            // One that is larger by itself is read block by block, as often as it must.
+            let is_large = count == 0;
             let mut gathered = HashMap::<TraceId, Vec<Placed>>::new();
-            for (number, of) in by_block(group.iter().copied()) {
+            for (number, of) in by_block(group.iter().map(|over| &**over).filter(|_| !is_large)) {
                 match blocks.spans(number, &of) {
                     Ok(placed) => placed
                         .into_iter()
@@ -199,15 +231,30 @@ impl Courier {
                 }
             }
             for over in group {
+                let (traces, recorders) = (blocks.traces, blocks.recorders);
+                let mut of_trace = Counts::new();
                 let spans = gathered.remove(&over.trace_id).unwrap_or_default();
-                let source = Source { from: From::Memory(&spans), at: 0, chunk: Vec::new() };
-                if let Err(error) = self.deliver_one(over, source, resource, recorders, &mut counts).await? {
+                let from = if is_large { From::Blocks(&mut *blocks, over) } else { From::Memory(&spans) };
+                let source = Source::new(from);
+                if let Err(error) = self.deliver_one(over, source, resource, recorders, &mut of_trace).await?
+                {
                     return Ok(Err(error));
                 }
+                for share in &over.shares {
+                    if let Some(held) = traces.block(share.block) {
+                        missing.entry(held.part).or_default().dropped += u64::from(share.spans);
+                    }
+                }
+                for (part, count) in of_trace {
+                    let missing = &mut missing.entry(part).or_default().dropped;
+                    *missing = missing.saturating_sub(count.spans());
+                    counts.entry(part).or_default().add(count);
+                }
+                over.delivered(None);
             }
-            rest = behind;
         }
-        Ok(Ok(counts))
+        missing.retain(|_, count| count.dropped > 0);
+        Ok(Ok(()))
     }
 
     /// Delivers one trace.
@@ -256,36 +303,31 @@ impl Courier {
         recorders: &[RecorderId],
         counts: &mut Counts,
     ) -> Result<Result<(), Error>, SinkEnd> {
-        let (mut first, mut parts) = (None, Counts::new());
+        let (mut first, mut oldest, mut parts) = (None, u64::MAX, BTreeMap::<usize, u64>::new());
         while let Some(chunk) = match source.chunk() {
             Ok(chunk) => chunk,
             Err(error) => return Ok(Err(error)),
         } {
-            for (place, _) in chunk {
-                parts.entry(part_of(recorders, &place.recorder)).or_default().delivered += 1;
+            for (place, span) in chunk {
+                *parts.entry(part_of(recorders, &place.recorder)).or_default() += 1;
+                oldest = oldest.min(span.end_unix_ns);
                 first.get_or_insert(place);
             }
         }
         let Some(first) = first else { return Ok(Ok(())) };
+        self.show(|standing| standing.backlog.oldest_unix_ns = oldest);
         let SpanPlace { recorder, block, number } = &first;
         let id = BatchId { recorder, block: *block, number: *number, part: BatchId::WHOLE };
-        let len = parts.values().map(|count| count.delivered).sum::<u64>();
-        let len = usize::try_from(len).unwrap_or(usize::MAX);
+        let len = usize::try_from(parts.values().sum::<u64>()).unwrap_or(usize::MAX);
         source.rewind();
         let mut trace = Trace { id, trace_id: over.trace_id, resource, len, spans: &mut source };
         let refused = match self.deliver_trace(&mut trace).await? {
-            Ok(Done { mut rejected, .. }) => {
-                for (part, count) in parts {
-                    // What is rejected is of no part in particular.
-                    let of_part = rejected.min(count.delivered);
-                    rejected -= of_part;
-                    let all = counts.entry(part).or_default();
-                    all.delivered += count.delivered - of_part;
-                    all.dropped += of_part;
-                }
+            Answer::Taken { rejected } => {
+                share_out(parts, Done { rejected, dead_lettered: 0 }, counts);
                 return Ok(Ok(()));
             }
-            Err(reason) => reason,
+            Answer::Refused { reason } => reason,
+            Answer::Unread => return Ok(source.error.map_or(Ok(()), Err)),
         };
         source.rewind();
         let mut is_new = false;
@@ -314,16 +356,26 @@ impl Courier {
         let Some(first) = places.first() else { return Ok(()) };
         let recorder = &first.recorder;
         let load = Load { recorder, resource, spans: &spans, places: Places::Each(&places) };
-        let Done { rejected, dead_lettered } = self.deliver(&load).await?;
+        let done = self.deliver(&load).await?;
+        let mut parts = BTreeMap::<usize, u64>::new();
         for place in &places {
-            counts.entry(part_of(recorders, &place.recorder)).or_default().delivered += 1;
+            *parts.entry(part_of(recorders, &place.recorder)).or_default() += 1;
         }
-        // Which of the spans of a dead process were refused is of no consequence for its accounts as a whole.
-        let count = counts.entry(part_of(recorders, recorder)).or_default();
-        count.delivered = count.delivered.saturating_sub(rejected + dead_lettered);
-        count.dropped += rejected;
-        count.dead_lettered += dead_lettered;
+        share_out(parts, done, counts);
         Ok(())
+    }
+}
+
+/// Counts what became of so many spans of each part. Which of the spans of a dead process were refused or not wanted is of no consequence for its
+/// accounts as a whole.
+fn share_out(parts: BTreeMap<usize, u64>, done: Done, counts: &mut Counts) {
+    let Done { mut rejected, mut dead_lettered } = done;
+    for (part, spans) in parts {
+        let aside = dead_lettered.min(spans);
+        let dropped = rejected.min(spans - aside);
+        (dead_lettered, rejected) = (dead_lettered - aside, rejected - dropped);
+        let delivered = spans - aside - dropped;
+        counts.entry(part).or_default().add(Count { delivered, dead_lettered: aside, dropped });
     }
 }
 
@@ -334,8 +386,8 @@ fn part_of(recorders: &[RecorderId], recorder: &RecorderId) -> usize {
 /// Takes the spans of a trace in an order in which none comes before its parent, in as many passes as they are deep.
 struct ParentsFirst<'a> {
     of: &'a Over,
-    /// What was taken, by place: several spans may have the same identity.
-    sent: HashSet<(u64, u64, usize)>,
+    /// What was taken, by place, and whether that is of what was recovered: several spans may have the same identity.
+    sent: HashSet<(bool, u64, u64, usize)>,
     known: HashSet<SpanId>,
     /// Whether what is left is taken as it comes: it goes round in a circle.
     is_forced: bool,
@@ -344,7 +396,10 @@ struct ParentsFirst<'a> {
 impl ParentsFirst<'_> {
     /// What can be sent of these spans now, parents first.
     fn take(&mut self, chunk: Vec<Placed>) -> Vec<Placed> {
-        let key = |place: &SpanPlace| (place.block.segment, place.block.offset, place.number);
+        let key = |place: &SpanPlace| {
+            let SpanPlace { recorder, block, number } = place;
+            (recorder.is_recovery(), block.segment, block.offset, *number)
+        };
         let mut waiting: Vec<_> =
             chunk.into_iter().filter(|(place, _)| !self.sent.contains(&key(place))).collect();
         let mut ready = Vec::new();
@@ -363,6 +418,44 @@ impl ParentsFirst<'_> {
             if ready.len() == before {
                 return ready;
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use spanring_spool::Position;
+
+    use super::*;
+    use crate::engine::traces::Traces;
+    use crate::sink::tests::span;
+
+    #[test]
+    fn a_span_that_stands_in_what_was_recovered_where_another_stands_in_its_origin_is_another_one() {
+        let spans = [span(1), span(2)];
+        let mut traces = Traces::default();
+        let position = Position { segment: 1, offset: 8192, next_sequence: 2 };
+        traces.note(0, [Position::default(), position], &spans, &[]);
+        let over = traces.take_all().remove(0);
+        let origin = RecorderId::from_parts(1, 2);
+        let place = |recorder| SpanPlace { recorder, block: position, number: 0 };
+        let [first, second] = spans;
+        let chunk = vec![(place(origin.clone()), first), (place(origin.recovery()), second)];
+        let mut order =
+            ParentsFirst { of: &over, sent: HashSet::new(), known: HashSet::new(), is_forced: false };
+        assert_eq!(order.take(chunk.clone()).len(), 2);
+        assert_eq!(order.take(chunk).len(), 0, "they were taken");
+    }
+
+    #[test]
+    fn what_was_refused_or_not_wanted_is_shared_out_so_that_no_part_has_more_than_it_had() {
+        for (rejected, dead_lettered) in [(0, 0), (11, 0), (0, 11), (4, 7), (3, 2), (1, 10)] {
+            let mut counts = Counts::new();
+            share_out(BTreeMap::from([(0, 10), (1, 1)]), Done { rejected, dead_lettered }, &mut counts);
+            let of = |part| counts[&part];
+            assert_eq!((of(0).spans(), of(1).spans()), (10, 1));
+            assert_eq!(of(0).dropped + of(1).dropped, rejected);
+            assert_eq!(of(0).dead_lettered + of(1).dead_lettered, dead_lettered);
         }
     }
 }

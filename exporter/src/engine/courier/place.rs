@@ -3,12 +3,12 @@
 use std::fs;
 use std::path::Path;
 
-use spanring_spool::{Cursor, CursorState, Error, Position, RecorderId, RecorderReader, Resource, Skipped};
+use spanring_spool::{Cursor, CursorState, Error, RecorderId, RecorderReader, Resource, Skipped};
 use tokio::time::Instant;
 
 use super::super::Mode;
 use super::super::notice::Notice;
-use super::Courier;
+use super::{Courier, SYNC_INTERVAL};
 use crate::error::with_causes;
 
 /// Where the sink has got in one recorder.
@@ -18,8 +18,8 @@ pub(super) struct Place {
     pub(super) resource: Resource,
     /// What the sink has acknowledged. The cursor lags behind it while it cannot be stored.
     pub(super) state: CursorState,
-    /// Up to where the cursor is durable and that was published, and since when.
-    pub(super) synced: Option<(Position, Instant)>,
+    /// What of it is durable and was published, and since when.
+    pub(super) synced: Option<(CursorState, Instant)>,
     /// How many rows the reader has missed that the state counts as dropped.
     pub(super) missed: u64,
     /// Where to stop in a recorder that grows, when only what is there now is wanted.
@@ -41,6 +41,11 @@ impl Place {
         self.late = (skipped.missing_segments, skipped.missing_rows);
         self.missed = skipped.missing_rows;
         skipped.missing_segments
+    }
+
+    /// Whether it is time that what is stored becomes durable.
+    pub(super) fn is_sync_due(&self) -> bool {
+        self.synced.is_none_or(|(state, at)| state != self.state && at.elapsed() >= SYNC_INTERVAL)
     }
 
     /// What was left out that should have been there.

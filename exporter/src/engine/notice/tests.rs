@@ -17,6 +17,7 @@ fn each() -> Vec<Notice> {
         Notice::Recovered(recovery()),
         Notice::Unproven { recorder: recorder.clone(), doubt: Doubt::SharedFileSystem { kind: text() } },
         Notice::Skipped { recorder: recorder.clone(), skipped: Skipped::default() },
+        Notice::Lost { recorder: recorder.clone(), spans: 3 },
         Notice::BeganLate { sink: text(), recorder: recorder.clone(), segments: 3 },
         Notice::Trouble { recorder: Some(recorder), reason: text() },
         Notice::Trouble { recorder: None, reason: text() },
@@ -38,6 +39,7 @@ fn each() -> Vec<Notice> {
             Notice::Recovered(_)
             | Notice::Unproven { .. }
             | Notice::Skipped { .. }
+            | Notice::Lost { .. }
             | Notice::BeganLate { .. }
             | Notice::Trouble { .. }
             | Notice::Retrying { .. }
@@ -87,6 +89,7 @@ fn every_notice_is_one_object_on_one_line_whatever_its_texts_hold() {
 recovered warn already_done another_boot event from_rings from_segments from_tables ledger level recorder skipped time unaccounted
 unproven warn doubt event level recorder time
 skipped error event level recorder skipped time
+lost error event level recorder spans time
 began_late info event level recorder segments sink time
 trouble warn event level reason recorder time
 trouble warn event level reason recorder time

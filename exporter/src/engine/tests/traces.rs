@@ -3,7 +3,7 @@
 use std::time::SystemTime;
 
 use spanring::{Context, Overflow, Span, Status, TraceId};
-use spanring_spool::{CursorState, Level, RecorderId};
+use spanring_spool::{CursorState, Level, Position, RecorderId};
 
 use super::*;
 use crate::engine::Keep;
@@ -256,11 +256,9 @@ fn copy(dir: &Path) -> TempDir {
     copy
 }
 
-#[test]
-fn an_exporter_that_ends_after_any_delivery_and_the_next_one_lose_nothing_and_repeat_only_what_was_under_way()
-{
-    // The first trace is open to the end, so that nothing before it can be passed over.
-    let (dir, recorded) = recorded(|spool, recorded| {
+/// Traces of which the first is open to the end, so that nothing before it can be passed over.
+fn held_up() -> (TempDir, Recorded) {
+    recorded(|spool, recorded| {
         let first = start(recorded, None);
         for _ in 0..6 {
             let spans: Vec<_> = (0..3).map(|_| start(recorded, None)).collect();
@@ -277,24 +275,41 @@ fn an_exporter_that_ends_after_any_delivery_and_the_next_one_lose_nothing_and_re
             assert_eq!(start(recorded, None).end_at_unix_ns(later), spanring::Ended::Recorded);
             cut(spool);
         }
-    });
-    for needs in [Needs::Traces, Needs::ParentsFirst, Needs::Spans] {
+    })
+}
+
+/// What takes so many deliveries, and no more.
+fn takes_only(enough: usize) -> impl FnMut(usize) -> Outcome + Send {
+    let mut taken = 0;
+    move |_: usize| {
+        taken += 1;
+        match taken <= enough {
+            true => Outcome::DELIVERED,
+            false => Outcome::Parked { reason: "no more".into() },
+        }
+    }
+}
+
+fn keeping_all(sink: impl Sink + 'static) -> Route {
+    Route::to(Box::new(sink)).keep(Keep::errors_and_share(1.0))
+}
+
+#[test]
+fn an_exporter_that_ends_after_any_delivery_and_the_next_one_lose_nothing_and_repeat_only_what_was_under_way()
+{
+    let (dir, recorded) = held_up();
+    // The last is a sink whose rules are taken away in between.
+    for (needs, next_has_rules) in
+        [(Needs::Traces, true), (Needs::ParentsFirst, true), (Needs::Spans, true), (Needs::Spans, false)]
+    {
         let mut repeated_most = 0;
         for enough in 0..=recorded.len() {
             let copy = copy(dir.path());
-            let mut taken = 0;
-            let answer = move |_: usize| {
-                taken += 1;
-                match taken <= enough {
-                    true => Outcome::DELIVERED,
-                    false => Outcome::Parked { reason: "no more".into() },
-                }
-            };
-            let route = |sink| Route::to(sink).keep(Keep::errors_and_share(1.0));
-            let (sink, before) = ByTrace::new(needs, answer);
-            export_along(copy.path(), route(Box::new(sink)));
+            let (sink, before) = ByTrace::new(needs, takes_only(enough));
+            export_along(copy.path(), keeping_all(sink));
             let (sink, after) = ByTrace::new(needs, takes);
-            let report = export_along(copy.path(), route(Box::new(sink)));
+            let next = if next_has_rules { keeping_all(sink) } else { Route::to(Box::new(sink)) };
+            let report = export_along(copy.path(), next);
             assert!(report.is_complete() && report.recorders_removed == report.recorders, "{report}");
             let (before, after) = (before.lock().unwrap(), after.lock().unwrap());
             let mut times = BTreeMap::<_, usize>::new();
@@ -316,6 +331,50 @@ fn an_exporter_that_ends_after_any_delivery_and_the_next_one_lose_nothing_and_re
         // first, of seven.
         assert!(repeated_most <= 14, "{needs:?}: {repeated_most}");
     }
+}
+
+#[test]
+fn what_an_earlier_run_had_left_arrives_although_it_is_not_known_any_more_that_it_was_open() {
+    let (dir, recorded) = held_up();
+    for needs in [Needs::Traces, Needs::ParentsFirst, Needs::Spans] {
+        for enough in 0..=recorded.len() {
+            let copy = copy(dir.path());
+            let (sink, before) = ByTrace::new(needs, takes_only(enough));
+            export_along(copy.path(), keeping_all(sink));
+            // The first block tells that the first trace is open.
+            let spool = SpoolDir::open(copy.path()).unwrap();
+            let lost: BTreeSet<_> = match spool.recorders().unwrap().pop() {
+                Some(recorder) => {
+                    let block = spool.reader(&recorder).unwrap().next_block().unwrap().unwrap();
+                    damage(
+                        &spool,
+                        &recorder,
+                        Position { offset: block.position.offset - 20, ..block.position },
+                    );
+                    block.spans.iter().map(|span| span.span_id).collect()
+                }
+                None => BTreeSet::new(),
+            };
+            let (sink, after) = ByTrace::new(needs, takes);
+            export_along(copy.path(), keeping_all(sink));
+            let (before, after) = (before.lock().unwrap(), after.lock().unwrap());
+            let taken = before.taken.iter().chain(&after.taken).flatten().map(|span| span.span_id);
+            let taken: BTreeSet<_> = taken.collect();
+            let all: BTreeSet<_> = recorded.values().flat_map(BTreeMap::keys).copied().collect();
+            let missed: Vec<_> = all.difference(&taken).filter(|span| !lost.contains(span)).collect();
+            assert!(missed.is_empty(), "{needs:?} after {enough}: {missed:?} of {}", all.len());
+        }
+    }
+}
+
+/// Damages some bytes of a segment from this place on.
+fn damage(spool: &SpoolDir, recorder: &RecorderId, place: Position) {
+    use std::os::unix::fs::FileExt as _;
+    let prefix = format!("{:018}.", place.segment);
+    let mut entries = std::fs::read_dir(spool.recorder_path(recorder)).unwrap().map(|entry| entry.unwrap());
+    let segment = entries.find(|entry| entry.file_name().to_str().unwrap().starts_with(&prefix)).unwrap();
+    let file = std::fs::File::options().write(true).open(segment.path()).unwrap();
+    file.write_all_at(&[0xa5; 16], place.offset).unwrap();
 }
 
 #[test]
@@ -470,18 +529,10 @@ fn what_is_damaged_while_its_trace_is_waited_for_is_counted_and_told() {
         }
         let [.., second, last] = places.as_slice() else { panic!("{places:?}") };
         assert_eq!(second.segment, last.segment);
-        let is_it = |path: &std::path::PathBuf| {
-            path.file_name().unwrap().to_str().unwrap().starts_with(&format!("{:018}.", last.segment))
-        };
-        let entries = std::fs::read_dir(spool.recorder_path(&recorder)).unwrap();
-        let segment = entries.map(|entry| entry.unwrap().path()).find(is_it).unwrap();
         // All blocks were read when the first spans are sent; the roots' is damaged then.
-        let damage = second.offset + 200;
-        let damaged = move || {
-            use std::os::unix::fs::FileExt as _;
-            let file = std::fs::File::options().write(true).open(&segment).unwrap();
-            file.write_all_at(&[0xa5; 16], damage).unwrap();
-        };
+        let place = Position { offset: second.offset + 200, ..*second };
+        let (damaged, recorder_damaged) = (spool.clone(), recorder.clone());
+        let damaged = move || damage(&damaged, &recorder_damaged, place);
         let mut is_first = true;
         let answer = move |_: usize| {
             if std::mem::take(&mut is_first) {

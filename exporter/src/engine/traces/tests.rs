@@ -37,14 +37,17 @@ fn place(block: usize) -> Position {
     Position { segment: 1, offset: block as u64 * 8, next_sequence: 0 }
 }
 
-fn note(traces: &mut Traces, number: usize, rows: &[Row]) {
+/// Notes a block; what was over before it, as it tells.
+fn note(traces: &mut Traces, number: usize, rows: &[Row]) -> Vec<Over> {
     let of = |is_start| -> Vec<_> { rows.iter().filter(|row| row.is_start == is_start).map(data).collect() };
+    let over = traces.take_before(&of(false), &of(true));
     traces.note(0, [place(number), place(number + 1)], &of(false), &of(true));
+    over
 }
 
 /// Where to read on after so many blocks.
 fn watermark(traces: &Traces, read: usize) -> usize {
-    traces.watermark(0).map_or(read, |position| usize::try_from(position.offset / 8).unwrap())
+    usize::try_from(traces.watermark(0, place(read)).position.offset / 8).unwrap()
 }
 
 fn start(trace: u8, span: u64, at: u64) -> Row {
@@ -59,8 +62,8 @@ fn end(trace: u8, span: u64, parent: Option<u64>, at: u64) -> Row {
 fn taken(blocks: &[Vec<Row>]) -> Vec<Vec<u8>> {
     let mut traces = Traces::default();
     let take = |(number, rows): (usize, &Vec<Row>)| {
-        note(&mut traces, number, rows);
-        let over = traces.take_over();
+        let mut over = note(&mut traces, number, rows);
+        over.extend(traces.take_over());
         traces.done(&over);
         over.iter().map(|over| over.trace_id.to_bytes()[0] - 1).collect()
     };
@@ -108,8 +111,8 @@ fn the_watermark_stands_before_the_first_row_of_a_trace_that_is_not_done() {
     ];
     let mut marks = Vec::new();
     for (number, rows) in blocks.iter().enumerate() {
-        note(&mut traces, number, rows);
-        let over = traces.take_over();
+        let mut over = note(&mut traces, number, rows);
+        over.extend(traces.take_over());
         marks.push(watermark(&traces, number + 1));
         traces.done(&over);
         marks.push(watermark(&traces, number + 1));
@@ -125,15 +128,20 @@ fn the_watermark_stands_before_the_first_row_of_a_trace_that_is_not_done() {
 /// at the latest with the block behind the one in which it ends, and may never end.
 fn blocks() -> impl Strategy<Value = Vec<Vec<Row>>> {
     let step = proptest::collection::vec(0..3 * SECOND, 12);
-    let span = (0..4_u8, 0..12_usize, 0..6_usize, any::<Option<bool>>(), any::<bool>(), 0..3 * SECOND);
+    // Some say that they end in a day.
+    let late =
+        prop_oneof![9 => (0..3 * SECOND).prop_map(|late| (late, 0)), 1 => Just((0, 24 * 3600 * SECOND))];
+    let span = (0..4_u8, 0..12_usize, 0..6_usize, any::<Option<bool>>(), any::<bool>(), late);
     (step, proptest::collection::vec(span, 0..24)).prop_map(|(steps, spans)| {
         let mut blocks = vec![Vec::new(); steps.len()];
         let times: Vec<u64> =
             (0..steps.len()).map(|to| 10 * SECOND + steps[..=to].iter().sum::<u64>()).collect();
-        for (number, (trace, from, length, announced, is_root, late)) in spans.into_iter().enumerate() {
+        for (number, (trace, from, length, announced, is_root, (late, early))) in
+            spans.into_iter().enumerate()
+        {
             let (number, to) = (number as u64, from + length);
             let parent = (!is_root).then_some(1000);
-            let at = |block: usize| times[block.min(11)].saturating_sub(late);
+            let at = |block: usize| times[block.min(11)].saturating_sub(late) + early;
             let row = |is_start, at| Row { trace, span: number, parent, at, is_start };
             if let Some(is_swapped) = announced {
                 let block = if is_swapped && to < 11 { to + 1 } else { from };
@@ -175,8 +183,8 @@ proptest! {
         let mut delivered = Ends::new();
         let mut is_settled = false;
         for (number, rows) in blocks[..cut].iter().enumerate() {
-            note(&mut traces, number, rows);
-            let mut over = traces.take_over();
+            let mut over = note(&mut traces, number, rows);
+            over.extend(traces.take_over());
             // An announcement that is behind the end of its span comes with the next block, and at once.
             let is_split = |row: &Row| {
                 row.is_start && rows.iter().any(|end| !end.is_start && (end.trace, end.span) == (row.trace, row.span))
@@ -191,29 +199,78 @@ proptest! {
             traces.done(&over);
         }
         let from = watermark(&traces, cut);
+        let clock = traces.watermark(0, place(cut)).clock;
         for (block, rows) in blocks.iter().enumerate().take(from) {
             let ends = rows.iter().filter(|row| !row.is_start).count();
             prop_assert!((0..ends).all(|number| delivered.contains(&(block, number))), "passed over");
         }
         // The second leaves out what the first had taken.
-        let mut traces = Traces::default();
+        let mut traces = Traces::at(clock);
+        let mut delivered_again = 0;
         for (number, rows) in blocks.iter().enumerate().skip(from) {
             if number == cut && is_settled {
                 let over = traces.take_quiet();
                 traces.done(&over);
             }
-            note(&mut traces, number, rows);
-            let over = traces.take_over();
+            let mut over = note(&mut traces, number, rows);
+            over.extend(traces.take_over());
             if number >= cut {
-                delivered.extend(ends_of(&blocks, &over, from));
+                let new = ends_of(&blocks, &over, from);
+                delivered_again += new.intersection(&delivered).count();
+                delivered.extend(new);
             }
             traces.done(&over);
         }
         let over = traces.take_all();
-        delivered.extend(ends_of(&blocks, &over, from));
+        let new = ends_of(&blocks, &over, from);
+        delivered_again += new.intersection(&delivered).count();
+        delivered.extend(new);
+        let is_quiet = quiet[..cut].iter().any(|&is_quiet| is_quiet);
+        prop_assert!(delivered_again == 0 || is_quiet, "{} spans are delivered twice", delivered_again);
         traces.done(&over);
         prop_assert_eq!(watermark(&traces, blocks.len()), blocks.len());
         let all: usize = blocks.iter().map(|rows| rows.iter().filter(|row| !row.is_start).count()).sum();
         prop_assert_eq!(delivered.len(), all);
     }
+}
+
+#[test]
+fn a_span_that_claims_to_end_in_a_year_moves_the_time_by_an_hour() {
+    const HOUR: u64 = 3600 * SECOND;
+    let mut traces = Traces::at(SECOND);
+    note(&mut traces, 0, &[start(0, 0, SECOND), end(1, 1, None, 365 * 24 * HOUR)]);
+    assert_eq!(traces.watermark(0, place(1)).clock, SECOND);
+    note(&mut traces, 1, &[end(2, 2, None, 2 * SECOND)]);
+    let over = traces.take_over();
+    assert!(over.is_empty(), "the time has not passed by which it ended: {over:?}");
+    let over = note(&mut traces, 2, &[end(3, 3, None, HOUR + 3 * SECOND)]);
+    let over: Vec<_> = over.iter().map(|over| over.trace_id.to_bytes()[0] - 1).collect();
+    assert_eq!(over, [1, 2]);
+}
+
+#[test]
+fn a_block_that_begins_seconds_later_tells_that_nothing_came() {
+    let blocks = [
+        vec![start(0, 0, 0), end(1, 1, None, SECOND)],
+        // The same trace goes on, and not before three seconds later: that is another piece of it.
+        vec![end(1, 2, None, 4 * SECOND)],
+        vec![end(1, 3, None, 5 * SECOND)],
+    ];
+    assert_eq!(taken(&blocks), [vec![], vec![1], vec![]]);
+}
+
+#[test]
+fn the_watermark_does_not_part_an_end_from_its_announcement() {
+    let mut traces = Traces::default();
+    let blocks = [
+        vec![end(0, 0, None, SECOND)],
+        vec![start(0, 0, 0), start(1, 1, 5 * SECOND)],
+        vec![end(2, 2, None, 6 * SECOND)],
+    ];
+    for (number, rows) in blocks.iter().enumerate() {
+        let mut over = note(&mut traces, number, rows);
+        over.extend(traces.take_over());
+        traces.done(&over);
+    }
+    assert_eq!(watermark(&traces, 3), 0, "else the announcement would wait for an end that was read");
 }
