@@ -6,6 +6,7 @@
 
 mod address;
 mod ahead;
+mod conceal;
 mod file;
 mod grpc;
 mod http;

@@ -148,13 +148,16 @@ fn what_the_server_answers_to_a_wrong_key_parks_and_is_said_without_the_key() {
     let spool = TestSpool::new();
     spool.record(0, 1);
     let receiver =
-        Receiver::start(|_| Answer { body: b"no such key".to_vec(), ..Answer::status(401) }).unwrap();
+        Receiver::start(|_| Answer { body: b"no such key: secret".to_vec(), ..Answer::status(401) }).unwrap();
     let sink = format!("prela+http://{}/v1/traces", receiver.address());
     let mut command = spool.export(&[&sink]);
     let output = command.arg("--once").env("PRELA_API_KEY", "secret").output().unwrap();
     let (status, said) = agent::complaint(output);
     assert_eq!(status, 1);
-    assert!(said.contains("it answered 401 Unauthorized: no such key") && !said.contains("secret"), "{said}");
+    assert!(
+        said.contains("it answered 401 Unauthorized: no such key: ******") && !said.contains("secret"),
+        "{said}"
+    );
     assert_eq!(spool.recorders().len(), 1, "it is kept");
 }
 

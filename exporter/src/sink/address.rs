@@ -9,8 +9,8 @@ use reqwest::Url;
 use super::http::Transport;
 use super::openai::address as openai;
 use super::{
-    FileSink, HttpSink, OpenAi, OtlpGrpc, OtlpHttp, PrefactorSink, PrelaFileSink, PrelaSink, Protocol, Sink,
-    SinkOptions, SpanForgeAddress, StdoutSink, System, prefactor_options, prela_file, prela_options,
+    FileSink, HttpSink, Needs, OpenAi, OtlpGrpc, OtlpHttp, PrefactorSink, PrelaFileSink, PrelaSink, Protocol,
+    Sink, SinkOptions, SpanForgeAddress, StdoutSink, System, prefactor_options, prela_file, prela_options,
     spanforge,
 };
 use crate::Error;
@@ -173,6 +173,15 @@ impl SinkAddress {
             | SinkAddress::Prefactor { .. }
             | SinkAddress::PrelaHttp { .. } => true,
             SinkAddress::SpanForge(address) => matches!(address, SpanForgeAddress::Cloud { .. }),
+        }
+    }
+
+    /// What it has to know of a trace before it takes any of it.
+    pub fn needs(&self) -> Needs {
+        match self {
+            SinkAddress::Prefactor { .. } => Needs::ParentsFirst,
+            SinkAddress::PrelaHttp { .. } => Needs::Traces,
+            _ => Needs::Spans,
         }
     }
 
@@ -447,6 +456,16 @@ mod tests {
             "spanforge-file:a",
         ] {
             assert_eq!(canonical(&canonical(address)), canonical(address), "{address}");
+        }
+    }
+
+    #[test]
+    fn what_an_address_needs_is_what_its_sink_does() {
+        for address in
+            ["stdout", "otlp+http://h", "otlp+grpc://h", "prefactor+https://h", "prela+https://h/x"]
+        {
+            let address = address.parse::<SinkAddress>().unwrap();
+            assert_eq!(address.needs(), address.open().unwrap().needs(), "{address}");
         }
     }
 

@@ -35,6 +35,7 @@ use hyper::header::{HeaderMap, HeaderName, HeaderValue};
 use percent_encoding::percent_decode;
 use prost::Message as _;
 
+use super::conceal::Secrets;
 use super::http::gzip;
 use super::retry_after::WAIT_MAX;
 
@@ -137,6 +138,14 @@ pub(super) struct Status {
 }
 
 impl Status {
+    /// Without what the server was told in confidence.
+    fn without(mut self, secrets: &Secrets) -> Self {
+        let mut message = self.message.into_bytes();
+        secrets.conceal(&mut message);
+        self.message = String::from_utf8_lossy(&message).into_owned();
+        self
+    }
+
     /// That in these headers, if there is one.
     fn of(headers: &HeaderMap) -> Option<Self> {
         let code = Code::of(headers.get("grpc-status")?);

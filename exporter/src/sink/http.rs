@@ -19,6 +19,7 @@ use rustls::{ClientConfig, ConfigBuilder, RootCertStore, WantsVerifier};
 use rustls_platform_verifier::BuilderVerifierExt as _;
 
 use super::ahead::{Ahead, Key};
+use super::conceal::Secrets;
 use super::retry_after;
 use super::{Batch, Delivery, OtlpOptions, Outcome, Sink};
 use crate::Error;
@@ -108,7 +109,7 @@ pub(super) struct Limits {
     pub(super) request: Duration,
     /// Until a connection stands.
     pub(super) connect: Duration,
-    /// Of a response's body, in bytes.
+    /// Of a response's body, in bytes, but for one that repeats its request.
     pub(super) body_max: usize,
 }
 
@@ -250,42 +251,49 @@ impl Caller {
         limit: Duration,
     ) -> Result<Response, Outcome> {
         let deadline = Instant::now() + limit;
+        let secrets = Secrets::of(&headers);
+        let repeated = body.as_bytes().map_or(0, |body| 2 * body.len());
+        let body_max = self.limits.body_max.max(repeated);
         let sent = self.client.request(method, url).headers(headers).timeout(limit).body(body).send();
         match sent.await {
-            Ok(response) => Ok(self.read(response, deadline).await),
+            Ok(response) => {
+                let mut response = read(response, deadline, body_max).await;
+                secrets.conceal(&mut response.body);
+                Ok(response)
+            }
             Err(error) if error.is_builder() => Err(Outcome::Parked { reason: reason(error) }),
             Err(error) => Err(Outcome::Retry { after: None, reason: reason(error) }),
         }
     }
+}
 
-    async fn read(&self, mut response: reqwest::Response, deadline: Instant) -> Response {
-        let header =
-            |name: &str| response.headers().get(name).and_then(|value: &HeaderValue| value.to_str().ok());
-        let media_type =
-            header(CONTENT_TYPE.as_str()).and_then(|value| value.split(';').next()).unwrap_or_default();
-        let mut read = Response {
-            status: response.status().as_u16(),
-            media_type: media_type.trim().to_ascii_lowercase(),
-            retry_after: (header("retry-after-ms").and_then(retry_after::wait_ms))
-                .or_else(|| retry_after::wait(header(RETRY_AFTER.as_str())?, SystemTime::now())),
-            forbids_retry: header("x-should-retry")
-                .is_some_and(|value| value.trim().eq_ignore_ascii_case("false")),
-            ..Response::default()
-        };
-        while Instant::now() < deadline {
-            match response.chunk().await {
-                Ok(Some(chunk)) if read.body.len() + chunk.len() <= self.limits.body_max => {
-                    read.body.extend_from_slice(&chunk);
-                }
-                Ok(Some(_)) | Err(_) => break,
-                Ok(None) => {
-                    read.whole = true;
-                    break;
-                }
+async fn read(mut response: reqwest::Response, deadline: Instant, body_max: usize) -> Response {
+    let header =
+        |name: &str| response.headers().get(name).and_then(|value: &HeaderValue| value.to_str().ok());
+    let media_type =
+        header(CONTENT_TYPE.as_str()).and_then(|value| value.split(';').next()).unwrap_or_default();
+    let mut read = Response {
+        status: response.status().as_u16(),
+        media_type: media_type.trim().to_ascii_lowercase(),
+        retry_after: (header("retry-after-ms").and_then(retry_after::wait_ms))
+            .or_else(|| retry_after::wait(header(RETRY_AFTER.as_str())?, SystemTime::now())),
+        forbids_retry: header("x-should-retry")
+            .is_some_and(|value| value.trim().eq_ignore_ascii_case("false")),
+        ..Response::default()
+    };
+    while Instant::now() < deadline {
+        match response.chunk().await {
+            Ok(Some(chunk)) if read.body.len() + chunk.len() <= body_max => {
+                read.body.extend_from_slice(&chunk);
+            }
+            Ok(Some(_)) | Err(_) => break,
+            Ok(None) => {
+                read.whole = true;
+                break;
             }
         }
-        read
     }
+    read
 }
 
 impl<A: HttpApi + Sync> Sink for HttpSink<A> {

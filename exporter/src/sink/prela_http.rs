@@ -12,6 +12,7 @@ use reqwest::header::{CONTENT_ENCODING, CONTENT_LENGTH, HeaderMap, HeaderValue};
 use reqwest::{Body, Url};
 use spanring_spool::{Resource, SpanData};
 use tempfile::{SpooledData, SpooledTempFile, spooled_tempfile};
+use tokio::task::yield_now;
 
 use super::http::{Caller, Limits, Transport};
 use super::{Batch, Delivery, Needs, Outcome, Prela, PrelaOptions, Request, Sink, Trace, TraceSpans};
@@ -50,7 +51,7 @@ impl PrelaSink {
     }
 
     async fn send(&self, resource: &Resource, spans: &mut dyn TraceSpans) -> Outcome {
-        let document = match self.document(resource, spans) {
+        let document = match self.document(resource, spans).await {
             Ok(Some(document)) => document,
             Ok(None) => return Outcome::DELIVERED,
             Err(error) => {
@@ -73,7 +74,11 @@ impl PrelaSink {
     }
 
     /// The document of these spans; `None` where there are none.
-    fn document(&self, resource: &Resource, spans: &mut dyn TraceSpans) -> io::Result<Option<Document>> {
+    async fn document(
+        &self,
+        resource: &Resource,
+        spans: &mut dyn TraceSpans,
+    ) -> io::Result<Option<Document>> {
         let mut summary: Option<TraceSummary> = None;
         spans.rewind();
         while let Some(chunk) = spans.next()? {
@@ -83,20 +88,22 @@ impl PrelaSink {
                     None => summary = Some(TraceSummary::new(&span)),
                 }
             }
+            // Other sinks, and whoever asks for a stop, have their turn while a large trace is read.
+            yield_now().await;
         }
         let Some(summary) = summary else { return Ok(None) };
         let file = spooled_tempfile(MEMORY_MAX);
         let file = match self.prela.is_compressed() {
             true => {
                 let gzip = GzEncoder::new(file, Compression::fast());
-                self.write(&summary, resource, spans, gzip)?.finish()?
+                self.write(&summary, resource, spans, gzip).await?.finish()?
             }
-            false => self.write(&summary, resource, spans, file)?,
+            false => self.write(&summary, resource, spans, file).await?,
         };
         Document::of(file).map(Some)
     }
 
-    fn write<W: Write>(
+    async fn write<W: Write>(
         &self,
         summary: &TraceSummary,
         resource: &Resource,
@@ -109,6 +116,7 @@ impl PrelaSink {
             for span in chunk {
                 document.span(&self.prela.span(span, resource))?;
             }
+            yield_now().await;
         }
         document.end()
     }

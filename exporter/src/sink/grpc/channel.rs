@@ -21,6 +21,7 @@ use tokio::time::timeout;
 
 use super::Status;
 use crate::error::with_causes;
+use crate::sink::conceal::Secrets;
 use crate::sink::http::{self, Limits, Transport, is_loopback, tls, tls_of_nobody};
 use crate::sink::{Response, retry_after};
 
@@ -106,12 +107,17 @@ impl Channel {
             .map_err(|error| with_causes(&error))?;
         request.headers_mut().clone_from(&self.headers);
         let (head, body) = self.client.request(request).await.map_err(reason)?.into_parts();
+        let secrets = Secrets::of(&self.headers);
         if let Some(status) = Status::of(&head.headers) {
-            return Ok(Reply::Grpc(status, None));
+            return Ok(Reply::Grpc(status.without(&secrets), None));
         }
-        let body = Body::read(body, self.limits.body_max).await;
+        let mut body = Body::read(body, self.limits.body_max).await;
+        secrets.conceal(&mut body.bytes);
         if let Some(status) = Status::of(&body.trailers) {
-            return Ok(Reply::Grpc(status, super::message(&body.bytes).map(<[u8]>::to_vec)));
+            return Ok(Reply::Grpc(
+                status.without(&secrets),
+                super::message(&body.bytes).map(<[u8]>::to_vec),
+            ));
         }
         let header = |name| head.headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
         let media_type = header(CONTENT_TYPE).and_then(|value| value.split(';').next()).unwrap_or_default();
