@@ -290,7 +290,14 @@ impl Courier {
         for _ in 0..BLOCKS_PER_TURN {
             let block = match place.reader.next_block() {
                 Ok(Some(block)) if block.position.segment <= place.last_segment => block,
-                Ok(_) => return Ok(self.caught_up(recorder, standing, place)),
+                Ok(more) => {
+                    if more.is_none()
+                        && let Err(error) = place.pass_over_the_rest()
+                    {
+                        return Ok(Err(error));
+                    }
+                    return Ok(self.caught_up(recorder, standing, place));
+                }
                 Err(error) => return Ok(Err(error)),
             };
             self.note_late(recorder, place);
@@ -302,18 +309,10 @@ impl Courier {
             };
             let Done { rejected, dead_lettered } = self.deliver(&load).await?;
             let before = place.state.position;
-            let missed = place.reader.skipped().missing_rows;
-            place.state = CursorState {
-                position: block.position,
-                ahead: block.position,
-                settled: 0,
-                clock: 0,
-                delivered: place.state.delivered + block.spans.len() as u64 - rejected - dead_lettered,
-                dead_lettered: place.state.dead_lettered + dead_lettered,
-                // Rows that were missing may come late, and are not missing then.
-                dropped: (place.state.dropped + rejected + missed).saturating_sub(place.missed),
-            };
-            place.missed = missed;
+            place.state.delivered += block.spans.len() as u64 - rejected - dead_lettered;
+            place.state.dead_lettered += dead_lettered;
+            place.state.dropped += rejected;
+            place.go_to(block.position);
             let stored = place.cursor.store(place.state);
             let synced = stored.and_then(|()| match before.segment < block.position.segment {
                 true => self.publish(recorder, place),

@@ -109,6 +109,8 @@ pub struct RecorderReader {
     open: Option<OpenSegment>,
     /// The sequence of the first row of the block that was found last which was not read before.
     first_unread: u64,
+    /// Behind the block that was found last, or passed over as one that was read before.
+    position: Position,
     decoder: BlockDecoder,
     skipped: Skipped,
 }
@@ -140,6 +142,7 @@ impl RecorderReader {
             missing: Vec::new(),
             open: None,
             first_unread: 0,
+            position: Position::default(),
             decoder: BlockDecoder::default(),
             skipped: Skipped::default(),
         })
@@ -184,7 +187,14 @@ impl RecorderReader {
         self.known_from = position.next_sequence;
         self.next_sequence = position.next_sequence;
         self.missing.clear();
+        self.position = position;
         self.open = None;
+    }
+
+    /// The place behind all that was read, blocks that could not be decoded and those that were passed over included: rows that had been read
+    /// from another segment. Whoever continues there after [`next_block`](Self::next_block) found nothing more misses nothing.
+    pub fn position(&self) -> Position {
+        self.position
     }
 
     /// What had to be left out so far.
@@ -250,6 +260,11 @@ impl RecorderReader {
             let Some(open) = &self.open else { continue };
             let Some(Frame::Block(header, _)) = open.scanner.frame() else { continue };
             let end_sequence = header.first_sequence + u64::from(header.rows);
+            self.position = Position {
+                segment: open.number,
+                offset: open.scanner.offset(),
+                next_sequence: self.next_sequence.max(end_sequence),
+            };
             let first_sequence = if end_sequence <= self.next_sequence {
                 if !find(&mut self.missing, self.known_from, header.first_sequence..end_sequence) {
                     continue;

@@ -191,6 +191,20 @@ fn rows_that_were_written_again_after_a_failed_sync_are_read_once() {
 }
 
 #[test]
+fn who_has_read_all_stands_behind_what_was_written_again_too() {
+    let dir = recorder(&[Writer::new(1).block(0..3).block(3..6), Writer::new(2).block(0..3).block(3..6)]);
+    let mut reader = RecorderReader::open(dir.path(), false).unwrap();
+    let (_, positions) = self::read(&mut reader);
+    assert_eq!(positions.last().unwrap().segment, 1);
+    assert_eq!((reader.position().segment, reader.position().next_sequence), (2, 6));
+    let mut reopened = RecorderReader::open(dir.path(), false).unwrap();
+    reopened.seek(reader.position());
+    assert_eq!(self::read(&mut reopened).0, [0; 0]);
+    reopened.seek(positions[1]);
+    assert!(reopened.next_block().unwrap().is_some(), "it is not known there that they were read");
+}
+
+#[test]
 fn a_missing_segment_is_counted_with_its_rows() {
     let dir = recorder(&[Writer::new(1).block(0..3).seal(), Writer::new(3).block(7..9).seal()]);
     let (read, reader) = read_dead(&dir);

@@ -209,7 +209,12 @@ impl Courier {
                 }
                 (strand.settled, strand.restored) = (state.settled, None);
             }
-            match strand.place.reader.next_block() {
+            let read = strand.place.reader.next_block();
+            if matches!(read, Ok(None)) {
+                // Blocks that were written again hold nothing that was not read.
+                strand.read_to = strand.read_to.max(strand.place.reader.position());
+            }
+            match read {
                 Ok(Some(block)) if block.position.segment <= strand.place.last_segment => {
                     self.note_late(&strand.recorder, &mut strand.place);
                     let mut over = traces.take_before(&block.spans, &block.starts);

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use spanring_spool::{Cursor, CursorState, Error, RecorderId, RecorderReader, Resource, Skipped};
+use spanring_spool::{Cursor, CursorState, Error, Position, RecorderId, RecorderReader, Resource, Skipped};
 use tokio::time::Instant;
 
 use super::super::Mode;
@@ -41,6 +41,26 @@ impl Place {
         self.late = (skipped.missing_segments, skipped.missing_rows);
         self.missed = skipped.missing_rows;
         skipped.missing_segments
+    }
+
+    /// The sink is done with all before this place. What is missing before it counts as dropped.
+    pub(super) fn go_to(&mut self, position: Position) {
+        let missed = self.reader.skipped().missing_rows;
+        // Rows that were missing may come late, and are not missing then.
+        let dropped = (self.state.dropped + missed).saturating_sub(self.missed);
+        self.missed = missed;
+        self.state = CursorState { position, ahead: position, settled: 0, clock: 0, dropped, ..self.state };
+    }
+
+    /// Goes behind what is there and holds nothing for the sink, where there is nothing more: damage, and blocks that were written again. Else the
+    /// recorder would not be taken for one that is delivered, and they would be read once more after a restart.
+    pub(super) fn pass_over_the_rest(&mut self) -> Result<(), Error> {
+        let position = self.reader.position();
+        if position > self.state.position && !self.is_late {
+            self.go_to(position);
+            self.cursor.store(self.state)?;
+        }
+        Ok(())
     }
 
     /// Whether it is time that what is stored becomes durable.
