@@ -78,8 +78,8 @@ mod secret;
 mod small_file;
 
 pub use engine::{
-    ExportReport, Exporter, Keep, Redelivery, RedeliveryPlan, RedeliveryReport, Route, RouteOptions,
-    STOP_DEADLINE, SpawnedExporter,
+    ExportReport, ExportReports, Exporter, Exporters, Keep, Redelivery, RedeliveryPlan, RedeliveryReport,
+    Route, RouteOptions, STOP_DEADLINE, SpawnedExporter, SpoolReport,
 };
 pub use error::{Error, with_causes};
 pub use replay::{Replay, ReplayReport};
