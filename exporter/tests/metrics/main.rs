@@ -21,8 +21,7 @@ use opentelemetry_proto::tonic::collector::trace::v1::{
 use prost::Message as _;
 use spanring_exporter::Exporter;
 use spanring_exporter::demo::receiver::Answer;
-use spanring_exporter::engine::Snapshot;
-use spanring_exporter::metrics::{self, Taken};
+use spanring_exporter::metrics::{self, SpoolSnapshot, Taken};
 use spanring_exporter::sink::{Batch, Delivery, Outcome, Sink};
 
 use spanring_spool::SpoolDir;
@@ -222,12 +221,16 @@ fn a_sink_is_named_as_it_is_whatever_its_name_holds() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     assert!(runtime.block_on(exporter.run(std::future::pending())).unwrap().is_complete());
     let now = SystemTime::now();
-    let text = metrics::exposition(&status.now(), &Taken::by(&dir), now, now);
+    let text = metrics::exposition(
+        &[SpoolSnapshot { spool: dir.path().to_owned(), snapshot: status.now(), taken: Taken::by(&dir) }],
+        now,
+        now,
+    );
     let metrics = Exposition::read(&text).unwrap();
     assert_eq!(metrics.value("spanring_sink_spans_delivered_total", &[("sink", HOSTILE)]), 4.0);
     assert_eq!(state(&metrics, HOSTILE), "ended");
     promtool(&["check", "metrics"], &text);
-    let nothing = metrics::exposition(&Snapshot::default(), &Taken::default(), now, now);
+    let nothing = metrics::exposition(&[SpoolSnapshot::default()], now, now);
     assert!(Exposition::read(&nothing).is_ok(), "{nothing}");
 }
 
