@@ -46,7 +46,10 @@ fn what_flags_say_a_file_can_say_and_what_it_does_not_say_is_as_without_it() {
         "#,
     )
     .unwrap();
-    assert_eq!((said.spool.as_path(), said.stop_deadline.as_millis()), (Path::new("/var/spool/shop"), 250));
+    assert_eq!(
+        (said.spools[0].path.as_path(), said.stop_deadline.as_millis()),
+        (Path::new("/var/spool/shop"), 250)
+    );
     let (sinks, _) = said.resolve(nobody).unwrap();
     let addresses: Vec<_> = sinks.iter().map(|(address, _)| address.to_string()).collect();
     assert_eq!(addresses, ["file:/var/log/spans.jsonl", "stdout"]);
@@ -69,7 +72,7 @@ fn relative_paths_begin_in_the_directory_of_the_file() {
     let (sinks, spool) = {
         let text = "spool = \"spool\"\n[[sink]]\nto = \"file:./a/spans.jsonl\"\n[[sink]]\nto = \"file:../b\"";
         let config = parse(text).unwrap();
-        (config.resolve(nobody).unwrap().0, config.spool)
+        (config.resolve(nobody).unwrap().0, config.spools[0].path.clone())
     };
     assert_eq!(spool, Path::new("/etc/spanring/spool"));
     let addresses: Vec<_> = sinks.iter().map(|(address, _)| address.to_string()).collect();
