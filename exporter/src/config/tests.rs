@@ -78,6 +78,10 @@ fn relative_paths_begin_in_the_directory_of_the_file() {
     let addresses: Vec<_> = sinks.iter().map(|(address, _)| address.to_string()).collect();
     assert_eq!(addresses, ["file:/etc/spanring/a/spans.jsonl", "file:/etc/spanring/../b"]);
 
+    let config = parse("spools = [\"a\",\n\"/b\"]\n[[sink]]\nto = \"stdout\"").unwrap();
+    let spools: Vec<_> = config.spools.iter().map(|spool| spool.path.to_str().unwrap()).collect();
+    assert_eq!(spools, ["/etc/spanring/a", "/b"]);
+
     let of_prela = |to: &str| {
         let config = parse(&with_sink(&format!("to = \"{to}\""))).unwrap();
         config.resolve(nobody).unwrap().0[0].0.to_string()
@@ -102,12 +106,22 @@ fn each_mistake_is_one_line_with_its_place_and_its_reason() {
         ("sink = []\nspool = \"/s\"", "1:8: no sink is named; a sink is "),
         ("spool = \"\"", "1:9: `spool` does not fit: it is a text in quotes, and not an empty one"),
         ("spool = 7", "1:9: `spool` does not fit: it is a text in quotes, and not an empty one"),
+        ("spools = \"/s\"", "1:10: `spools` does not fit: it is a list of directories, as in "),
+        ("spools = []", "1:10: `spools` does not fit: it is a list of directories, as in "),
+        ("spools = [\"/s\", 7]", "1:17: `spools` does not fit: it is a text in quotes, and not an empty one"),
+        (
+            "spools = [\"/s\"]\nspool = \"/t\"",
+            "1:1: `spools` stands beside `spool`, and only one of them can",
+        ),
         ("spoool = \"/s\"", "1:1: unknown key `spoool` in the file; did you mean `spool`?"),
         (
             "spool = \"/s\"\n retries = 1",
-            "2:2: unknown key `retries` in the file; it knows spool, stop_deadline, grace, sink",
+            "2:2: unknown key `retries` in the file; it knows spool, spools, stop_deadline, grace, sink",
         ),
-        ("\"a\\nb\" = 1", "1:1: unknown key `a\\nb` in the file; it knows spool, stop_deadline, grace, sink"),
+        (
+            "\"a\\nb\" = 1",
+            "1:1: unknown key `a\\nb` in the file; it knows spool, spools, stop_deadline, grace, sink",
+        ),
         ("spool = \"/s\"\nspool = \"/t\"", "2:1: it is no TOML: duplicate key"),
         ("spool = \"/s", "1:"),
         ("spool = \"/s\"\nx\0", "2:2: there is a NUL, so it is no text"),
