@@ -65,7 +65,7 @@ impl Exporters {
         Ok(run(self.claim()?, stop).await)
     }
 
-    /// Delivers all spools on one thread of its own, as [`Exporter::spawn`] does one.
+    /// Delivers all spools on one thread of its own, as [`Exporter::spawn`] does one. What panics there ends all of them, and not the program.
     ///
     /// # Errors
     ///
