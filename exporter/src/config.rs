@@ -17,6 +17,7 @@
 //! | key | |
 //! |---|---|
 //! | `spool` | the directory of the spool |
+//! | `spools` | a list of directories in place of `spool`, each of a spool: all are delivered to all sinks |
 //! | `stop_deadline` | how long a sink has for the batch that it is at when a stop is asked for; 10 s unless said otherwise |
 //! | `grace` | how long what is delivered is kept, since it was last written; not at all unless it is said |
 //! | `[[sink]]` | a sink, at least one |
@@ -49,29 +50,31 @@
 //!
 //! # Two steps
 //!
-//! [`Config::parse`] knows the text alone. [`Config::plan`] looks at the spool, the secrets, the certificates and the environment, and
-//! changes nothing; [`Plan::exporter`] opens what is written to.
+//! [`Config::parse`] knows the text alone. [`Config::plan`] looks at the spools, the secrets, the certificates and the environment, and
+//! changes nothing; [`Plan::exporters`] opens what is written to.
 
 mod error;
 mod plan;
 mod route;
 mod sink;
+mod spools;
 mod table;
 
 pub use error::{ConfigError, Fault, Place};
 pub use plan::Plan;
+pub use spools::open_another;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf, absolute};
 use std::time::Duration;
 
-use spanring_spool::SpoolDir;
 use toml::de::{DeTable, DeValue};
 
 use self::sink::SinkConfig;
+use self::spools::{NamedSpool, SPOOL, SPOOLS};
 use self::table::{Source, Table};
 use crate::sink::{SinkAddress, SinkOptions};
-use crate::{Error, Exporter, STOP_DEADLINE, small_file};
+use crate::{Error, Exporters, STOP_DEADLINE, small_file};
 
 /// No configuration is longer, in bytes.
 const LEN_MAX: u64 = 1 << 20;
@@ -83,8 +86,7 @@ type Sinks = Vec<(SinkAddress, SinkOptions)>;
 #[derive(Clone, Debug)]
 pub struct Config {
     path: PathBuf,
-    spool: PathBuf,
-    spool_place: Place,
+    spools: Vec<NamedSpool>,
     stop_deadline: Duration,
     grace: Duration,
     sinks: Vec<SinkConfig>,
@@ -133,10 +135,10 @@ impl Config {
             return Err(whole(Fault::Empty));
         }
         let table = Table { source, name: "the file", span: 0..0, keys: document.get_ref() };
-        table.check(&["spool", "stop_deadline", "grace", "sink"])?;
+        table.check(&[SPOOL, SPOOLS, "stop_deadline", "grace", "sink"])?;
         let file = absolute(path).unwrap_or_else(|_| path.to_owned());
         let dir = file.parent().unwrap_or(&file);
-        let spool = table.required("spool", table.value("spool", table::text)?)?;
+        let spools = spools::read(&table, dir)?;
         let stop_deadline = table.plain("stop_deadline", table::duration)?;
         let grace = table.plain("grace", table::duration)?;
         let listed = table.required("sink", table.value("sink", table::list)?)?;
@@ -154,33 +156,34 @@ impl Config {
         }
         Ok(Config {
             path: path.to_owned(),
-            spool: dir.join(spool.value),
-            spool_place: source.place(spool.span.start),
+            spools,
             stop_deadline: stop_deadline.unwrap_or(STOP_DEADLINE),
             grace: grace.unwrap_or_default(),
             sinks,
         })
     }
 
-    /// What is to be done, once the spool, the secrets, the certificates and the environment were looked at. Nothing is written to or sent.
+    /// What is to be done, once the spools, the secrets, the certificates and the environment were looked at. Nothing is written to or sent.
     ///
     /// # Errors
     ///
     /// At the first thing that is missing or makes no sense.
     pub fn plan(&self) -> Result<Plan, ConfigError> {
-        let spool = SpoolDir::open(&self.spool)
-            .map_err(|error| self.error(self.spool_place, Fault::Exporter(error.into())))?;
+        let mut spools = Vec::new();
+        for NamedSpool { path, place } in &self.spools {
+            open_another(&mut spools, path).map_err(|error| self.error(*place, Fault::Exporter(error)))?;
+        }
         let (sinks, warnings) = self.resolve(|name| std::env::var_os(name))?;
-        Ok(Plan { spool, sinks, stop_deadline: self.stop_deadline, grace: self.grace, warnings })
+        Ok(Plan { spools, sinks, stop_deadline: self.stop_deadline, grace: self.grace, warnings })
     }
 
-    /// An exporter that does what the file says.
+    /// Exporters that do what the file says, one a spool.
     ///
     /// # Errors
     ///
     /// As for [`plan`](Self::plan), and where a file cannot be opened.
-    pub fn exporter(&self) -> Result<Exporter, ConfigError> {
-        self.plan()?.exporter().map_err(|error| ConfigError {
+    pub fn exporters(&self) -> Result<Exporters, ConfigError> {
+        self.plan()?.exporters().map_err(|error| ConfigError {
             path: self.path.clone(),
             place: None,
             fault: Fault::Exporter(error),

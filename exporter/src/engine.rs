@@ -13,24 +13,30 @@ mod backlog;
 mod batching;
 mod courier;
 mod discovery;
+mod exporters;
 mod grace;
 mod json;
 mod keep;
 mod notice;
+mod rate;
 mod redelivery;
 mod report;
+mod reports;
 mod route;
 mod spawned;
 mod status;
 mod traces;
 
 pub use batching::{BYTES_MAX, SPANS_MAX};
+pub use exporters::Exporters;
+pub(crate) use exporters::are_same_spool;
 pub use json::{ledger_json, recovery_json};
 pub use keep::Keep;
 pub use notice::Notice;
 pub use redelivery::{Redelivery, RedeliveryPlan, RedeliveryReport};
 pub(crate) use report::counted;
 pub use report::{ExportReport, SinkEnd, SinkReport};
+pub use reports::{ExportReports, SpoolReport};
 pub use route::{Route, RouteOptions};
 pub use spawned::SpawnedExporter;
 pub use status::{Backlog, SinkSnapshot, SinkState, Snapshot, Status};
@@ -61,7 +67,7 @@ const PARKED_INTERVAL: Duration = Duration::from_secs(5 * 60);
 /// How long a sink has for the batch that it is at once a stop was asked for, unless said otherwise.
 pub const STOP_DEADLINE: Duration = Duration::from_secs(10);
 
-/// Delivers a spool to sinks.
+/// Delivers a spool to sinks. Several of them, of several spools, are [`Exporters`].
 ///
 /// ```no_run
 /// use std::time::Duration;
@@ -132,6 +138,11 @@ impl Exporter {
     pub fn along(mut self, route: Route) -> Self {
         self.routes.push(route);
         self
+    }
+
+    /// What it delivers.
+    pub fn spool(&self) -> &SpoolDir {
+        &self.spool
     }
 
     /// How the exporter stands, from now on and while it works.
@@ -303,6 +314,14 @@ impl Claimed {
         });
         drop(claim);
         report(discovery, journeys)
+    }
+}
+
+/// Waits until a stop is asked for.
+async fn stopped(stop: &mut watch::Receiver<bool>) {
+    if stop.wait_for(|&stop| stop).await.is_err() {
+        // Nobody can ask any more.
+        std::future::pending().await
     }
 }
 

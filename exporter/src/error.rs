@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::sink::System;
@@ -46,6 +47,13 @@ pub enum Error {
     },
     /// No sink was named.
     NoSink,
+    /// No spool was named.
+    NoSpool,
+    /// A spool was named twice, by whatever ways. Its spans would be delivered by two exporters, each of which removes what the other has yet to.
+    SpoolTwice {
+        /// Where it is.
+        path: PathBuf,
+    },
     /// There is no thread or runtime to be had.
     Thread {
         /// Why not.
@@ -91,6 +99,10 @@ impl fmt::Display for Error {
                 write!(f, "the key of {} would go to more than one {system} sink", system.credentials())
             }
             Error::SinkTwice { address } => write!(f, "the sink {address} is named twice"),
+            Error::NoSpool => f.write_str("no spool is named"),
+            Error::SpoolTwice { path } => {
+                write!(f, "the spool {} is named twice, by one path or by several", path.display())
+            }
             Error::NoSink => write!(f, "no sink is named; a sink is {}", crate::sink::FORMS),
             Error::Thread { .. } => f.write_str("cannot start a thread for the exporter"),
             Error::NotStopped { deadline } => {

@@ -4,6 +4,7 @@
 //!
 //! ```text
 //! spanring export --spool /var/spool/shop --to otlp+http://localhost:4318
+//! spanring export --spool /var/spool/shop --spool /var/spool/crawler --to stdout
 //! spanring export --config export.toml
 //! ```
 //!
@@ -21,7 +22,8 @@
 //! # }
 //! ```
 //!
-//! A program without a runtime, or one that records itself, has it on a thread of its own: [`Exporter::spawn`].
+//! A program without a runtime, or one that records itself, has it on a thread of its own: [`Exporter::spawn`]. Several of them, of a
+//! spool each, are [`Exporters`].
 //!
 //! An [`Exporter`] finds the recorders of a spool, alive and dead, and reads their blocks. It divides each into
 //! [batches](sink::Batch), hands those to its [sinks](sink::Sink), and keeps each sink's place in a cursor. A sink delivers
@@ -45,7 +47,7 @@
 //!   reason, and can be delivered [again](Replay). Its batch is halved until it is found.
 //! * What is kept after its delivery can be delivered [once more](Redelivery), in the same batches.
 //! * What is removed from the spool has been acknowledged by every sink of the exporter that removes it, or is its dead letter.
-//! * Memory is bounded whatever the backlog: one block a sink.
+//! * Memory is bounded whatever the backlog: one block a sink, of each spool.
 //!
 //! # What it does not do
 //!
@@ -78,8 +80,8 @@ mod secret;
 mod small_file;
 
 pub use engine::{
-    ExportReport, Exporter, Keep, Redelivery, RedeliveryPlan, RedeliveryReport, Route, RouteOptions,
-    STOP_DEADLINE, SpawnedExporter,
+    ExportReport, ExportReports, Exporter, Exporters, Keep, Redelivery, RedeliveryPlan, RedeliveryReport,
+    Route, RouteOptions, STOP_DEADLINE, SpawnedExporter, SpoolReport,
 };
 pub use error::{Error, with_causes};
 pub use replay::{Replay, ReplayReport};

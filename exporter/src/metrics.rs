@@ -50,6 +50,9 @@
 //! dead_lettered + sampled_out`.
 //!
 //! A sink's label is its address, which has no secrets.
+//!
+//! Where [several](crate::Exporters) spools are delivered, all but `process_start_time_seconds` and `spanring_build_info` are of one of them each, and
+//! have its directory as the label `spool`. What is said of a sink is then what it is to that spool: `sum without (spool)` is all of it.
 
 mod room;
 mod text;
@@ -57,6 +60,7 @@ mod text;
 pub(crate) use room::Rooms;
 pub use room::{Held, Taken};
 
+use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use spanring_spool::Ledger;
@@ -76,9 +80,19 @@ const STATES: [(SinkState, &str); 5] = [
     (SinkState::Ended, "ended"),
 ];
 
-/// How an exporter stands at the time of `now`, in Prometheus' text format, version 0.0.4, sorted by name. `taken` is what its spool takes, as far as
-/// that is known.
-pub fn exposition(snapshot: &Snapshot, taken: &Taken, started: SystemTime, now: SystemTime) -> String {
+/// How the exporter of a spool stands.
+#[derive(Clone, Debug, Default)]
+pub struct SpoolSnapshot {
+    /// The directory of the spool.
+    pub spool: PathBuf,
+    /// How its exporter stands.
+    pub snapshot: Snapshot,
+    /// What the spool takes, as far as that is known.
+    pub taken: Taken,
+}
+
+/// How exporters stand at the time of `now`, in Prometheus' text format, version 0.0.4, sorted by name.
+pub fn exposition(spools: &[SpoolSnapshot], started: SystemTime, now: SystemTime) -> String {
     let mut text = Text::default();
     text.family(
         "process_start_time_seconds",
@@ -88,13 +102,16 @@ pub fn exposition(snapshot: &Snapshot, taken: &Taken, started: SystemTime, now: 
     .sample(&[], seconds(since_epoch(started)));
     text.family("spanring_build_info", Kind::Gauge, "1, labelled with the version.")
         .sample(&[("version", env!("CARGO_PKG_VERSION"))], 1);
-    exporter(&mut text, snapshot);
-    if snapshot.is_looked_through {
-        recorders(&mut text, snapshot);
-        recording(&mut text, &snapshot.ledger);
+    for SpoolSnapshot { spool, snapshot, taken } in spools {
+        text.of_spool((spools.len() > 1).then(|| spool.display().to_string()));
+        exporter(&mut text, snapshot);
+        if snapshot.is_looked_through {
+            recorders(&mut text, snapshot);
+            recording(&mut text, &snapshot.ledger);
+        }
+        sinks(&mut text, &snapshot.sinks, now);
+        room(&mut text, taken);
     }
-    sinks(&mut text, &snapshot.sinks, now);
-    spool(&mut text, taken);
     text.finish()
 }
 
@@ -246,7 +263,7 @@ fn sinks(text: &mut Text, sinks: &[SinkSnapshot], now: SystemTime) {
     }
 }
 
-fn spool(text: &mut Text, taken: &Taken) {
+fn room(text: &mut Text, taken: &Taken) {
     if let Some(Held { letters, bytes }) = taken.held {
         text.family("spanring_dead_letters", Kind::Gauge, "Dead letters that are held.").sample(&[], letters);
         text.family("spanring_dead_letters_bytes", Kind::Gauge, "What dead letters take.").sample(&[], bytes);

@@ -8,6 +8,8 @@
 //! | another path | 404 |
 //! | another method, but for `HEAD` | 405 |
 //!
+//! Of several spools they say the worst, and of which it is. One whose exporter has ended, while others go on, leaves the process alive and not ready.
+//!
 //! The health answers are a line that says why. A sink that is out leaves an exporter ready: to sit that out is what it is there for. One that is
 //! parked does not: with wrong credentials, say, a rollout should not go on.
 //!
@@ -20,6 +22,7 @@ use std::convert::Infallible;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant, SystemTime};
@@ -36,9 +39,10 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, oneshot};
 use tokio::time::{sleep, timeout};
 
+use self::health::Spool;
 use crate::Error;
 use crate::engine::Status;
-use crate::metrics::{self, Rooms, exposition};
+use crate::metrics::{self, Rooms, SpoolSnapshot, exposition};
 
 /// How many connections are open at a time. Others wait until one of them ends.
 const CONNECTIONS_MAX: usize = 64;
@@ -50,6 +54,8 @@ const CONNECTION_TIME: Duration = Duration::from_secs(10);
 const REQUEST_LEN_MAX: usize = 16 * 1024;
 /// How long to wait where no connection can be accepted: for want of descriptors, most likely, and others give some back.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+const NOTHING_YET: &str = "nothing to deliver yet";
 
 const PLAIN: &str = "text/plain; charset=utf-8";
 
@@ -65,12 +71,14 @@ pub struct Monitor {
 /// What there is to show.
 struct Shown {
     started: SystemTime,
-    watched: Mutex<Option<Watched>>,
+    /// The exporters that are watched, one a spool.
+    watched: Mutex<Vec<Watched>>,
 }
 
 /// An exporter that is watched.
 #[derive(Clone)]
 struct Watched {
+    spool: PathBuf,
     status: Status,
     rooms: Rooms,
     since: Instant,
@@ -112,10 +120,20 @@ impl Monitor {
         self.address
     }
 
-    /// Shows this exporter of this spool from now on, in place of the one before.
+    /// Shows this exporter of this spool from now on, in place of those before.
     pub fn watch(&self, spool: &SpoolDir, status: Status) {
-        let watched = Watched { status, rooms: Rooms::of(spool.clone()), since: Instant::now() };
-        *self.shown.watched.lock().unwrap_or_else(PoisonError::into_inner) = Some(watched);
+        self.watch_all([(spool.clone(), status)]);
+    }
+
+    /// Shows these exporters, one a spool, from now on, in place of those before.
+    pub fn watch_all(&self, exporters: impl IntoIterator<Item = (SpoolDir, Status)>) {
+        let since = Instant::now();
+        let watched = |(spool, status): (SpoolDir, Status)| {
+            let path = spool.path().to_owned();
+            Watched { spool: path, status, rooms: Rooms::of(spool), since }
+        };
+        let watched = exporters.into_iter().map(watched).collect();
+        *self.shown.watched.lock().unwrap_or_else(PoisonError::into_inner) = watched;
     }
 }
 
@@ -178,14 +196,18 @@ impl Shown {
             }
             "/metrics" => respond(StatusCode::OK, metrics::CONTENT_TYPE, self.metrics().await),
             "/healthz" => {
-                verdict(self.watched().map_or(Ok("nothing to deliver yet".to_owned()), |watched| {
-                    health::alive(&watched.status.now(), watched.since, Instant::now())
-                }))
+                let spools = self.snapshots();
+                match spools.is_empty() {
+                    true => verdict(Ok(NOTHING_YET.to_owned())),
+                    false => verdict(health::alive(&spools, Instant::now())),
+                }
             }
             "/readyz" => {
-                verdict(self.watched().map_or(Err("nothing to deliver yet".to_owned()), |watched| {
-                    health::ready(&watched.status.now())
-                }))
+                let spools = self.snapshots();
+                match spools.is_empty() {
+                    true => verdict(Err(NOTHING_YET.to_owned())),
+                    false => verdict(health::ready(&spools)),
+                }
             }
             _ => {
                 respond(StatusCode::NOT_FOUND, PLAIN, "there are /metrics, /healthz and /readyz\n".to_owned())
@@ -194,17 +216,31 @@ impl Shown {
     }
 
     async fn metrics(&self) -> String {
-        let (snapshot, taken) = match self.watched() {
-            Some(Watched { status, rooms, .. }) => {
-                let taken = rooms.taken().await;
-                (status.now(), taken)
-            }
-            None => Default::default(),
+        // All at once: each may wait for its disk.
+        let looking = |Watched { spool, status, rooms, .. }| {
+            let taken = tokio::spawn(async move { rooms.taken().await });
+            (spool, status, taken)
         };
-        exposition(&snapshot, &taken, self.started, SystemTime::now())
+        let looking: Vec<_> = self.watched().into_iter().map(looking).collect();
+        let mut spools = Vec::new();
+        for (spool, status, taken) in looking {
+            let taken = taken.await.unwrap_or_default();
+            spools.push(SpoolSnapshot { spool, snapshot: status.now(), taken });
+        }
+        if spools.is_empty() {
+            // Nothing is delivered yet, which is something to show.
+            spools.push(SpoolSnapshot::default());
+        }
+        exposition(&spools, self.started, SystemTime::now())
     }
 
-    fn watched(&self) -> Option<Watched> {
+    fn snapshots(&self) -> Vec<Spool> {
+        let spool =
+            |Watched { spool, status, since, .. }| Spool { path: spool, snapshot: status.now(), since };
+        self.watched().into_iter().map(spool).collect()
+    }
+
+    fn watched(&self) -> Vec<Watched> {
         self.watched.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }

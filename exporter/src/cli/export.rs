@@ -6,18 +6,17 @@ mod signals;
 use std::cell::Cell;
 use std::net::SocketAddr;
 use std::num::{NonZeroU32, NonZeroUsize};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 use serde_json::json;
-use spanring_exporter::config::{Config, Plan};
+use spanring_exporter::config::{Config, Plan, open_another};
 use spanring_exporter::log::Level;
 use spanring_exporter::monitor::Monitor;
 use spanring_exporter::sink::{Compression, FileOptions, SinkAddress, SinkOptions};
-use spanring_exporter::{ExportReport, Exporter, Keep, RouteOptions, STOP_DEADLINE, quantity};
-use spanring_spool::SpoolDir;
+use spanring_exporter::{ExportReports, Exporters, Keep, RouteOptions, STOP_DEADLINE, quantity};
 
 use self::signals::Signals;
 use super::Failure;
@@ -25,9 +24,9 @@ use super::environment;
 use super::log::{LogFormat, write_line};
 use super::output::{print, print_report};
 
-/// Deliver what is recorded in a spool.
+/// Deliver what is recorded in one spool, or in several.
 ///
-/// Follows the recorders of the spool until SIGTERM or SIGINT, recovers those whose process died, retries for ever, and
+/// Follows the recorders of each spool until SIGTERM or SIGINT, recovers those whose process died, retries for ever, and
 /// removes what all sinks have. With --once it delivers what is there and ends. SIGHUP opens the sinks anew, as the
 /// configuration, the certificates and the files of secrets say by then; where they make no sense, nothing changes.
 #[derive(Args, Debug)]
@@ -36,12 +35,15 @@ pub(super) struct Export {
     /// The file that says what to deliver, where to and how, in place of --spool and --to
     ///
     /// TOML. See docs/export.example.toml; `spanring config check` says what a file comes to.
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["spool", "sinks", "rotate", "keep", "compress", "spans_per_second", "trace_share"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["spools", "sinks", "rotate", "keep", "compress", "spans_per_second", "trace_share"])]
     config: Option<PathBuf>,
 
-    /// The directory of the spool
-    #[arg(long, value_name = "DIR", required_unless_present = "config")]
-    spool: Option<PathBuf>,
+    /// The directory of a spool; may be repeated
+    ///
+    /// Each spool is delivered to all sinks, with its own place at each, and by itself: what goes wrong with one holds up no other. If one of them
+    /// cannot be opened when the exporter starts, or has another exporter, nothing begins.
+    #[arg(long = "spool", value_name = "DIR", required_unless_present = "config")]
+    spools: Vec<PathBuf>,
 
     /// Where to deliver to: file:PATH, stdout, otlp, otlp+http[s]://HOST[:PORT], otlp+grpc[s]://HOST[:PORT], openai, openai+http[s]://HOST[:PORT], prefactor, prefactor+http[s]://HOST[:PORT], prela, prela+http[s]://HOST[:PORT]/PATH, prela-file:DIR, spanforge, spanforge+https://HOST[:PORT], spanforge-webhook+http[s]://HOST[:PORT]/PATH or spanforge-file:PATH; may be repeated
     ///
@@ -78,7 +80,7 @@ pub(super) struct Export {
     #[arg(long, value_name = "TIME", value_parser = quantity::duration)]
     grace: Option<Duration>,
 
-    /// Send each sink at most so many spans a second, on average
+    /// Send each sink at most so many spans a second, on average, from all spools together
     #[arg(long, value_name = "N")]
     spans_per_second: Option<NonZeroU32>,
 
@@ -132,7 +134,7 @@ pub(super) struct Export {
 struct ReportEvent<'a> {
     event: &'static str,
     #[serde(flatten)]
-    report: &'a ExportReport,
+    report: &'a ExportReports,
 }
 
 /// How rotated files are compressed.
@@ -147,9 +149,9 @@ Exit status:
      are in the report
   1  not all was delivered: a sink refused spans, which are dead letters now, or takes nothing, or did not
      answer until the deadline, a recorder could not be read or recovered or may have a living process,
-     another exporter is at the spool or at a file, somebody else listens at the address of --listen, or, with
-     --once, a stop was asked for; what was not delivered is kept
-  2  bad input: no such spool, not a spool, no permission, an unknown sink, an address where nobody can listen, a
+     another exporter is at a spool or at a file, somebody else listens at the address of --listen, or, with
+     --once, a stop was asked for; what was not delivered is kept. Of several spools the worst counts
+  2  bad input: no such spool, not a spool, one named twice, no permission, an unknown sink, an address where nobody can listen, a
      wrong option, a configuration with a mistake";
 
 impl Export {
@@ -169,12 +171,12 @@ impl Export {
         let monitor = self.listen.map(|address| self.monitor(address)).transpose()?;
         // Said once there is something to be seen.
         let is_said = Cell::new(false);
-        let adjust = |plan: &Plan, exporter| {
-            let exporter = self.adjust(plan, exporter, monitor.as_ref());
+        let adjust = |plan: &Plan, exporters| {
+            let exporters = self.adjust(plan, exporters, monitor.as_ref());
             if let Some(monitor) = monitor.as_ref().filter(|_| !is_said.replace(true)) {
                 self.say_listening(monitor.address());
             }
-            exporter
+            exporters
         };
         let done = runtime.block_on(runs::run(plan, signals, log, || self.plan(), adjust));
         // A write that is under way when the time to stop is over may never end.
@@ -205,7 +207,10 @@ impl Export {
     }
 
     fn plan_of_flags(&self) -> Result<Plan, Failure> {
-        let spool = SpoolDir::open(self.spool.as_deref().unwrap_or(Path::new("")))?;
+        let mut spools = Vec::new();
+        for path in &self.spools {
+            open_another(&mut spools, path)?;
+        }
         let (addresses, options) = environment::sinks(&self.sinks, self.log_format)?;
         if self.rotate.is_some() && !addresses.iter().any(SinkAddress::is_file) {
             let message = "--rotate is about sinks that are files, and none is named";
@@ -213,19 +218,27 @@ impl Export {
         }
         let options = SinkOptions { file: self.file_options(), route: self.route_options(), ..options };
         let sinks = addresses.into_iter().map(|address| (address, options.clone())).collect();
-        Ok(Plan { spool, sinks, stop_deadline: STOP_DEADLINE, grace: Duration::ZERO, warnings: Vec::new() })
+        Ok(Plan { spools, sinks, stop_deadline: STOP_DEADLINE, grace: Duration::ZERO, warnings: Vec::new() })
     }
 
-    fn adjust(&self, plan: &Plan, exporter: Exporter, monitor: Option<&Monitor>) -> Exporter {
+    fn adjust(&self, plan: &Plan, exporters: Exporters, monitor: Option<&Monitor>) -> Exporters {
         let log = self.log_format;
-        let mut exporter = exporter.on_notice(move |notice| log.notice(&notice));
+        let mut watched = Vec::new();
+        let exporters = exporters.each(|exporter| {
+            let spool = (plan.spools.len() > 1).then(|| exporter.spool().path().to_owned());
+            let mut exporter = exporter.on_notice(move |notice| log.notice(&notice, spool.as_deref()));
+            if monitor.is_some() {
+                watched.push((exporter.spool().clone(), exporter.status()));
+            }
+            if self.once { exporter.once(self.deadline) } else { exporter }
+        });
         if let Some(monitor) = monitor {
-            monitor.watch(&plan.spool, exporter.status());
+            monitor.watch_all(watched);
         }
-        if self.once { exporter.once(self.deadline) } else { exporter }
+        exporters
     }
 
-    fn print(&self, report: &ExportReport, failed: bool, has_stdout: bool) -> Result<(), Failure> {
+    fn print(&self, report: &ExportReports, failed: bool, has_stdout: bool) -> Result<(), Failure> {
         let object = || serde_json::to_string(report).unwrap_or_default();
         match (self.log_format, self.json) {
             (LogFormat::Text, false) => return print_report(report, has_stdout),

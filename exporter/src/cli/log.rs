@@ -1,6 +1,7 @@
 //! What a command that goes on says meanwhile, on standard error: lines for people, or for programs.
 
 use std::io::{self, Write as _};
+use std::path::Path;
 use std::time::SystemTime;
 
 use clap::ValueEnum;
@@ -21,12 +22,23 @@ pub(super) enum LogFormat {
     Json,
 }
 
+/// A notice of one of several spools.
+#[derive(Serialize)]
+struct NoticeEvent<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    spool: Option<String>,
+    #[serde(flatten)]
+    notice: &'a Notice,
+}
+
 impl LogFormat {
-    /// Says what happened while the exporter works.
-    pub(super) fn notice(self, notice: &Notice) {
-        match self {
-            LogFormat::Text => complain(&notice.to_string()),
-            LogFormat::Json => write_line(notice.level(), notice),
+    /// Says what happened while the exporter works, and at which spool, where it delivers several.
+    pub(super) fn notice(self, notice: &Notice, spool: Option<&Path>) {
+        let spool = spool.map(|spool| spool.display().to_string());
+        match (self, spool) {
+            (LogFormat::Text, None) => complain(&notice.to_string()),
+            (LogFormat::Text, Some(spool)) => complain(&format!("spool {spool}: {notice}")),
+            (LogFormat::Json, spool) => write_line(notice.level(), &NoticeEvent { spool, notice }),
         }
     }
 

@@ -65,6 +65,13 @@ pub enum Fault {
         /// The address of the one that it was said of.
         sink: String,
     },
+    /// A key stands beside another one that says the same.
+    Beside {
+        /// The key.
+        key: &'static str,
+        /// The other one.
+        other: &'static str,
+    },
     /// A key means nothing without another one.
     Without {
         /// The key.
@@ -127,6 +134,9 @@ impl fmt::Display for Fault {
             Fault::Missing { key, table } => write!(f, "`{key}` is missing in {table}"),
             Fault::Misplaced { key, about, sink } => {
                 write!(f, "`{key}` is about {about}, and this one is {sink}")
+            }
+            Fault::Beside { key, other } => {
+                write!(f, "`{key}` stands beside `{other}`, and only one of them can")
             }
             Fault::Without { key, needs } => write!(f, "`{key}` means nothing without `{needs}`"),
             Fault::Unfit { key, expected } => write!(f, "`{}` does not fit: {expected}", shown(key)),

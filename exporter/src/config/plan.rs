@@ -6,13 +6,13 @@ use std::time::Duration;
 use spanring_spool::SpoolDir;
 
 use crate::sink::{Compression, FileOptions, SinkAddress, SinkOptions};
-use crate::{Error, Exporter, Route, RouteOptions};
+use crate::{Error, Exporter, Exporters, Route, RouteOptions};
 
 /// What an exporter is to do. Its text says so to a person, without a secret.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    /// What is delivered.
-    pub spool: SpoolDir,
+    /// What is delivered, each of them to all sinks.
+    pub spools: Vec<SpoolDir>,
     /// Where to, and what is said of each sink.
     pub sinks: Vec<(SinkAddress, SinkOptions)>,
     /// How long a sink has for the batch that it is at when a stop is asked for.
@@ -24,18 +24,22 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// An exporter that does it. The files that are written to are opened.
+    /// Exporters that do it, one a spool. The files that are written to are opened, each of them once.
     ///
     /// # Errors
     ///
     /// [`Error::Sink`] where a sink cannot be set up.
-    pub fn exporter(&self) -> Result<Exporter, Error> {
-        let mut exporter =
-            Exporter::new(self.spool.clone()).stop_deadline(self.stop_deadline).grace(self.grace);
+    pub fn exporters(&self) -> Result<Exporters, Error> {
+        let exporter = |spool: &SpoolDir| {
+            Exporter::new(spool.clone()).stop_deadline(self.stop_deadline).grace(self.grace)
+        };
+        let mut exporters: Vec<_> = self.spools.iter().map(exporter).collect();
         for (address, options) in &self.sinks {
-            exporter = exporter.along(Route::to(address.open_with(options)?).options(options.route));
+            let routes = Route::together(address.open_each(options, exporters.len())?, options.route);
+            exporters =
+                exporters.into_iter().zip(routes).map(|(exporter, route)| exporter.along(route)).collect();
         }
-        Ok(exporter)
+        Ok(Exporters::new(exporters))
     }
 
     /// Whether standard output is a sink, so that nothing else belongs there.
@@ -46,7 +50,10 @@ impl Plan {
 
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "from {}", self.spool.path().display())?;
+        for (number, spool) in self.spools.iter().enumerate() {
+            let line_break = if number == 0 { "" } else { "\n" };
+            write!(f, "{line_break}from {}", spool.path().display())?;
+        }
         for (address, options) in &self.sinks {
             write!(f, "\nto {address}")?;
             match address {

@@ -46,7 +46,10 @@ fn what_flags_say_a_file_can_say_and_what_it_does_not_say_is_as_without_it() {
         "#,
     )
     .unwrap();
-    assert_eq!((said.spool.as_path(), said.stop_deadline.as_millis()), (Path::new("/var/spool/shop"), 250));
+    assert_eq!(
+        (said.spools[0].path.as_path(), said.stop_deadline.as_millis()),
+        (Path::new("/var/spool/shop"), 250)
+    );
     let (sinks, _) = said.resolve(nobody).unwrap();
     let addresses: Vec<_> = sinks.iter().map(|(address, _)| address.to_string()).collect();
     assert_eq!(addresses, ["file:/var/log/spans.jsonl", "stdout"]);
@@ -69,11 +72,15 @@ fn relative_paths_begin_in_the_directory_of_the_file() {
     let (sinks, spool) = {
         let text = "spool = \"spool\"\n[[sink]]\nto = \"file:./a/spans.jsonl\"\n[[sink]]\nto = \"file:../b\"";
         let config = parse(text).unwrap();
-        (config.resolve(nobody).unwrap().0, config.spool)
+        (config.resolve(nobody).unwrap().0, config.spools[0].path.clone())
     };
     assert_eq!(spool, Path::new("/etc/spanring/spool"));
     let addresses: Vec<_> = sinks.iter().map(|(address, _)| address.to_string()).collect();
     assert_eq!(addresses, ["file:/etc/spanring/a/spans.jsonl", "file:/etc/spanring/../b"]);
+
+    let config = parse("spools = [\"a\",\n\"/b\"]\n[[sink]]\nto = \"stdout\"").unwrap();
+    let spools: Vec<_> = config.spools.iter().map(|spool| spool.path.to_str().unwrap()).collect();
+    assert_eq!(spools, ["/etc/spanring/a", "/b"]);
 
     let of_prela = |to: &str| {
         let config = parse(&with_sink(&format!("to = \"{to}\""))).unwrap();
@@ -99,12 +106,22 @@ fn each_mistake_is_one_line_with_its_place_and_its_reason() {
         ("sink = []\nspool = \"/s\"", "1:8: no sink is named; a sink is "),
         ("spool = \"\"", "1:9: `spool` does not fit: it is a text in quotes, and not an empty one"),
         ("spool = 7", "1:9: `spool` does not fit: it is a text in quotes, and not an empty one"),
+        ("spools = \"/s\"", "1:10: `spools` does not fit: it is a list of directories, as in "),
+        ("spools = []", "1:10: `spools` does not fit: it is a list of directories, as in "),
+        ("spools = [\"/s\", 7]", "1:17: `spools` does not fit: it is a text in quotes, and not an empty one"),
+        (
+            "spools = [\"/s\"]\nspool = \"/t\"",
+            "1:1: `spools` stands beside `spool`, and only one of them can",
+        ),
         ("spoool = \"/s\"", "1:1: unknown key `spoool` in the file; did you mean `spool`?"),
         (
             "spool = \"/s\"\n retries = 1",
-            "2:2: unknown key `retries` in the file; it knows spool, stop_deadline, grace, sink",
+            "2:2: unknown key `retries` in the file; it knows spool, spools, stop_deadline, grace, sink",
         ),
-        ("\"a\\nb\" = 1", "1:1: unknown key `a\\nb` in the file; it knows spool, stop_deadline, grace, sink"),
+        (
+            "\"a\\nb\" = 1",
+            "1:1: unknown key `a\\nb` in the file; it knows spool, spools, stop_deadline, grace, sink",
+        ),
         ("spool = \"/s\"\nspool = \"/t\"", "2:1: it is no TOML: duplicate key"),
         ("spool = \"/s", "1:"),
         ("spool = \"/s\"\nx\0", "2:2: there is a NUL, so it is no text"),

@@ -21,7 +21,6 @@ mod gather;
 mod load;
 mod patience;
 mod place;
-mod rate;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -35,13 +34,13 @@ use self::by_trace::{Lineage, Strand};
 use self::delivery::Done;
 use self::load::{Load, Places};
 use self::place::Place;
-use self::rate::Rate;
 use super::discovery::{Census, Progress, Standing};
 use super::keep::Keep;
 use super::notice::Notice;
+use super::rate::Rate;
 use super::report::{SinkEnd, SinkReport};
 use super::status::{SinkSnapshot, SinkState, Status};
-use super::{Mode, Notices, Route, RouteOptions};
+use super::{Mode, Notices, Route, stopped};
 use crate::breaker::Breaker;
 use crate::error::with_causes;
 use crate::sink::Sink;
@@ -111,7 +110,7 @@ enum Turn {
 
 impl Courier {
     pub(super) fn new(number: usize, route: Route, shared: Shared) -> Self {
-        let Route { sink, options: RouteOptions { spans_per_second, keep } } = route;
+        let Route { sink, keep, rate } = route;
         let report = SinkReport::new(sink.name());
         let breaker = Breaker::new(match shared.mode {
             Mode::Once { deadline } => Some(deadline),
@@ -127,7 +126,7 @@ impl Courier {
             finished: BTreeSet::new(),
             breaker,
             told: None,
-            rate: spans_per_second.map(Rate::new),
+            rate,
             refused_in_a_row: 0,
             journey: Journey {
                 report,
@@ -417,13 +416,5 @@ impl Courier {
             self.journey.troubles.insert(recorder.clone(), reason);
         }
         Turn::Trouble
-    }
-}
-
-/// Waits until a stop is asked for.
-async fn stopped(stop: &mut watch::Receiver<bool>) {
-    if stop.wait_for(|&stop| stop).await.is_err() {
-        // Nobody can ask any more.
-        std::future::pending().await
     }
 }

@@ -101,7 +101,8 @@ impl SinkReport {
         }
     }
 
-    fn add(&mut self, earlier: &SinkReport) {
+    /// Adds what it was delivered otherwise. How it ended is left as it is.
+    pub(super) fn add(&mut self, earlier: &SinkReport) {
         self.delivered += earlier.delivered;
         self.rejected += earlier.rejected;
         self.dead_lettered += earlier.dead_lettered;
@@ -109,6 +110,24 @@ impl SinkReport {
         self.requests += earlier.requests;
         self.retries += earlier.retries;
         self.divided += earlier.divided;
+    }
+}
+
+impl SinkEnd {
+    /// How bad it is; the higher, the worse.
+    fn rank(&self) -> u8 {
+        match self {
+            SinkEnd::Complete => 0,
+            SinkEnd::Stopped => 1,
+            SinkEnd::Incomplete => 2,
+            SinkEnd::GaveUp { .. } => 3,
+            SinkEnd::Refused { .. } => 4,
+        }
+    }
+
+    /// The worse one of two; the first of two that are as bad.
+    pub(super) fn worse(self, other: &SinkEnd) -> SinkEnd {
+        if other.rank() > self.rank() { other.clone() } else { self }
     }
 }
 
@@ -151,8 +170,9 @@ impl ExportReport {
     }
 }
 
-impl fmt::Display for ExportReport {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl ExportReport {
+    /// How much it was, without what each recorder came to.
+    pub(super) fn write_counts(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for sink in &self.sinks {
             writeln!(f, "{sink}")?;
         }
@@ -169,6 +189,13 @@ impl fmt::Display for ExportReport {
         if self.recorders_skipped_in > 0 {
             write!(f, ", {} not read in full", self.recorders_skipped_in)?;
         }
+        Ok(())
+    }
+}
+
+impl fmt::Display for ExportReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.write_counts(f)?;
         for (recorder, skipped) in &self.skipped {
             write!(f, "\nrecorder {recorder}: {skipped}")?;
         }

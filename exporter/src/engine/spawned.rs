@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -12,7 +13,7 @@ use tokio::sync::oneshot;
 use super::{ExportReport, Exporter};
 use crate::Error;
 
-/// An exporter that delivers on a thread and a runtime of its own, until it is stopped.
+/// An exporter, or [several](super::Exporters), on a thread and a runtime of its own, until it is stopped.
 ///
 /// Dropping it asks the exporter to stop and waits for nothing: each sink finishes the batch that it is at, unless the program ends before,
 /// which loses nothing either. [`stop`](Self::stop) waits, and says what it came to.
@@ -41,16 +42,15 @@ use crate::Error;
 /// # }
 /// ```
 #[must_use = "an exporter is asked to stop when its handle is dropped"]
-pub struct SpawnedExporter {
+pub struct SpawnedExporter<R = ExportReport> {
     /// Dropped to ask for a stop.
     _stop: oneshot::Sender<()>,
-    end: Arc<End>,
+    end: Arc<End<R>>,
 }
 
 /// What the exporter came to, once it has ended.
-#[derive(Default)]
-struct End {
-    came_to: Mutex<Option<Result<ExportReport, Error>>>,
+struct End<R> {
+    came_to: Mutex<Option<Result<R, Error>>>,
     changed: Condvar,
 }
 
@@ -63,37 +63,48 @@ impl Exporter {
     /// As for [`run`](Self::run); [`Error::Thread`] where there is no thread or runtime to be had.
     pub fn spawn(self) -> Result<SpawnedExporter, Error> {
         let claimed = self.claim()?;
-        let (stop, stopped) = oneshot::channel::<()>();
-        let (started, start) = std::sync::mpsc::channel();
-        let end = Arc::<End>::default();
-        let ending = Arc::clone(&end);
-        let body = move || {
-            // Made here, since a runtime must not be dropped within another.
-            let runtime = match runtime::Builder::new_current_thread().enable_all().build() {
-                Ok(runtime) => runtime,
-                Err(error) => return drop(started.send(Err(error))),
-            };
-            // Whoever spawns waits for it.
-            drop(started.send(Ok(())));
-            let stop = async { drop(stopped.await) };
-            let ran = catch_unwind(AssertUnwindSafe(|| runtime.block_on(claimed.run(stop))));
-            ending.set(ran.map_err(|panic| {
-                // What a panic carries may panic when it is dropped.
-                std::mem::forget(panic);
-                Error::Panicked
-            }));
-        };
-        let spawned = thread::Builder::new().name("spanring-export".to_owned()).spawn(body);
-        let started =
-            spawned.and_then(|_| start.recv().unwrap_or_else(|_| Err(std::io::ErrorKind::Other.into())));
-        match started {
-            Ok(()) => Ok(SpawnedExporter { _stop: stop, end }),
-            Err(source) => Err(Error::Thread { source }),
-        }
+        spawn(|stop| claimed.run(stop))
     }
 }
 
-impl SpawnedExporter {
+/// Runs what `run` returns on a thread of its own. The future that it is handed is ready once a stop is asked for.
+pub(super) fn spawn<R, F>(
+    run: impl FnOnce(Pin<Box<dyn Future<Output = ()> + Send>>) -> F + Send + 'static,
+) -> Result<SpawnedExporter<R>, Error>
+where
+    R: Send + 'static,
+    F: Future<Output = R>,
+{
+    let (stop, stopped) = oneshot::channel::<()>();
+    let (started, start) = std::sync::mpsc::channel();
+    let end = Arc::new(End { came_to: Mutex::new(None), changed: Condvar::new() });
+    let ending = Arc::clone(&end);
+    let body = move || {
+        // Made here, since a runtime must not be dropped within another.
+        let runtime = match runtime::Builder::new_current_thread().enable_all().build() {
+            Ok(runtime) => runtime,
+            Err(error) => return drop(started.send(Err(error))),
+        };
+        // Whoever spawns waits for it.
+        drop(started.send(Ok(())));
+        let stop = Box::pin(async { drop(stopped.await) });
+        let ran = catch_unwind(AssertUnwindSafe(|| runtime.block_on(run(stop))));
+        ending.set(ran.map_err(|panic| {
+            // What a panic carries may panic when it is dropped.
+            std::mem::forget(panic);
+            Error::Panicked
+        }));
+    };
+    let spawned = thread::Builder::new().name("spanring-export".to_owned()).spawn(body);
+    let started =
+        spawned.and_then(|_| start.recv().unwrap_or_else(|_| Err(std::io::ErrorKind::Other.into())));
+    match started {
+        Ok(()) => Ok(SpawnedExporter { _stop: stop, end }),
+        Err(source) => Err(Error::Thread { source }),
+    }
+}
+
+impl<R> SpawnedExporter<R> {
     /// Asks it to stop, and waits until each sink has finished the batch that it is at. The calling thread is blocked meanwhile; async code
     /// calls this on a thread that may block, or has a runtime for [`Exporter::run`] anyway.
     ///
@@ -101,7 +112,7 @@ impl SpawnedExporter {
     ///
     /// [`Error::NotStopped`] where it took longer than `deadline`: it goes on to its end by itself, and has its claim on the spool until then.
     /// [`Error::Panicked`].
-    pub fn stop(self, deadline: Duration) -> Result<ExportReport, Error> {
+    pub fn stop(self, deadline: Duration) -> Result<R, Error> {
         let SpawnedExporter { _stop: stop, end } = self;
         drop(stop);
         end.wait(deadline).unwrap_or(Err(Error::NotStopped { deadline }))
@@ -113,14 +124,14 @@ impl SpawnedExporter {
     }
 }
 
-impl End {
-    fn set(&self, came_to: Result<ExportReport, Error>) {
+impl<R> End<R> {
+    fn set(&self, came_to: Result<R, Error>) {
         *self.came_to.lock().unwrap_or_else(PoisonError::into_inner) = Some(came_to);
         self.changed.notify_all();
     }
 
     /// `None` where it has not ended until then.
-    fn wait(&self, deadline: Duration) -> Option<Result<ExportReport, Error>> {
+    fn wait(&self, deadline: Duration) -> Option<Result<R, Error>> {
         let began = Instant::now();
         let mut came_to = self.came_to.lock().unwrap_or_else(PoisonError::into_inner);
         while came_to.is_none() {
@@ -131,7 +142,7 @@ impl End {
     }
 }
 
-impl fmt::Debug for SpawnedExporter {
+impl<R> fmt::Debug for SpawnedExporter<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SpawnedExporter").field("is_finished", &self.is_finished()).finish_non_exhaustive()
     }

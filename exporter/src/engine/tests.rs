@@ -1,5 +1,6 @@
 mod outages;
 mod redelivering;
+mod side_by_side;
 mod spawning;
 mod stopping;
 mod traces;

@@ -62,7 +62,8 @@ fn full() -> (Snapshot, Taken) {
 }
 
 fn shown(snapshot: &Snapshot, taken: &Taken) -> String {
-    exposition(snapshot, taken, at(44_000), at(100_000))
+    let standing = SpoolSnapshot { spool: "/s".into(), snapshot: snapshot.clone(), taken: *taken };
+    exposition(&[standing], at(44_000), at(100_000))
 }
 
 #[test]
@@ -123,6 +124,37 @@ spanring_spool_filesystem_size_bytes 41
 spanring_spool_segment_bytes 39
 spanring_spool_segments 38"#;
     assert_eq!(samples, expected);
+}
+
+#[test]
+fn of_several_spools_every_sample_is_there_for_each_and_labelled_with_it() {
+    let (snapshot, taken) = full();
+    let spool = |path: &str| SpoolSnapshot { spool: path.into(), snapshot: snapshot.clone(), taken };
+    let several = exposition(&[spool("/x"), spool("/y")], at(44_000), at(100_000));
+    let of_one = shown(&snapshot, &taken);
+    let expected: Vec<String> = of_one
+        .lines()
+        .filter(|line| !line.starts_with('#'))
+        .flat_map(|line| {
+            let (name, rest) = line.split_at(line.find(['{', ' ']).unwrap());
+            let labelled = |spool| match rest.strip_prefix('{') {
+                Some(rest) => format!("{name}{{spool=\"{spool}\",{rest}"),
+                None => format!("{name}{{spool=\"{spool}\"}}{rest}"),
+            };
+            match name {
+                "process_start_time_seconds" | "spanring_build_info" => vec![line.to_owned()],
+                _ => ["/x", "/y"].map(labelled).into(),
+            }
+        })
+        .collect();
+    let mut shown: Vec<_> = several.lines().filter(|line| !line.starts_with('#')).collect();
+    let mut expected: Vec<_> = expected.iter().map(String::as_str).collect();
+    shown.sort_unstable();
+    expected.sort_unstable();
+    assert_eq!(shown, expected);
+    let heads =
+        |text: &str| text.lines().filter(|line| line.starts_with('#')).map(str::to_owned).collect::<Vec<_>>();
+    assert_eq!(heads(&several), heads(&of_one), "each family has one head");
 }
 
 #[test]

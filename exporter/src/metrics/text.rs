@@ -6,7 +6,8 @@
 //! spanring_recorders 2
 //! ```
 //!
-//! Families are sorted by name. One without samples is left out.
+//! Families are sorted by name. One without samples is left out. Samples that are of one spool among several have its path as the label `spool`, before
+//! the others.
 
 use std::fmt;
 
@@ -21,7 +22,11 @@ pub(super) enum Kind {
 
 /// Families of samples, on their way to be text.
 #[derive(Debug, Default)]
-pub(super) struct Text(Vec<Family>);
+pub(super) struct Text {
+    families: Vec<Family>,
+    /// Whose samples are next, where there are several.
+    spool: Option<String>,
+}
 
 /// Samples of one name.
 #[derive(Debug)]
@@ -29,26 +34,36 @@ pub(super) struct Family {
     name: String,
     head: String,
     samples: String,
+    spool: Option<String>,
 }
 
 impl Text {
-    /// Begins a family. `help` is one line without backslashes.
+    /// From now on samples are of this spool, and labelled with it; of none in particular without one.
+    pub(super) fn of_spool(&mut self, spool: Option<String>) {
+        self.spool = spool;
+    }
+
+    /// Begins a family, or goes on with the one of that name. `help` is one line without backslashes.
     pub(super) fn family(&mut self, name: &str, kind: Kind, help: &str) -> &mut Family {
         let kind = match kind {
             Kind::Counter => "counter",
             Kind::Gauge => "gauge",
         };
         let head = format!("# HELP {name} {help}\n# TYPE {name} {kind}\n");
-        let at = self.0.len();
-        self.0.push(Family { name: name.to_owned(), head, samples: String::new() });
-        &mut self.0[at]
+        let at = self.families.iter().position(|family| family.name == name).unwrap_or(self.families.len());
+        if at == self.families.len() {
+            self.families.push(Family { name: name.to_owned(), head, samples: String::new(), spool: None });
+        }
+        let family = &mut self.families[at];
+        family.spool.clone_from(&self.spool);
+        family
     }
 
     /// The text.
     pub(super) fn finish(mut self) -> String {
-        self.0.retain(|family| !family.samples.is_empty());
-        self.0.sort_unstable_by(|one, other| one.name.cmp(&other.name));
-        self.0.into_iter().flat_map(|family| [family.head, family.samples]).collect()
+        self.families.retain(|family| !family.samples.is_empty());
+        self.families.sort_unstable_by(|one, other| one.name.cmp(&other.name));
+        self.families.into_iter().flat_map(|family| [family.head, family.samples]).collect()
     }
 }
 
@@ -56,6 +71,8 @@ impl Family {
     /// Adds a sample.
     pub(super) fn sample(&mut self, labels: &[(&str, &str)], value: impl fmt::Display) {
         self.samples += &self.name;
+        let of_spool = self.spool.iter().map(|spool| ("spool", spool.as_str()));
+        let labels: Vec<_> = of_spool.chain(labels.iter().copied()).collect();
         for (number, (label, text)) in labels.iter().enumerate() {
             self.samples.push(if number == 0 { '{' } else { ',' });
             self.samples += label;
@@ -100,6 +117,27 @@ aa 2
 # HELP b_total Bs.
 # TYPE b_total counter
 b_total 18446744073709551615
+";
+        assert_eq!(text.finish(), expected);
+    }
+
+    #[test]
+    fn samples_of_several_spools_are_of_one_family_and_labelled_with_theirs() {
+        let mut text = Text::default();
+        for spool in ["/x", "/y"] {
+            text.of_spool(Some(spool.to_owned()));
+            text.family("a", Kind::Gauge, "As.").sample(&[("b", "c")], spool.len());
+        }
+        text.of_spool(None);
+        text.family("d", Kind::Gauge, "Ds.").sample(&[], 1);
+        let expected = "\
+# HELP a As.
+# TYPE a gauge
+a{spool=\"/x\",b=\"c\"} 2
+a{spool=\"/y\",b=\"c\"} 2
+# HELP d Ds.
+# TYPE d gauge
+d 1
 ";
         assert_eq!(text.finish(), expected);
     }

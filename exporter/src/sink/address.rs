@@ -141,6 +141,35 @@ impl SinkAddress {
         })
     }
 
+    /// A sink for each of so many spools. A file, a directory of files and standard output are opened once, and batches of all spools follow each
+    /// other there; to a receiver each spool has a way of its own.
+    ///
+    /// # Errors
+    ///
+    /// As for [`open_with`](Self::open_with).
+    pub fn open_each(&self, options: &SinkOptions, spools: usize) -> Result<Vec<Box<dyn Sink>>, Error> {
+        Ok(match self {
+            SinkAddress::File(path) => {
+                clones(FileSink::open_with(self.to_string(), path, &options.file)?, spools)
+            }
+            SinkAddress::Stdout => clones(StdoutSink::open()?, spools),
+            SinkAddress::PrelaFile(path) => {
+                clones(PrelaFileSink::open(self.to_string(), path, &options.prela)?, spools)
+            }
+            SinkAddress::SpanForge(SpanForgeAddress::File(path)) => {
+                clones(spanforge::open_file(self.to_string(), path, options)?, spools)
+            }
+            SinkAddress::OtlpHttp { .. }
+            | SinkAddress::OtlpGrpc { .. }
+            | SinkAddress::Prefactor { .. }
+            | SinkAddress::PrelaHttp { .. }
+            | SinkAddress::OpenAi { .. }
+            | SinkAddress::SpanForge(SpanForgeAddress::Cloud { .. } | SpanForgeAddress::Webhook(_)) => {
+                (0..spools).map(|_| self.open_with(options)).collect::<Result<_, _>>()?
+            }
+        })
+    }
+
     /// OpenAI itself.
     pub fn openai() -> Self {
         SinkAddress::OpenAi { url: openai::openai() }
@@ -236,6 +265,10 @@ impl fmt::Display for SinkAddress {
             SinkAddress::OpenAi { url } => f.write_str(&openai::canonical(url)),
         }
     }
+}
+
+fn clones(sink: impl Sink + Clone + 'static, count: usize) -> Vec<Box<dyn Sink>> {
+    std::iter::repeat_n(sink, count).map(|sink| Box::new(sink) as Box<dyn Sink>).collect()
 }
 
 /// With the port that HTTP implies, since the schemes of sinks imply other ones.

@@ -50,7 +50,7 @@ impl LineForm {
 pub(crate) const OTLP_LINES: LineForm = LineForm { beginnings: &[b"{\"resourceSpans\""], name: "OTLP/JSON" };
 
 /// What becomes of a batch in a file.
-pub(super) trait BatchLines: fmt::Debug + Send {
+pub(super) trait BatchLines: fmt::Debug + Send + Sync {
     /// What its lines are.
     fn form(&self) -> LineForm;
 
@@ -74,11 +74,11 @@ impl BatchLines for OtlpLines {
 /// How much is read at once when the last line is looked for, in bytes.
 const CHUNK_LEN: usize = 64 * 1024;
 
-/// A sink that appends to a file.
-#[derive(Debug)]
+/// A sink that appends to a file. Its clones append to the same file, a batch at a time.
+#[derive(Clone, Debug)]
 pub struct FileSink {
     name: String,
-    form: Box<dyn BatchLines>,
+    form: Arc<dyn BatchLines>,
     lines: Arc<Mutex<Lines>>,
 }
 
@@ -111,7 +111,7 @@ impl FileSink {
         form: impl BatchLines + 'static,
     ) -> Result<Self, Error> {
         match Lines::open(path, options, form.form()) {
-            Ok(lines) => Ok(FileSink { name, form: Box::new(form), lines: Arc::new(Mutex::new(lines)) }),
+            Ok(lines) => Ok(FileSink { name, form: Arc::new(form), lines: Arc::new(Mutex::new(lines)) }),
             Err(error) => Err(Error::sink(name, "open")(error)),
         }
     }

@@ -40,8 +40,8 @@ const LINES: LineForm = LineForm { beginnings: &[b"{\"span_id\": \""], name: "a 
 /// A file of so many bytes is not appended to.
 const FILE_LEN_MAX: u64 = 100 * 1024 * 1024;
 
-/// A sink that writes Prela's files.
-#[derive(Debug)]
+/// A sink that writes Prela's files. Its clones write to the same directory, a batch at a time.
+#[derive(Clone, Debug)]
 pub struct PrelaFileSink {
     name: String,
     options: PrelaOptions,

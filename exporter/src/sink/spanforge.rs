@@ -36,6 +36,8 @@ pub use options::SpanForgeOptions;
 
 pub(crate) use lines::EVENT_LINES;
 
+use std::path::Path;
+
 use super::http::Transport;
 use super::{FileSink, HttpSink, Sink, SinkOptions};
 use crate::Error;
@@ -56,8 +58,11 @@ pub(super) fn open(address: &SpanForgeAddress, options: &SinkOptions) -> Result<
             let transport = Transport { is_plain: true, ..Transport::default() };
             Box::new(HttpSink::with_transport(name, api, transport)?)
         }
-        SpanForgeAddress::File(path) => {
-            Box::new(FileSink::of_lines(name, path, &options.file, EventLines::new(of))?)
-        }
+        SpanForgeAddress::File(path) => Box::new(open_file(name, path, options)?),
     })
+}
+
+/// Sets up the sink that is called `name` and appends events to the file at `path`.
+pub(super) fn open_file(name: String, path: &Path, options: &SinkOptions) -> Result<FileSink, Error> {
+    FileSink::of_lines(name, path, &options.file, EventLines::new(&options.spanforge))
 }

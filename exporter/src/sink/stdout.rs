@@ -2,7 +2,7 @@
 //!
 //! A batch is delivered once its line is written to the end; what the reader does with it, nobody knows here. A line that
 //! is cut short by an error is finished first when there is something to write again, so the reader only sees whole
-//! lines, each batch's once. Where the process dies within a line, that stays without its end. In a file, which the next process goes on with
+//! lines, each batch's once; also where several spools have their spans there. Where the process dies within a line, that stays without its end. In a file, which the next process goes on with
 //! (`>> spans.jsonl`), it is ended by a line break, and the batch follows once more; of a pipe nobody can tell. What must survive that
 //! goes to a [file](super::FileSink).
 
@@ -16,8 +16,8 @@ use super::{Batch, Delivery, Outcome, Sink};
 use crate::Error;
 use crate::error::with_causes;
 
-/// A sink that writes to standard output.
-#[derive(Debug)]
+/// A sink that writes to standard output. Its clones write there too, a line at a time.
+#[derive(Clone, Debug)]
 pub struct StdoutSink {
     output: Arc<Mutex<Output<File>>>,
 }
@@ -41,7 +41,7 @@ impl StdoutSink {
     fn to(file: File) -> Self {
         // Of a line that another process has cut, only the break can be written.
         let (line, written) = if is_cut(&file) { (b"?\n".to_vec(), 1) } else { (Vec::new(), 0) };
-        StdoutSink { output: Arc::new(Mutex::new(Output { to: file, line, written })) }
+        StdoutSink { output: Arc::new(Mutex::new(Output { to: file, line, written, finished: Vec::new() })) }
     }
 }
 
@@ -91,15 +91,24 @@ struct Output<W> {
     to: W,
     line: Vec<u8>,
     written: usize,
+    /// Lines that were cut and have been written to the end since, for the sake of others behind them. Of each sink that writes here it is one
+    /// at most, whose batch comes again unless that sink is stopped.
+    finished: Vec<Vec<u8>>,
 }
 
 impl<W: Write> Output<W> {
     /// Writes one line, its line break included.
     fn write(&mut self, line: Vec<u8>) -> io::Result<()> {
+        if let Some(at) = self.finished.iter().position(|finished| *finished == line) {
+            self.finished.swap_remove(at);
+            return Ok(());
+        }
         // The same batch comes again after an error, and goes on where its line was cut.
         if self.line != line {
             if self.written > 0 {
+                let cut = self.line.clone();
                 self.finish()?;
+                self.finished.push(cut);
             }
             self.line = line;
         }
@@ -153,7 +162,7 @@ mod tests {
 
     fn failing(takes: usize, fails: usize) -> Output<Failing> {
         let to = Failing { taken: Vec::new(), takes, room: takes, fails };
-        Output { to, line: Vec::new(), written: 0 }
+        Output { to, line: Vec::new(), written: 0, finished: Vec::new() }
     }
 
     #[test]
@@ -178,6 +187,24 @@ mod tests {
             output.write(b"second\n".into()).ok().or_else(|| output.write(b"second\n".into()).ok()).unwrap();
             let expected: &[u8] = if takes == 0 { b"second\n" } else { b"first\nsecond\n" };
             assert_eq!(output.to.taken, expected, "cut after {takes}");
+        }
+    }
+
+    #[test]
+    fn lines_of_two_sinks_that_are_cut_anywhere_arrive_whole_and_once() {
+        for takes in 0..8 {
+            for fails in 0..8 {
+                let mut output = failing(takes, fails);
+                let mut waiting: Vec<&[u8]> = vec![b"first\n", b"second\n"];
+                // Each comes again until it is taken, in turns with the other.
+                while !waiting.is_empty() {
+                    waiting.retain(|line| output.write(line.to_vec()).is_err());
+                }
+                let mut lines: Vec<_> = output.to.taken.split_inclusive(|&byte| byte == b'\n').collect();
+                lines.sort_unstable();
+                assert_eq!(lines, [b"first\n" as &[u8], b"second\n"], "{takes} at once, {fails} failures");
+                assert!(output.finished.is_empty());
+            }
         }
     }
 

@@ -21,15 +21,14 @@ use opentelemetry_proto::tonic::collector::trace::v1::{
 use prost::Message as _;
 use spanring_exporter::Exporter;
 use spanring_exporter::demo::receiver::Answer;
-use spanring_exporter::engine::Snapshot;
-use spanring_exporter::metrics::{self, Taken};
+use spanring_exporter::metrics::{self, SpoolSnapshot, Taken};
 use spanring_exporter::sink::{Batch, Delivery, Outcome, Sink};
 
 use spanring_spool::SpoolDir;
 
 use self::agent::{TestSpool, receiver};
 use self::exposition::Exposition;
-use self::watched::Exporting;
+use self::watched::{Exporting, get};
 
 #[test]
 fn a_recording_process() {
@@ -197,6 +196,55 @@ fn what_sinks_refuse_and_reject_is_counted_and_makes_up_what_was_spooled() {
     assert_eq!(done.value("spanring_dead_letters_bytes", &[]).to_string(), bytes.to_string());
 }
 
+#[test]
+fn each_of_several_spools_has_its_own_series_and_its_own_account_and_health_is_that_of_the_worst() {
+    let (one, other) = (TestSpool::new(), TestSpool::new());
+    one.record(0, 100);
+    other.record(100, 200);
+    let status = Arc::new(AtomicU16::new(200));
+    let answering = Arc::clone(&status);
+    let (_receiver, sink, arrived) = receiver(move |_| match answering.load(Ordering::SeqCst) {
+        200 => None,
+        status => Some(Answer::status(status)),
+    });
+    let at = |spool: &TestSpool| spool.path().canonicalize().unwrap().to_str().unwrap().to_owned();
+    let (at_one, at_other) = (at(&one), at(&other));
+    let exporting = Exporting::start(&one, &[&sink], &["--spool", &at_other]);
+    let done = exporting.metrics_when("all is delivered and removed", |metrics| {
+        [&at_one, &at_other].iter().all(|spool| {
+            metrics.find("spanring_sink_spans_delivered_total", &[("spool", spool)]) > Some(100.0)
+                && metrics.find("spanring_recorders", &[("spool", spool)]) == Some(0.0)
+        })
+    });
+    arrived.assert_each_once(300);
+    for (spool, count) in [(&at_one, 101.0), (&at_other, 201.0)] {
+        let of = |name: &str| done.value(name, &[("spool", spool)]);
+        for name in ["started", "ended", "spooled"] {
+            assert_eq!(of(&format!("spanring_recorder_spans_{name}_total")), count, "{name}");
+        }
+        assert_eq!(of("spanring_sink_backlog_spans") + of("spanring_sink_spans_delivered_total"), count);
+        assert_eq!((of("spanring_exporter_delivering"), of("spanring_dead_letters")), (1.0, 0.0));
+    }
+    assert_eq!(done.value("spanring_build_info", &[]), 1.0);
+    let unlabelled = ["process_start_time_seconds", "spanring_build_info"];
+    for name in done.names().filter(|name| !unlabelled.contains(name)) {
+        assert_eq!(done.label(name, "spool"), [at_one.as_str(), &at_other].into(), "{name}");
+    }
+    promtool(&["check", "metrics"], &get(exporting.address, "/metrics").body);
+    assert_eq!(exporting.health("/readyz"), (200, "it delivers\n".into()));
+
+    // Of the two only this one has anything to deliver, and so to be refused.
+    status.store(401, Ordering::SeqCst);
+    other.record(300, 1);
+    exporting.metrics_when("the sink is parked there", |metrics| {
+        let labels = [("spool", at_other.as_str()), ("state", "parked")];
+        metrics.find("spanring_sink_state", &labels) == Some(1.0)
+    });
+    let why = format!("{at_other}: {sink} takes nothing until somebody changes something\n");
+    assert_eq!(exporting.health("/readyz"), (503, why));
+    assert_eq!(exporting.health("/healthz").0, 200);
+}
+
 /// Takes everything, under a name that means a lot to whoever reads it carelessly.
 struct Hostile;
 
@@ -222,12 +270,16 @@ fn a_sink_is_named_as_it_is_whatever_its_name_holds() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     assert!(runtime.block_on(exporter.run(std::future::pending())).unwrap().is_complete());
     let now = SystemTime::now();
-    let text = metrics::exposition(&status.now(), &Taken::by(&dir), now, now);
+    let text = metrics::exposition(
+        &[SpoolSnapshot { spool: dir.path().to_owned(), snapshot: status.now(), taken: Taken::by(&dir) }],
+        now,
+        now,
+    );
     let metrics = Exposition::read(&text).unwrap();
     assert_eq!(metrics.value("spanring_sink_spans_delivered_total", &[("sink", HOSTILE)]), 4.0);
     assert_eq!(state(&metrics, HOSTILE), "ended");
     promtool(&["check", "metrics"], &text);
-    let nothing = metrics::exposition(&Snapshot::default(), &Taken::default(), now, now);
+    let nothing = metrics::exposition(&[SpoolSnapshot::default()], now, now);
     assert!(Exposition::read(&nothing).is_ok(), "{nothing}");
 }
 

@@ -52,6 +52,11 @@ fn rules_name_only_what_is_exposed_and_say_what_is_wrong() {
             let known = exposed.iter().any(|name| metrics.label(name, label).contains(value));
             assert!(known, "{alert}: nothing has {label}=\"{value}\"");
         }
+        // One spool among several is told from the others, wherever labels are matched or kept.
+        for (at, _) in [" on (", " by ("].iter().flat_map(|kept| expression.match_indices(kept)) {
+            let kept: Vec<_> = expression[at + 5..].split(')').next().unwrap().split(", ").collect();
+            assert!(kept.contains(&"spool") && kept.contains(&"instance"), "{alert}: {kept:?}");
+        }
         let severity = rule["labels"]["severity"].as_str().unwrap();
         assert!(["warning", "critical"].contains(&severity), "{alert}: {severity}");
         for annotation in ["summary", "description"] {

@@ -1,14 +1,14 @@
 //! The runs of one export: a SIGHUP ends one and begins the next, as what is said by then has it.
 //!
 //! What is said anew is looked at before anything stops. Then the sinks finish the batches that they are at, the cursors are stored, and the
-//! spool and the files are let go of; the next run takes them again. A sink that cannot be opened then brings back what was before.
+//! spools and the files are let go of; the next run takes them again. A sink that cannot be opened then brings back what was before.
 
 use std::time::Duration;
 
 use serde_json::json;
 use spanring_exporter::config::Plan;
 use spanring_exporter::log::Level;
-use spanring_exporter::{ExportReport, Exporter};
+use spanring_exporter::{ExportReports, Exporters};
 use tokio::time::sleep;
 
 use super::signals::{Asked, Signals};
@@ -19,26 +19,26 @@ use crate::cli::log::LogFormat;
 const REOPEN_INTERVAL: Duration = Duration::from_secs(1);
 
 /// What all runs come to, and whether standard output was a sink of any.
-pub(super) type Done = (ExportReport, bool);
+pub(super) type Done = (ExportReports, bool);
 
-/// Runs what `plan` says, and what `again` says after each SIGHUP, until all is delivered or a stop is asked for. `adjust` says of an
-/// exporter what a plan does not.
+/// Runs what `plan` says, and what `again` says after each SIGHUP, until all is delivered or a stop is asked for. `adjust` says of
+/// exporters what a plan does not.
 pub(super) async fn run(
     mut plan: Plan,
     mut signals: Signals,
     log: LogFormat,
     again: impl Fn() -> Result<Plan, Failure>,
-    adjust: impl Fn(&Plan, Exporter) -> Exporter,
+    adjust: impl Fn(&Plan, Exporters) -> Exporters,
 ) -> Result<Done, Failure> {
-    let mut exporter = plan.exporter()?;
-    let (mut report, mut has_stdout) = (ExportReport::default(), false);
-    // What was before a reload, until it is known that the spool of what is now can be had.
+    let mut exporters = plan.exporters()?;
+    let (mut report, mut has_stdout) = (ExportReports::default(), false);
+    // What was before a reload, until it is known that the spools of what is now can be had.
     let mut last: Option<Plan> = None;
     loop {
         has_stdout |= plan.has_stdout();
         let mut next = None;
         let told = async { next = plan_of_reload(&mut signals, log, &again).await };
-        match (adjust(&plan, exporter).run(told).await, last.take()) {
+        match (adjust(&plan, exporters).run(told).await, last.take()) {
             (Ok(later), _) => {
                 report = later.following(report);
                 let Some(next) = next else { return Ok((report, has_stdout)) };
@@ -46,11 +46,11 @@ pub(super) async fn run(
                     return Ok((report, has_stdout));
                 };
                 last = Some(plan);
-                (exporter, plan) = begun;
+                (exporters, plan) = begun;
             }
             (Err(error), Some(before)) => {
                 unchanged(log, error.into());
-                exporter = before.exporter()?;
+                exporters = before.exporters()?;
                 plan = before;
             }
             (Err(error), None) => return Err(error.into()),
@@ -81,26 +81,26 @@ fn said_anew(log: LogFormat, again: &impl Fn() -> Result<Plan, Failure>) -> Opti
     again().map_err(|failure| unchanged(log, failure)).ok()
 }
 
-/// The exporter of `next`, or of `last` where that cannot be opened; `None` where a stop is asked for before either can.
+/// The exporters of `next`, or of `last` where that cannot be opened; `None` where a stop is asked for before either can.
 async fn begin(
     mut next: Plan,
     last: &Plan,
     signals: &mut Signals,
     log: LogFormat,
     again: &impl Fn() -> Result<Plan, Failure>,
-) -> Option<(Exporter, Plan)> {
+) -> Option<(Exporters, Plan)> {
     loop {
-        match next.exporter() {
-            Ok(exporter) => {
+        match next.exporters() {
+            Ok(exporters) => {
                 log.say(Level::Info, "the sinks are open anew", &json!({"event": "reloaded"}));
-                return Some((exporter, next));
+                return Some((exporters, next));
             }
             Err(error) => unchanged(log, error.into()),
         }
-        match last.exporter() {
-            Ok(exporter) => {
+        match last.exporters() {
+            Ok(exporters) => {
                 log.say(Level::Info, "the sinks are open as before", &json!({"event": "reopened"}));
-                return Some((exporter, last.clone()));
+                return Some((exporters, last.clone()));
             }
             Err(error) => unchanged(log, error.into()),
         }

@@ -9,8 +9,9 @@ use super::super::batching::{Part, batches};
 use super::super::notice::Notice;
 use super::super::report::SinkEnd;
 use super::super::status::SinkState;
+use super::super::stopped;
+use super::Courier;
 use super::load::{Load, Parcel};
-use super::{Courier, stopped};
 use crate::sink::{Batch, BatchId, Outcome, Process, Trace};
 
 /// What became of spans that the sink was not delivered.

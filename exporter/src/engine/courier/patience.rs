@@ -4,16 +4,16 @@ use std::time::{Duration, SystemTime};
 
 use tokio::time::{Instant, sleep_until};
 
-use super::super::Mode;
 use super::super::notice::Notice;
 use super::super::report::SinkEnd;
 use super::super::status::SinkState;
-use super::{Courier, stopped};
+use super::super::{Mode, stopped};
+use super::Courier;
 
 impl Courier {
     /// Waits until so many spans may be sent, where the sink is delivered to at a limited rate.
     pub(super) async fn keep_to_rate(&mut self, spans: usize) -> Result<(), SinkEnd> {
-        match &mut self.rate {
+        match &self.rate {
             Some(rate) => {
                 let at = rate.admit(spans);
                 self.wait_until(at).await

@@ -1,6 +1,7 @@
 //! How fast a sink is delivered to at most.
 
 use std::num::NonZeroU32;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -9,26 +10,27 @@ use tokio::time::Instant;
 const BURST: Duration = Duration::from_secs(1);
 
 /// Spreads spans over time: an average of so many a second, and in no second more than twice as many, or one batch.
-#[derive(Debug)]
+/// What goes through a rate and through its clones counts together.
+#[derive(Clone, Debug)]
 pub(super) struct Rate {
     per_second: NonZeroU32,
     /// When all that was let through so far would have been, had it come evenly.
-    paid_until: Option<Instant>,
+    paid_until: Arc<Mutex<Option<Instant>>>,
 }
 
 impl Rate {
     pub(super) fn new(per_second: NonZeroU32) -> Self {
-        Rate { per_second, paid_until: None }
+        Rate { per_second, paid_until: Arc::default() }
     }
 
     /// When so many spans may be sent, which are counted as sent then.
-    pub(super) fn admit(&mut self, spans: usize) -> Instant {
+    pub(super) fn admit(&self, spans: usize) -> Instant {
         let now = Instant::now();
         let earliest = now.checked_sub(BURST).unwrap_or(now);
-        let begin = self.paid_until.map_or(earliest, |paid_until| paid_until.max(earliest));
+        let mut paid_until = self.paid_until.lock().unwrap_or_else(PoisonError::into_inner);
+        let begin = paid_until.map_or(earliest, |paid_until| paid_until.max(earliest));
         let cost = u32::try_from(spans).unwrap_or(u32::MAX);
-        let paid_until = begin + Duration::from_secs(1) * cost / self.per_second.get();
-        self.paid_until = Some(paid_until);
+        *paid_until = Some(begin + Duration::from_secs(1) * cost / self.per_second.get());
         now.max(begin)
     }
 }
@@ -42,11 +44,13 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn spans_go_at_the_rate_on_average_and_a_pause_is_made_up_for_by_one_second() {
         for (per_second, batch) in [(1000, 512), (1000, 1), (10, 512), (1, 1), (4_000_000, 512)] {
-            let mut rate = Rate::new(NonZeroU32::new(per_second).unwrap());
+            let rate = Rate::new(NonZeroU32::new(per_second).unwrap());
+            // Of two spools, say, in turns.
+            let mut rates = [rate.clone(), rate.clone()].into_iter().cycle();
             let began = Instant::now();
             let mut sent = 0_u64;
             for _ in 0..100 {
-                sleep_until(rate.admit(batch)).await;
+                sleep_until(rates.next().unwrap().admit(batch)).await;
                 sent += batch as u64;
                 let most = f64::from(per_second) * (began.elapsed().as_secs_f64() + 1.0) + batch as f64;
                 assert!(sent as f64 <= most + 1.0, "{sent} after {:?}", began.elapsed());
