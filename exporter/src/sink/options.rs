@@ -13,7 +13,7 @@ use crate::engine::RouteOptions;
 /// address alone stands for.
 #[derive(Clone, Debug, Default)]
 pub struct SinkOptions {
-    /// How an OTLP receiver is asked.
+    /// How an OTLP receiver is asked; whose names attributes have in OTLP, in a file or on standard output too.
     pub otlp: OtlpOptions,
     /// How a file grows.
     pub file: FileOptions,
@@ -38,7 +38,13 @@ impl SinkOptions {
     /// [`Error::Variable`] for a variable that makes no sense and cannot be ignored.
     pub fn from_environment<'a>(sinks: impl IntoIterator<Item = &'a str>) -> Result<Self, Error> {
         let mut options = SinkOptions::default();
-        sinks.into_iter().filter_map(System::of).try_for_each(|system| options.heed(system))?;
+        for sink in sinks {
+            match System::of(sink) {
+                Some(system) => options.heed(system)?,
+                // What is of no system is a file of OTLP, or standard output.
+                None => options.otlp.names = OtlpOptions::read_names(|name| std::env::var_os(name))?,
+            }
+        }
         Ok(options)
     }
 

@@ -22,7 +22,7 @@ use super::grpc::{Channel, Code, Reply, Status, metadata};
 use super::http::{Transport, excerpt};
 use super::{Batch, Delivery, OtlpOptions, Outcome, Sink, otlp_http};
 use crate::Error;
-use crate::otlp;
+use crate::otlp::{self, Names};
 
 const EXPORT: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
 
@@ -40,6 +40,7 @@ const TOO_LARGE: [&str; 5] = [
 pub struct OtlpGrpc {
     name: String,
     channel: Channel,
+    names: Names,
 }
 
 impl OtlpGrpc {
@@ -59,13 +60,13 @@ impl OtlpGrpc {
         transport: &Transport,
     ) -> Result<Self, Error> {
         match Channel::open(url, EXPORT, metadata(&options.headers), transport) {
-            Ok(channel) => Ok(OtlpGrpc { name, channel }),
+            Ok(channel) => Ok(OtlpGrpc { name, channel, names: options.names }),
             Err(error) => Err(Error::sink(name, "set up")(error)),
         }
     }
 
     async fn send(&mut self, batch: &Batch<'_>) -> Outcome {
-        let request = otlp::request(&batch.resource.attributes, batch.spans).encode_to_vec();
+        let request = otlp::request_with(self.names, &batch.resource.attributes, batch.spans).encode_to_vec();
         match self.channel.call(&request).await {
             Ok(Reply::Grpc(status, message)) => outcome(&status, message.as_deref()),
             Ok(Reply::Http(response)) if (200..300).contains(&response.status) => {
