@@ -247,11 +247,14 @@ fn payload(span: &mut Renaming<'_>, key: &str, [name, media_type]: [&str; 2]) {
 
 /// Lists, each field of each item an attribute.
 fn lists(span: &mut Renaming<'_>) {
-    let instructions = span.get(names::SYSTEM_INSTRUCTIONS);
-    let made = messages::with_instructions(INPUT_MESSAGES, instructions, span.get(names::INPUT_MESSAGES));
-    if let Some(made) = made {
+    let (instructions, given) = (span.get(names::SYSTEM_INSTRUCTIONS), span.get(names::INPUT_MESSAGES));
+    let both = messages::with_instructions(INPUT_MESSAGES, instructions, given);
+    let alone = || messages::flattened(INPUT_MESSAGES, given?);
+    if let Some(made) = both {
         let sources = [names::SYSTEM_INSTRUCTIONS, names::INPUT_MESSAGES];
         span.replace_by_list(&sources, INPUT_MESSAGES, made);
+    } else if let Some(made) = alone() {
+        span.replace_by_list(&[names::INPUT_MESSAGES], INPUT_MESSAGES, made);
     }
     let made = span.get(names::OUTPUT_MESSAGES).and_then(|said| messages::flattened(OUTPUT_MESSAGES, said));
     if let Some(made) = made {
