@@ -129,12 +129,14 @@ impl SinkOptions {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::otlp::Names;
 
     /// An environment in which every system's variables say something.
     fn get(name: &str) -> Option<OsString> {
         let value = match name {
             "OTEL_EXPORTER_OTLP_ENDPOINT" => "https://otlp.example",
             "OTEL_EXPORTER_OTLP_HEADERS" => "key=secret",
+            "SPANRING_OTLP_NAMES" => "openinference",
             "OPENAI_API_KEY" | "PREFACTOR_API_TOKEN" | "PRELA_API_KEY" | "SPANFORGE_CLOUD_API_KEY" => {
                 "secret"
             }
@@ -216,6 +218,7 @@ mod tests {
         for system in System::ALL {
             assert!(options().has_secrets(system) && !bare.has_secrets(system), "{system}");
         }
+        assert_eq!(bare.otlp.given_names(), Names::OpenInference);
         let of_environment = |name| SinkAddress::parse(name, &bare).unwrap().to_string();
         assert_eq!(of_environment("otlp"), "otlp+https://otlp.example:443");
         assert_eq!(of_environment("spanforge"), "spanforge+https://forge.example");
