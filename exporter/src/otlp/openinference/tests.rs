@@ -214,6 +214,13 @@ fn what_was_recorded_under_openinferences_names_wins() {
 }
 
 #[test]
+fn a_list_is_not_mixed_with_one_that_was_recorded() {
+    let hi = value(&json!([{"role": "user", "content": "hi"}]));
+    let recorded = [("llm.input_messages.7.message.role", "user".into()), (names::INPUT_MESSAGES, hi)];
+    assert_eq!(of_llm(&recorded), owned(&recorded));
+}
+
+#[test]
 fn a_span_instrumented_with_openinference_passes_unharmed() {
     let recorded = [
         ("openinference.span.kind", "LLM".into()),
