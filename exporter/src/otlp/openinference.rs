@@ -10,7 +10,7 @@
 //! * **O3** An attribute stays as it is where its value is not of the type that the name is for, where its JSON could not be told from
 //!   another value's (bytes, NaN, the infinities), and where a list makes more than [`FLATTENED_MAX`] attributes.
 //! * **O4** A field of a message, tool call or document that has no name keeps its own behind the prefix: `message.finish_reason`.
-//! * **O5** A span of kind `custom` of which nothing is renamed stays as it is, without a kind.
+//! * **O5** A span of kind `custom` whose operation tells no kind, and of which nothing is renamed, stays as it is, without a kind.
 //! * **O6** Renamed attributes stand where the recorded ones stood, and what was renamed once is left alone when it is renamed again.
 
 mod documents;

@@ -7,6 +7,7 @@ use spanring::{Kind, names};
 use spanring_spool::Value;
 
 use super::{FLATTENED_MAX, attributes};
+use crate::demo::runs::AgentRun;
 
 type Attributes = Vec<(String, Value)>;
 
@@ -340,6 +341,22 @@ fn documents_have_their_scores() {
     assert_eq!(made, owned(&expected));
     let fewer = [(names::RETRIEVAL_SCORES, Value::from(vec![0.5])), recorded[1].clone()];
     assert_eq!(renamed(Kind::Retrieval, &fewer)[0], owned(&fewer)[0]);
+}
+
+#[test]
+fn the_messages_of_real_agent_runs_are_flattened_all_of_them() {
+    let mut roles = 0;
+    for span in AgentRun::bundled().into_iter().flat_map(|run| run.spans) {
+        let made = attributes(span.kind, &span.attributes);
+        let stayed = made
+            .iter()
+            .find(|(key, _)| [names::INPUT_MESSAGES, names::OUTPUT_MESSAGES].contains(&key.as_str()));
+        assert_eq!(stayed, None);
+        roles += made.iter().filter(|(key, _)| key.ends_with(".message.role")).count();
+        let kept = |key: &str| made.iter().find(|(name, _)| name == key).map(|(_, value)| value);
+        assert_eq!(kept(names::OPERATION_NAME), span.get(names::OPERATION_NAME), "it was recorded");
+    }
+    assert!(roles >= 160, "{roles} messages of 160 attributes");
 }
 
 const PAGE: &str = include_str!("../../../../docs/to/openinference.md");
