@@ -28,6 +28,7 @@
 //! | `spans_per_second` | all | how many it is sent at most, on average |
 //! | `traces` | all | which traces it is sent, once they are over: a table of `share`, from 0 to 1, of those that no rule keeps; `errors` and `interrupted`, `true` unless said otherwise; `slower_than`, a time; `dearer_than`, a cost |
 //! | `protocol` | OTLP over HTTP | `http/protobuf`, unless said otherwise, or `http/json` |
+//! | `names` | OTLP, `file:`, `stdout` | whose names attributes have: `gen-ai`, unless said otherwise, or `openinference` |
 //! | `compression` | OTLP | `gzip`, unless said otherwise, or `none` |
 //! | `timeout` | OTLP | how long a request may take; 30 s unless said otherwise |
 //! | `headers` | OTLP | a table of what is sent with each request: a text, `{ env = "NAME" }` or `{ file = "PATH" }`, with a `prefix` before it if need be |

@@ -27,11 +27,15 @@
 //! | null | an empty value |
 //! | a value nested deeper than 24 lists or maps | the rest as JSON text, since receivers refuse what nests deeper than 100 messages |
 //!
+//! Where a sink is asked for [OpenInference's names](Names::OpenInference), attributes that have such are renamed and flattened, and the kind is
+//! told by `openinference.span.kind` in place of an operation that nobody recorded; all else is as above.
+//!
 //! What has a place of its own in OTLP does not stand among the attributes too. An attribute that is to go to such a place and
 //! does not fit there, as it is no text or no number of 32 bits, stays an attribute. OTLP has only spans that ended, so the
 //! announcement of one that is open is not delivered.
 
 mod json;
+mod openinference;
 mod scope;
 mod span;
 mod value;
@@ -43,12 +47,49 @@ use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::ResourceSpans;
 use spanring_spool::{SpanData, Value};
 
+/// Whose names the attributes of spans have.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Names {
+    /// OpenTelemetry's, its conventions on generative AI included, and `spanring.` for the rest.
+    #[default]
+    GenAi,
+    /// OpenInference's, where it has any: see `docs/to/openinference.md`.
+    OpenInference,
+}
+
+impl Names {
+    /// All of them.
+    pub(crate) const ALL: [Names; 2] = [Names::GenAi, Names::OpenInference];
+
+    /// What they are called: `gen-ai`, `openinference`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Names::GenAi => "gen-ai",
+            Names::OpenInference => "openinference",
+        }
+    }
+
+    /// Those that are called so; `None` for a name that is none.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|names| names.name() == name)
+    }
+}
+
 /// The request that delivers `spans` of one recorder, whose resource has the attributes `resource`.
 pub fn request(resource: &[(String, Value)], spans: &[SpanData]) -> ExportTraceServiceRequest {
+    request_with(Names::default(), resource, spans)
+}
+
+/// The same, with the attributes of spans under these names. Those of resources, events and links have the same names in both.
+pub fn request_with(
+    names: Names,
+    resource: &[(String, Value)],
+    spans: &[SpanData],
+) -> ExportTraceServiceRequest {
     ExportTraceServiceRequest {
         resource_spans: vec![ResourceSpans {
             resource: Some(Resource { attributes: value::attributes(resource), ..Default::default() }),
-            scope_spans: scope::by_scope(spans.iter().map(span::span)),
+            scope_spans: scope::by_scope(spans.iter().map(|span| span::span(span, names))),
             schema_url: String::new(),
         }],
     }

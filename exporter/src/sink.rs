@@ -60,7 +60,7 @@ use std::time::Duration;
 use spanring_spool::{Position, RecorderId, Resource, SpanData};
 
 use crate::engine::SPANS_MAX;
-use crate::otlp;
+use crate::otlp::{self, Names};
 
 /// Somewhere to deliver spans to.
 pub trait Sink: Send {
@@ -140,8 +140,9 @@ pub struct Batch<'a> {
 
 impl Batch<'_> {
     /// An OTLP/JSON request on a line by itself, with its line break.
-    fn json_line(&self) -> Vec<u8> {
-        let mut line = otlp::to_json(&otlp::request(&self.resource.attributes, self.spans)).into_bytes();
+    fn json_line(&self, names: Names) -> Vec<u8> {
+        let request = otlp::request_with(names, &self.resource.attributes, self.spans);
+        let mut line = otlp::to_json(&request).into_bytes();
         line.push(b'\n');
         line
     }

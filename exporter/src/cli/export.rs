@@ -49,7 +49,7 @@ pub(super) struct Export {
     ///
     /// file:PATH appends OTLP/JSON lines. stdout prints them; the report is printed to standard error then. otlp+http:// and otlp+https:// send OTLP protobuf to /v1/traces, otlp+grpc:// and otlp+grpcs:// over gRPC;
     /// the port is 4318 or 4317 where none is named, and 443 with TLS. otlp is where OTEL_EXPORTER_OTLP_ENDPOINT says, asked as
-    /// OTEL_EXPORTER_OTLP_PROTOCOL says; it and the other OTLP sinks heed OTEL_EXPORTER_OTLP_HEADERS and the like. openai is OpenAI's traces, as the OpenAI Agents SDK
+    /// OTEL_EXPORTER_OTLP_PROTOCOL says; it and the other OTLP sinks heed OTEL_EXPORTER_OTLP_HEADERS and the like. With SPANRING_OTLP_NAMES=openinference OTLP, in files and on standard output too, has attributes under OpenInference's names. openai is OpenAI's traces, as the OpenAI Agents SDK
     /// fills them, openai+http:// and openai+https:// are servers in its place; they need OPENAI_API_KEY or OPENAI_API_KEY_FILE, and heed
     /// OPENAI_ORG_ID and OPENAI_PROJECT_ID. prefactor+https:// registers an instance for each run of a process and creates each span of a trace once that is over, with the token in PREFACTOR_API_TOKEN; prefactor is where PREFACTOR_API_URL says. prela+https:// sends each trace in one request once it is over, with the key in PRELA_API_KEY; prela is where PRELA_HTTP_ENDPOINT says. prela-file:DIR writes spans to files as Prela's file exporter does; it heeds PRELA_SERVICE_NAME. spanforge+https:// sends SpanForge's events to /v1/events, with the key in
     /// SPANFORGE_CLOUD_API_KEY; spanforge is where SPANFORGE_CLOUD_ENDPOINT says, or else SpanForge's own cloud. spanforge-webhook+https:// posts

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use spanring_spool::SpoolDir;
 
+use crate::otlp::Names;
 use crate::sink::{Compression, FileOptions, SinkAddress, SinkOptions};
 use crate::{Error, Exporter, Exporters, Route, RouteOptions};
 
@@ -60,6 +61,9 @@ impl fmt::Display for Plan {
                 _ if address.is_file() => write_file_options(f, &options.file)?,
                 _ if address.is_otlp() => write!(f, ": {}", options.otlp)?,
                 _ => {}
+            }
+            if address.writes_otlp() && options.otlp.given_names() != Names::default() {
+                write!(f, ", names of {}", options.otlp.given_names().name())?;
             }
             write_route_options(f, &options.route)?;
         }

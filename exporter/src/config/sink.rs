@@ -16,16 +16,18 @@ use super::error::{ConfigError, Fault, Place, shown};
 use super::route;
 use super::table::{self, Source, Table};
 use crate::engine::RouteOptions;
+use crate::otlp::Names;
 use crate::secret::Secret;
 use crate::sink::{
     Compression, FileOptions, OtlpOptions, Protocol, SinkAddress, SinkOptions, SpanForgeAddress, System,
 };
 
-const KEYS: [&str; 16] = [
+const KEYS: [&str; 17] = [
     "to",
     route::SPANS_PER_SECOND,
     route::TRACES,
     PROTOCOL,
+    NAMES,
     "compression",
     "timeout",
     "headers",
@@ -46,6 +48,7 @@ const OPENAI_KEYS: [&str; 2] = [ORGANIZATION, PROJECT];
 const API_KEY: &str = "api_key";
 const ORGANIZATION: &str = "organization";
 const PROJECT: &str = "project";
+const NAMES: &str = "names";
 const PROTOCOL: &str = "protocol";
 const CERTIFICATE: &str = "certificate";
 const CLIENT_CERTIFICATE: &str = "client_certificate";
@@ -65,6 +68,8 @@ pub(super) struct SinkConfig {
     pub(super) place: Place,
     target: Target,
     said: Said,
+    /// Whose names attributes have in OTLP.
+    names: Option<Names>,
     route: RouteOptions,
 }
 
@@ -132,6 +137,13 @@ impl SinkConfig {
         if system != Some(System::Otlp) {
             refuse(table, &OTLP_KEYS, "OTLP sinks", to.value)?;
         }
+        let is_otlp = match &target {
+            Target::Own(system) => *system == System::Otlp,
+            Target::Address(address) => address.writes_otlp(),
+        };
+        if !is_otlp {
+            refuse(table, &[NAMES], "OTLP sinks, file:PATH and stdout", to.value)?;
+        }
         if !is_file {
             refuse(table, &FILE_KEYS, "sinks file:PATH and spanforge-file:PATH", to.value)?;
         }
@@ -147,8 +159,11 @@ impl SinkConfig {
             _ if is_sent_secrets => Said::Account(AccountSaid::read(table, dir)?),
             _ => Said::Nothing,
         };
+        const NAMES_EXPECTED: &str = "it is \"gen-ai\" or \"openinference\"";
+        let known = |text: &str| Names::named(text).ok_or(NAMES_EXPECTED);
+        let names = table.plain(NAMES, table::quoted(known, NAMES_EXPECTED))?;
         let route = route::read(table)?;
-        Ok(SinkConfig { place: table.source.place(to.span.start), target, said, route })
+        Ok(SinkConfig { place: table.source.place(to.span.start), target, said, names, route })
     }
 
     /// The sink, with its secrets. What is not said here the environment says, as far as it is about this sink.
@@ -179,6 +194,9 @@ impl SinkConfig {
             Said::File(file) => options.file = file.clone(),
             Said::Account(said) => said.resolve(&address, &mut options, get)?,
             Said::Nothing => {}
+        }
+        if let Some(names) = self.names {
+            options.otlp = options.otlp.names(names);
         }
         if address.is_sent_secrets() {
             // Nothing is sent by it, and certificates are read.

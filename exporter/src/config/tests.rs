@@ -179,6 +179,15 @@ fn each_mistake_of_a_sink_is_one_line_with_its_place_and_its_reason() {
             "4:1: `protocol` is about OTLP sinks, and this one is stdout".to_owned(),
         ),
         (
+            "to = \"spanforge-file:/f\"\nnames = \"gen-ai\"",
+            "4:1: `names` is about OTLP sinks, file:PATH and stdout, and this one is spanforge-file:/f"
+                .to_owned(),
+        ),
+        (
+            "to = \"stdout\"\nnames = \"OpenInference\"",
+            "4:9: `names` does not fit: it is \"gen-ai\" or \"openinference\"".to_owned(),
+        ),
+        (
             "to = \"otlp\"\ntraces = { share = 2 }",
             "4:20: `share` does not fit: a share is a number from 0 to 1".to_owned(),
         ),
@@ -516,6 +525,20 @@ fn what_the_file_says_of_the_sink_otlp_wins_option_by_option_and_of_headers_all_
     );
     assert_eq!(shown("headers = { own = \"1\" }"), "http/json, gzip, 7s a request, header own");
     assert_eq!(shown("headers = {}"), "http/json, gzip, 7s a request");
+}
+
+#[test]
+fn names_are_those_of_the_file_or_else_of_the_environment_for_the_sink_otlp_alone() {
+    let names = |lines: &str| {
+        let get = |name: &str| (name == "SPANRING_OTLP_NAMES").then(|| OsString::from("openinference"));
+        resolved(&with_sink(lines), get).unwrap()[0].1.otlp.given_names().name()
+    };
+    assert_eq!(names("to = \"otlp\""), "openinference");
+    assert_eq!(names("to = \"otlp\"\nnames = \"gen-ai\""), "gen-ai");
+    for to in ["otlp+http://h", "otlp+grpcs://h", "file:/f", "stdout"] {
+        assert_eq!(names(&format!("to = \"{to}\"")), "gen-ai", "{to}");
+        assert_eq!(names(&format!("to = \"{to}\"\nnames = \"openinference\"")), "openinference", "{to}");
+    }
 }
 
 #[test]

@@ -10,7 +10,8 @@ use crate::sink::{Batch, BatchId};
 
 /// No batch has more spans.
 pub const SPANS_MAX: usize = 512;
-/// No batch of more than one span is estimated at more bytes, as protobuf and before compression.
+/// No batch of more than one span is estimated at more bytes, as protobuf and before compression. Under
+/// [OpenInference's names](crate::otlp::Names::OpenInference) it may come to more, as lists are flattened; where it ends is the same under either.
 pub const BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// The batches of a block for a sink that takes so many spans at once, in order; none of them is empty.

@@ -26,7 +26,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use spanring_spool::{CursorState, DeadLetters, Error, RecorderId, Skipped, SpoolDir};
+use spanring_spool::{DeadLetters, Error, RecorderId, Skipped, SpoolDir};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 

@@ -7,10 +7,13 @@ use opentelemetry_proto::tonic::trace::v1::{Span, Status};
 use spanring::{Kind, System, names};
 use spanring_spool::{EventData, LinkData, SpanData};
 
-use super::value;
+use super::{Names, openinference, value};
 
-pub(super) fn span(span: &SpanData) -> Span {
-    let mut attributes = value::attributes(&span.attributes);
+pub(super) fn span(span: &SpanData, names: Names) -> Span {
+    let mut attributes = match names {
+        Names::GenAi => value::attributes(&span.attributes),
+        Names::OpenInference => value::attributes(&openinference::attributes(span.kind, &span.attributes)),
+    };
     let kind = value::take(&mut attributes, names::SPAN_KIND, span_kind).unwrap_or(default_kind(span.kind));
     let trace_state = value::take_text(&mut attributes, names::TRACE_STATE).unwrap_or_default();
     let mut count = |key| value::take_number(&mut attributes, key).unwrap_or(0);
@@ -18,7 +21,9 @@ pub(super) fn span(span: &SpanData) -> Span {
     let dropped_attributes_count = count(names::DROPPED_ATTRIBUTES);
     let dropped_events_count = count(names::DROPPED_EVENTS);
     let dropped_links_count = count(names::DROPPED_LINKS);
-    tell_kind(&mut attributes, span.kind);
+    if names == Names::GenAi {
+        tell_kind(&mut attributes, span.kind);
+    }
     tell_state(&mut attributes, span);
     let code = status(span);
     let mut message = span.status_message.clone();

@@ -6,6 +6,7 @@ use std::str::FromStr;
 
 use reqwest::Url;
 
+use super::file::OtlpLines;
 use super::http::Transport;
 use super::openai::address as openai;
 use super::{
@@ -117,8 +118,11 @@ impl SinkAddress {
     /// As for [`open`](Self::open), and where a certificate of the options cannot be read.
     pub fn open_with(&self, options: &SinkOptions) -> Result<Box<dyn Sink>, Error> {
         Ok(match self {
-            SinkAddress::File(path) => Box::new(FileSink::open_with(self.to_string(), path, &options.file)?),
-            SinkAddress::Stdout => Box::new(StdoutSink::open()?),
+            SinkAddress::File(path) => {
+                let lines = OtlpLines(options.otlp.names);
+                Box::new(FileSink::of_lines(self.to_string(), path, &options.file, lines)?)
+            }
+            SinkAddress::Stdout => Box::new(StdoutSink::open()?.names(options.otlp.names)),
             SinkAddress::OtlpHttp { url, is_whole } => {
                 let api = OtlpHttp::new(url, *is_whole, &options.otlp);
                 Box::new(HttpSink::with_transport(self.to_string(), api, Transport::of(&options.otlp))?)
@@ -178,6 +182,11 @@ impl SinkAddress {
     /// Whether it is an OTLP receiver.
     pub fn is_otlp(&self) -> bool {
         self.system() == Some(System::Otlp)
+    }
+
+    /// Whether what it is delivered is OTLP, wherever that is written.
+    pub(crate) fn writes_otlp(&self) -> bool {
+        self.is_otlp() || matches!(self, SinkAddress::File(_) | SinkAddress::Stdout)
     }
 
     /// The system that it is of: whose variables it heeds.

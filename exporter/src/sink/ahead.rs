@@ -93,7 +93,7 @@ mod tests {
     async fn only_the_batch_that_it_was_made_of_gets_a_request() {
         let (recorder, resource, spans) = (RecorderId::from_parts(1, 2), Resource::named("shop"), [span(1)]);
         let [first, second, third] = [0, 1, 2].map(|number| batch(&recorder, &resource, &spans, number));
-        fn next<'a>(batch: &'a Batch<'_>) -> Option<(Key, impl FnOnce() -> usize)> {
+        fn next(batch: &Batch<'_>) -> Option<(Key, impl FnOnce() -> usize)> {
             Some((Key::of(batch), || batch.id.number))
         }
         let mut ahead = Ahead::new();

@@ -24,6 +24,7 @@ pub(super) use self::rotation::is_same_file;
 use super::{Batch, Delivery, Outcome, Sink};
 use crate::Error;
 use crate::error::with_causes;
+use crate::otlp::Names;
 
 /// The lines of a file. One that begins otherwise is somebody else's, and is not touched.
 #[derive(Clone, Copy, Debug)]
@@ -58,8 +59,9 @@ pub(super) trait BatchLines: fmt::Debug + Send + Sync {
     fn lines(&self, batch: &Batch<'_>) -> Vec<u8>;
 }
 
-#[derive(Debug)]
-struct OtlpLines;
+/// OTLP/JSON, with attributes under these names.
+#[derive(Debug, Default)]
+pub(super) struct OtlpLines(pub(super) Names);
 
 impl BatchLines for OtlpLines {
     fn form(&self) -> LineForm {
@@ -67,7 +69,7 @@ impl BatchLines for OtlpLines {
     }
 
     fn lines(&self, batch: &Batch<'_>) -> Vec<u8> {
-        batch.json_line()
+        batch.json_line(self.0)
     }
 }
 
@@ -100,7 +102,7 @@ impl FileSink {
     ///
     /// As for [`open`](Self::open), and where what was left cannot be removed.
     pub fn open_with(name: String, path: &Path, options: &FileOptions) -> Result<Self, Error> {
-        Self::of_lines(name, path, options, OtlpLines)
+        Self::of_lines(name, path, options, OtlpLines::default())
     }
 
     /// As [`open_with`](Self::open_with), with lines of another form.

@@ -13,7 +13,7 @@ use crate::engine::RouteOptions;
 /// address alone stands for.
 #[derive(Clone, Debug, Default)]
 pub struct SinkOptions {
-    /// How an OTLP receiver is asked.
+    /// How an OTLP receiver is asked; whose names attributes have in OTLP, in a file or on standard output too.
     pub otlp: OtlpOptions,
     /// How a file grows.
     pub file: FileOptions,
@@ -38,7 +38,13 @@ impl SinkOptions {
     /// [`Error::Variable`] for a variable that makes no sense and cannot be ignored.
     pub fn from_environment<'a>(sinks: impl IntoIterator<Item = &'a str>) -> Result<Self, Error> {
         let mut options = SinkOptions::default();
-        sinks.into_iter().filter_map(System::of).try_for_each(|system| options.heed(system))?;
+        for sink in sinks {
+            match System::of(sink) {
+                Some(system) => options.heed(system)?,
+                // What is of no system is a file of OTLP, or standard output.
+                None => options.otlp.names = OtlpOptions::read_names(|name| std::env::var_os(name))?,
+            }
+        }
         Ok(options)
     }
 
@@ -123,12 +129,14 @@ impl SinkOptions {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::otlp::Names;
 
     /// An environment in which every system's variables say something.
     fn get(name: &str) -> Option<OsString> {
         let value = match name {
             "OTEL_EXPORTER_OTLP_ENDPOINT" => "https://otlp.example",
             "OTEL_EXPORTER_OTLP_HEADERS" => "key=secret",
+            "SPANRING_OTLP_NAMES" => "openinference",
             "OPENAI_API_KEY" | "PREFACTOR_API_TOKEN" | "PRELA_API_KEY" | "SPANFORGE_CLOUD_API_KEY" => {
                 "secret"
             }
@@ -210,6 +218,7 @@ mod tests {
         for system in System::ALL {
             assert!(options().has_secrets(system) && !bare.has_secrets(system), "{system}");
         }
+        assert_eq!(bare.otlp.given_names(), Names::OpenInference);
         let of_environment = |name| SinkAddress::parse(name, &bare).unwrap().to_string();
         assert_eq!(of_environment("otlp"), "otlp+https://otlp.example:443");
         assert_eq!(of_environment("spanforge"), "spanforge+https://forge.example");

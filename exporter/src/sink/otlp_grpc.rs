@@ -26,7 +26,7 @@ use super::http::{Transport, excerpt};
 use super::{Batch, Delivery, OtlpOptions, Outcome, Sink, otlp_http};
 use crate::Error;
 use crate::error::with_causes;
-use crate::otlp;
+use crate::otlp::{self, Names};
 
 const EXPORT: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
 
@@ -45,6 +45,7 @@ pub struct OtlpGrpc {
     name: String,
     channel: Channel,
     ahead: Ahead<io::Result<Vec<u8>>>,
+    names: Names,
 }
 
 impl OtlpGrpc {
@@ -64,15 +65,18 @@ impl OtlpGrpc {
         transport: &Transport,
     ) -> Result<Self, Error> {
         match Channel::open(url, EXPORT, metadata(&options.headers), transport) {
-            Ok(channel) => Ok(OtlpGrpc { name, channel, ahead: Ahead::new() }),
+            Ok(channel) => Ok(OtlpGrpc { name, channel, ahead: Ahead::new(), names: options.names }),
             Err(error) => Err(Error::sink(name, "set up")(error)),
         }
     }
 
     async fn send(&mut self, batch: &Batch<'_>, next: Option<&Batch<'_>>) -> Outcome {
-        let is_plain = self.channel.is_plain();
+        let (is_plain, names) = (self.channel.is_plain(), self.names);
         let seal = |batch: &Batch<'_>| {
-            frame(&otlp::request(&batch.resource.attributes, batch.spans).encode_to_vec(), is_plain)
+            frame(
+                &otlp::request_with(names, &batch.resource.attributes, batch.spans).encode_to_vec(),
+                is_plain,
+            )
         };
         let sealed = match self.ahead.take(batch).unwrap_or_else(|| seal(batch)) {
             Ok(sealed) => sealed,

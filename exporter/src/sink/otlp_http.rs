@@ -20,7 +20,7 @@ use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceResponse
 
 use super::http::excerpt;
 use super::{Batch, HttpApi, OtlpOptions, Outcome, Protocol, Request, Response};
-use crate::otlp;
+use crate::otlp::{self, Names};
 
 const PROTOBUF: &str = "application/x-protobuf";
 const JSON: &str = "application/json";
@@ -31,6 +31,7 @@ pub struct OtlpHttp {
     traces: Url,
     protocol: Protocol,
     headers: Vec<(HeaderName, HeaderValue)>,
+    names: Names,
 }
 
 impl OtlpHttp {
@@ -40,7 +41,12 @@ impl OtlpHttp {
         if !is_whole {
             traces.set_path(&format!("{}/v1/traces", url.path().trim_end_matches('/')));
         }
-        OtlpHttp { traces, protocol: options.protocol, headers: options.headers.clone() }
+        OtlpHttp {
+            traces,
+            protocol: options.protocol,
+            headers: options.headers.clone(),
+            names: options.names,
+        }
     }
 }
 
@@ -50,7 +56,7 @@ impl HttpApi for OtlpHttp {
     }
 
     fn request(&self, batch: &Batch<'_>) -> Request {
-        let request = otlp::request(&batch.resource.attributes, batch.spans);
+        let request = otlp::request_with(self.names, &batch.resource.attributes, batch.spans);
         let (media_type, body) = match self.protocol {
             // Who asks for gRPC has protobuf from a sink that speaks HTTP.
             Protocol::Protobuf | Protocol::Grpc => (PROTOBUF, request.encode_to_vec()),

@@ -17,11 +17,14 @@
 //! | `CLIENT_CERTIFICATE`, `CLIENT_KEY` | files of PEM: what the exporter proves itself by, both or neither |
 //! | `INSECURE` | `true`: an endpoint without a scheme is asked without TLS; its port is 4317 then, and 443 else, unless it is named |
 //!
+//! `SPANRING_OTLP_NAMES`, which is spanring's own, says whose names attributes have: `gen-ai`, unless said otherwise, or `openinference`. It is about
+//! `file:` and `stdout` too, which write the same.
+//!
 //! OpenTelemetry says nothing of a path in the endpoint of gRPC, which has no place for one; its SDKs ignore it, refuse it, or fail later. Here it
 //! is an error, as it was meant for HTTP.
 //!
 //! A number or a name that makes no sense is ignored, with a warning, as OpenTelemetry demands. What is ignored must not send spans to
-//! the wrong place, or in the clear, or as nobody: an endpoint, headers or a certificate that make no sense are errors.
+//! the wrong place, or in the clear, or as nobody, or under other names: an endpoint, headers, a certificate or names that make no sense are errors.
 
 mod in_file;
 mod setters;
@@ -39,8 +42,10 @@ use reqwest::header::{HeaderName, HeaderValue};
 use super::address::{OTLP_GRPC_PORT, has_no_path, has_port};
 use super::http::Identity;
 use crate::Error;
+use crate::otlp::Names;
 
 const PREFIX: &str = "OTEL_EXPORTER_OTLP_";
+const NAMES: &str = "SPANRING_OTLP_NAMES";
 const DEFAULT_ENDPOINT: &str = "http://localhost:4318";
 const DEFAULT_ENDPOINT_GRPC: &str = "http://localhost:4317";
 
@@ -55,6 +60,7 @@ pub struct OtlpOptions {
     pub(super) certificate: Option<PathBuf>,
     /// What the exporter proves itself by.
     pub(super) identity: Option<Identity>,
+    pub(super) names: Names,
     pub(super) warnings: Vec<String>,
 }
 
@@ -113,6 +119,24 @@ impl OtlpOptions {
         OtlpOptions { headers: Vec::new(), identity: None, ..self.clone() }
     }
 
+    /// Whose names attributes have.
+    pub(crate) fn given_names(&self) -> Names {
+        self.names
+    }
+
+    /// The names that the variable says which `get` knows.
+    pub(super) fn read_names(get: impl Fn(&str) -> Option<OsString>) -> Result<Names, Error> {
+        match get(NAMES).filter(|value| !value.is_empty()) {
+            None => Ok(Names::default()),
+            Some(value) => {
+                value.to_str().map(str::trim).and_then(Names::named).ok_or_else(|| Error::Variable {
+                    name: NAMES.to_owned(),
+                    reason: "it is neither gen-ai nor openinference".to_owned(),
+                })
+            }
+        }
+    }
+
     /// Where the sink `otlp` is.
     pub(super) fn endpoint_or_default(&self) -> Endpoint {
         let default = match self.protocol {
@@ -127,7 +151,7 @@ impl OtlpOptions {
 
     /// What the variables say that `get` knows.
     pub(crate) fn read(get: impl Fn(&str) -> Option<OsString>) -> Result<Self, Error> {
-        let mut options = OtlpOptions::default();
+        let mut options = OtlpOptions { names: Self::read_names(&get)?, ..OtlpOptions::default() };
         let variable = |name: &str| {
             let names = [format!("{PREFIX}TRACES_{name}"), format!("{PREFIX}{name}")];
             names.into_iter().find_map(|name| Some((get(&name).filter(|value| !value.is_empty())?, name)))
@@ -260,6 +284,7 @@ impl fmt::Debug for OtlpOptions {
             .field("timeout", &self.timeout)
             .field("certificate", &self.certificate)
             .field("identity", &self.identity)
+            .field("names", &self.names)
             .finish_non_exhaustive()
     }
 }

@@ -15,10 +15,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::{Batch, Delivery, Outcome, Sink};
 use crate::Error;
 use crate::error::with_causes;
+use crate::otlp::Names;
 
 /// A sink that writes to standard output. Its clones write there too, a line at a time.
 #[derive(Clone, Debug)]
 pub struct StdoutSink {
+    names: Names,
     output: Arc<Mutex<Output<File>>>,
 }
 
@@ -38,10 +40,20 @@ impl StdoutSink {
         Ok(Self::to(file.into()))
     }
 
+    /// Has attributes under these names.
+    #[must_use]
+    pub fn names(mut self, names: Names) -> Self {
+        self.names = names;
+        self
+    }
+
     fn to(file: File) -> Self {
         // Of a line that another process has cut, only the break can be written.
         let (line, written) = if is_cut(&file) { (b"?\n".to_vec(), 1) } else { (Vec::new(), 0) };
-        StdoutSink { output: Arc::new(Mutex::new(Output { to: file, line, written, finished: Vec::new() })) }
+        StdoutSink {
+            names: Names::default(),
+            output: Arc::new(Mutex::new(Output { to: file, line, written, finished: Vec::new() })),
+        }
     }
 }
 
@@ -51,9 +63,9 @@ impl Sink for StdoutSink {
     }
 
     fn deliver<'a>(&'a mut self, batch: &'a Batch<'a>) -> Delivery<'a> {
-        let output = Arc::clone(&self.output);
+        let (output, names) = (Arc::clone(&self.output), self.names);
         Box::pin(async move {
-            let line = batch.json_line();
+            let line = batch.json_line(names);
             // Whoever reads a pipe may take long, and other sinks go on meanwhile.
             let written = tokio::task::spawn_blocking(move || {
                 output.lock().unwrap_or_else(PoisonError::into_inner).write(line)
@@ -221,7 +233,7 @@ mod tests {
             let text = std::fs::read_to_string(&path).unwrap();
             assert_eq!(text.lines().count(), lines, "{text}");
             let last = text.strip_prefix(before).unwrap().trim_start_matches('\n');
-            assert_eq!(last.as_bytes(), Spans::new(3).batch().json_line());
+            assert_eq!(last.as_bytes(), Spans::new(3).batch().json_line(Names::default()));
         }
     }
 

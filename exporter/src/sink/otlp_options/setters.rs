@@ -6,12 +6,20 @@ use std::time::Duration;
 use reqwest::header::{HeaderName, HeaderValue};
 
 use super::{Identity, OtlpOptions, Protocol};
+use crate::otlp::Names;
 
 impl OtlpOptions {
     /// Writes requests so.
     #[must_use]
     pub fn protocol(mut self, protocol: Protocol) -> Self {
         self.protocol = protocol;
+        self
+    }
+
+    /// Has attributes under these names. Files and standard output heed it too.
+    #[must_use]
+    pub fn names(mut self, names: Names) -> Self {
+        self.names = names;
         self
     }
 

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use tempfile::TempDir;
 
 use super::*;
+use crate::otlp::Names;
 use crate::sink::file::{FileSink, Lines, OTLP_LINES};
 use crate::sink::tests::Spans;
 use crate::sink::{Outcome, Sink as _};
@@ -21,7 +22,7 @@ struct Place {
 
 /// The line of so many spans.
 fn line(count: u8) -> Vec<u8> {
-    Spans::new(count).batch().json_line()
+    Spans::new(count).batch().json_line(Names::default())
 }
 
 fn lines(counts: impl IntoIterator<Item = u8>) -> Vec<u8> {
