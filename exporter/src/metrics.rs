@@ -36,6 +36,7 @@
 //! | `spanring_sink_retries_total` | counter | `sink` | requests that failed, whose batches are sent again |
 //! | `spanring_sink_spans_dead_lettered_total` | counter | `sink` | spans that it refused, set aside |
 //! | `spanring_sink_spans_delivered_total` | counter | `sink` | spans that it took |
+//! | `spanring_sink_spans_lost_total` | counter | `sink` | spans, and announcements of some, damaged in the spool before it got them |
 //! | `spanring_sink_spans_rejected_total` | counter | `sink` | spans that it took and did not want |
 //! | `spanring_sink_spans_sampled_out_total` | counter | `sink` | spans of traces that its rules do not keep, not sent |
 //! | `spanring_sink_state` | gauge | `sink`, `state` | 1 of the state that it is in, 0 of the others |
@@ -47,7 +48,7 @@
 //! Counters are since the exporter began; those of recorders are the accounts of all recorders that were there since, from the start of each
 //! on, as of the last block that each wrote. They are not there before the spool was looked through. At rest
 //! `started = ended + interrupted + in_flight`, and for a sink that is new to its spool `spooled = backlog + delivered + rejected +
-//! dead_lettered + sampled_out`.
+//! dead_lettered + sampled_out`, and where something is damaged about `+ lost`, which has announcements too.
 //!
 //! A sink's label is its address, which has no secrets.
 //!
@@ -205,10 +206,15 @@ fn recording(text: &mut Text, ledger: &Ledger) {
 
 fn sinks(text: &mut Text, sinks: &[SinkSnapshot], now: SystemTime) {
     type Count = fn(&SinkSnapshot) -> u64;
-    let counts: [(&str, &str, Count); 7] = [
+    let counts: [(&str, &str, Count); 8] = [
         ("spans_delivered", "Spans that the sink took.", |sink| sink.report.delivered),
         ("spans_rejected", "Spans that the sink took and did not want.", |sink| sink.report.rejected),
         ("spans_dead_lettered", "Spans that the sink refused.", |sink| sink.report.dead_lettered),
+        (
+            "spans_lost",
+            "Spans, and announcements of some, damaged in the spool before the sink got them.",
+            |sink| sink.report.lost,
+        ),
         ("spans_sampled_out", "Spans of traces that its rules do not keep.", |sink| sink.report.sampled_out),
         ("requests", "Batches that were sent, again or not.", |sink| sink.report.requests),
         ("retries", "Requests that failed, whose batches are sent again.", |sink| sink.report.retries),

@@ -300,7 +300,7 @@ fn a_damaged_segment_is_reported_and_the_rest_is_delivered() {
     }
     let (_receiver, sink, arrived) = receiver(|_| None);
     let (status, report, complaints) = spool.export_once(&[&sink]);
-    assert_eq!(status, 0, "{report}");
+    assert_eq!(status, 1, "{report}");
     arrived.assert_each_once(100);
     assert!(complaints.contains("skipped 1 file"), "{complaints}");
     assert_eq!(report["skipped"].as_object().unwrap().len(), 1, "{report}");

@@ -148,7 +148,7 @@ Exit status:
   0  all was delivered, or, without --once, a stop was asked for; spans that a receiver took and rejected
      are in the report
   1  not all was delivered: a sink refused spans, which are dead letters now, or takes nothing, or did not
-     answer until the deadline, a recorder could not be read or recovered or may have a living process,
+     answer until the deadline, a recorder is damaged, could not be read or recovered or may have a living process,
      another exporter is at a spool or at a file, somebody else listens at the address of --listen, or, with
      --once, a stop was asked for; what was not delivered is kept. Of several spools the worst counts
   2  bad input: no such spool, not a spool, one named twice, no permission, an unknown sink, an address where nobody can listen, a

@@ -291,7 +291,7 @@ impl Courier {
                 Ok(Some(block)) if block.position.segment <= place.last_segment => block,
                 Ok(more) => {
                     if more.is_none()
-                        && let Err(error) = place.pass_over_the_rest()
+                        && let Err(error) = place.pass_over_the_rest(&mut self.journey.report.lost)
                     {
                         return Ok(Err(error));
                     }
@@ -311,7 +311,7 @@ impl Courier {
             place.state.delivered += block.spans.len() as u64 - rejected - dead_lettered;
             place.state.dead_lettered += dead_lettered;
             place.state.dropped += rejected;
-            place.go_to(block.position);
+            place.go_to(block.position, &mut self.journey.report.lost);
             let stored = place.cursor.store(place.state);
             let synced = stored.and_then(|()| match before.segment < block.position.segment {
                 true => self.publish(recorder, place),

@@ -50,6 +50,8 @@ pub struct SinkReport {
     pub rejected: u64,
     /// How many spans it refused one by one, and that were set aside as dead letters.
     pub dead_lettered: u64,
+    /// How much was damaged in the spool before it got it: spans, and announcements of spans that had started.
+    pub lost: u64,
     /// How many spans it was not sent, since the rules of its route do not keep their traces.
     pub sampled_out: u64,
     /// How many batches were sent, again or not.
@@ -93,6 +95,7 @@ impl SinkReport {
             delivered: 0,
             rejected: 0,
             dead_lettered: 0,
+            lost: 0,
             sampled_out: 0,
             requests: 0,
             retries: 0,
@@ -106,6 +109,7 @@ impl SinkReport {
         self.delivered += earlier.delivered;
         self.rejected += earlier.rejected;
         self.dead_lettered += earlier.dead_lettered;
+        self.lost += earlier.lost;
         self.sampled_out += earlier.sampled_out;
         self.requests += earlier.requests;
         self.retries += earlier.retries;
@@ -155,12 +159,16 @@ impl ExportReport {
         self
     }
 
-    /// Whether every sink has all that was there, and nothing else went wrong. What it refused and was set aside a sink has not, nor
-    /// what the memory of a recorder holds that was left alone, since its process may live.
+    /// Whether every sink has all that was there, and nothing else went wrong. What it refused and was set aside a sink has not, nor what is
+    /// damaged, nor what the memory of a recorder holds that was left alone, since its process may live.
     pub fn is_complete(&self) -> bool {
         self.troubles.is_empty()
             && self.unproven.is_empty()
-            && self.sinks.iter().all(|sink| sink.end == SinkEnd::Complete && sink.dead_lettered == 0)
+            && self.recorders_skipped_in == 0
+            && self
+                .sinks
+                .iter()
+                .all(|sink| sink.end == SinkEnd::Complete && sink.dead_lettered == 0 && sink.lost == 0)
     }
 
     /// Whether some sink failed, or something else went wrong. A stop that was asked for is no failure.
@@ -213,6 +221,7 @@ impl fmt::Display for SinkReport {
             delivered,
             rejected,
             dead_lettered,
+            lost,
             sampled_out,
             requests,
             retries,
@@ -231,6 +240,9 @@ impl fmt::Display for SinkReport {
         }
         if *dead_lettered > 0 {
             write!(f, ", {} refused and set aside as dead letters", counted(*dead_lettered, "span"))?;
+        }
+        if *lost > 0 {
+            write!(f, ", {} and announcements damaged in the spool", counted(*lost, "span"))?;
         }
         if *sampled_out > 0 {
             write!(f, ", {} of traces that are not kept", counted(*sampled_out, "span"))?;

@@ -46,6 +46,7 @@ fn full() -> (Snapshot, Taken) {
     sink.report.delivered = 28;
     sink.report.rejected = 29;
     sink.report.dead_lettered = 30;
+    sink.report.lost = 42;
     sink.report.sampled_out = 38;
     sink.report.requests = 31;
     sink.report.retries = 32;
@@ -112,6 +113,7 @@ spanring_sink_requests_total{sink="otlp+http://a"} 31
 spanring_sink_retries_total{sink="otlp+http://a"} 32
 spanring_sink_spans_dead_lettered_total{sink="otlp+http://a"} 30
 spanring_sink_spans_delivered_total{sink="otlp+http://a"} 28
+spanring_sink_spans_lost_total{sink="otlp+http://a"} 42
 spanring_sink_spans_rejected_total{sink="otlp+http://a"} 29
 spanring_sink_spans_sampled_out_total{sink="otlp+http://a"} 38
 spanring_sink_state{sink="otlp+http://a",state="closed"} 0

@@ -69,6 +69,7 @@ fn rules_name_only_what_is_exposed_and_say_what_is_wrong() {
         "SpanringSinkParked",
         "SpanringSinkLags",
         "SpanringSpansDropped",
+        "SpanringSpansLost",
         "SpanringSpansRejected",
         "SpanringDeadLetters",
         "SpanringRecorderUnproven",

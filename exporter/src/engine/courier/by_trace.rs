@@ -369,16 +369,16 @@ impl Courier {
     }
 
     /// Stores how far the sink has got: of what was recovered first.
-    fn store(&self, lineage: &mut Lineage) -> Result<(), Error> {
+    fn store(&mut self, lineage: &mut Lineage) -> Result<(), Error> {
         let Lineage { strands, traces, at, is_ahead_of_cursor, .. } = lineage;
         for (part, strand) in strands.iter_mut().enumerate().rev() {
-            let missed = strand.place.reader.skipped().missing_rows;
             if part > *at || strand.restored.is_some() {
                 // It was not begun, or an earlier run has counted what is missing up to here.
-                strand.place.missed = missed;
+                strand.place.missed = strand.place.reader.skipped().missing_rows;
                 continue;
             }
-            let Place { state, missed: missed_before, .. } = &mut strand.place;
+            strand.place.count_missing(&mut self.journey.report.lost);
+            let Place { state, .. } = &mut strand.place;
             let before = state.position;
             // It never goes back: what an earlier run was done with is done.
             let mark = traces.watermark(part, strand.read_to);
@@ -386,8 +386,6 @@ impl Courier {
                 (state.position, state.clock) = (mark.position, mark.clock);
             }
             (state.ahead, state.settled) = (strand.read_to, strand.settled);
-            state.dropped = (state.dropped + missed).saturating_sub(*missed_before);
-            *missed_before = missed;
             if strand.place.cursor.state() != strand.place.state {
                 strand.place.cursor.store(strand.place.state)?;
             }

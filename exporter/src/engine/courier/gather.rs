@@ -166,6 +166,7 @@ impl Courier {
         };
         for (part, Count { dropped, .. }) in missing {
             counts.entry(part).or_default().dropped += dropped;
+            self.journey.report.lost += dropped;
             let recorder = recorders[part].clone();
             self.shared.notices.tell(Notice::Lost { recorder, spans: dropped });
         }

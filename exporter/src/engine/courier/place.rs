@@ -44,20 +44,26 @@ impl Place {
     }
 
     /// The sink is done with all before this place. What is missing before it counts as dropped.
-    pub(super) fn go_to(&mut self, position: Position) {
+    pub(super) fn go_to(&mut self, position: Position, lost: &mut u64) {
+        self.state = CursorState { position, ahead: position, settled: 0, clock: 0, ..self.state };
+        self.count_missing(lost);
+    }
+
+    /// Counts what has been missing since the last time as dropped, and as lost. Rows that were missing may come late, and are not missing then.
+    pub(super) fn count_missing(&mut self, lost: &mut u64) {
         let missed = self.reader.skipped().missing_rows;
-        // Rows that were missing may come late, and are not missing then.
-        let dropped = (self.state.dropped + missed).saturating_sub(self.missed);
+        for count in [&mut self.state.dropped, lost] {
+            *count = (*count + missed).saturating_sub(self.missed);
+        }
         self.missed = missed;
-        self.state = CursorState { position, ahead: position, settled: 0, clock: 0, dropped, ..self.state };
     }
 
     /// Goes behind what is there and holds nothing for the sink, where there is nothing more: damage, and blocks that were written again. Else the
     /// recorder would not be taken for one that is delivered, and they would be read once more after a restart.
-    pub(super) fn pass_over_the_rest(&mut self) -> Result<(), Error> {
+    pub(super) fn pass_over_the_rest(&mut self, lost: &mut u64) -> Result<(), Error> {
         let position = self.reader.position();
         if position > self.state.position && !self.is_late {
-            self.go_to(position);
+            self.go_to(position, lost);
             self.cursor.store(self.state)?;
         }
         Ok(())
