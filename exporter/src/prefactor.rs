@@ -40,6 +40,7 @@
 //! the same key whenever and by whomever it is sent.
 
 mod contents;
+mod data_risk;
 mod instance;
 mod json;
 mod langchain;
@@ -48,10 +49,11 @@ mod span;
 mod span_types;
 
 pub use contents::Contents;
-pub use instance::{Agent, Instance};
+pub use data_risk::DataRisk;
+pub use instance::{Agent, Instance, Purpose};
 pub use payload::{Form, Payloads};
 pub use span::{SpanStatus, cancel, create};
-pub use span_types::SpanTypes;
+pub use span_types::{SpanType, SpanTypes};
 
 #[cfg(test)]
 mod tests;

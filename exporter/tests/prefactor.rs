@@ -39,6 +39,8 @@ struct Server {
     fails: bool,
     /// The spans that it never takes, by their number; none has none.
     poisoned: BTreeSet<Option<u64>>,
+    /// Which registrations it never takes.
+    refuses: Refused,
     /// By idempotency key: the request, and what was answered.
     answered: HashMap<String, (String, Json, Json)>,
     /// The instances, in the order in which they were registered.
@@ -47,6 +49,15 @@ struct Server {
     spans: Vec<Json>,
     /// What should not have come.
     wrong: Vec<String>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Default)]
+enum Refused {
+    #[default]
+    None,
+    /// Those with a type that is more than an open object.
+    Schemas,
+    All,
 }
 
 struct Instance {
@@ -100,6 +111,7 @@ impl Server {
 
     fn act(&mut self, path: &str, body: &Json) -> Result<Json, u16> {
         match path.split('/').collect::<Vec<_>>()[..] {
+            ["agent_instance", "register"] if self.refuses(body) => Err(422),
             ["agent_instance", "register"] => {
                 let registered = body.clone();
                 self.instances.push(Instance { registered, status: "pending".to_owned() });
@@ -128,6 +140,15 @@ impl Server {
             }
             _ => Err(404),
         }
+    }
+
+    fn refuses(&self, registration: &Json) -> bool {
+        let open = json!({"type": "object", "additionalProperties": true});
+        let types = registration["agent_schema_version"]["span_type_schemas"].as_array().unwrap();
+        let is_open = |declared: &Json| {
+            *declared == json!({"name": declared["name"], "params_schema": open, "result_schema": open})
+        };
+        self.refuses == Refused::All || self.refuses == Refused::Schemas && !types.iter().all(is_open)
     }
 
     fn create(&mut self, details: &Json) -> Result<Json, u16> {
@@ -193,8 +214,9 @@ fn whoever_fails_or_is_killed_each_span_is_created_once_or_is_a_dead_letter() {
         let count = 100 + random.below(400);
         let agent = spool.start(0, count);
         let poisoned = (0..random.below(4)).map(|_| Some(random.below(count))).collect();
-        let (_receiver, sink, server) =
-            start(Server { random: Random(seed), fails: true, poisoned, ..Server::default() });
+        let refuses = if random.below(3) == 0 { Refused::Schemas } else { Refused::None };
+        let server = Server { random: Random(seed), fails: true, poisoned, refuses, ..Server::default() };
+        let (_receiver, sink, server) = start(server);
         let mut agent = Some(agent);
         for _ in 0..1 + random.below(4) {
             let before = server.lock().unwrap().spans.len();
@@ -237,6 +259,13 @@ fn whoever_fails_or_is_killed_each_span_is_created_once_or_is_a_dead_letter() {
     assert!(rounds < 20 || at_work > 0, "no kill hit an exporter at work");
 }
 
+fn copied(spool: &TestSpool) -> TestSpool {
+    let copy = TestSpool::new();
+    let copied = Command::new("cp").arg("-a").arg(spool.path()).arg(copy.path()).status();
+    assert!(copied.unwrap().success());
+    copy
+}
+
 /// Records a tree of spans: each that has children has three, and one that was given up before it started.
 fn record_tree(spool: &TestSpool, depth: usize) -> usize {
     fn grow(under: &spanring::Span, depth: usize) -> usize {
@@ -265,9 +294,7 @@ fn a_trace_is_created_parents_first_under_the_identities_that_the_server_gave_an
     let (_receiver, sink, server) = start(Server::default());
     // The second exporter knows nothing of the first. What is delivered is removed, so each has a copy of the spool.
     for _ in 0..2 {
-        let copy = TestSpool::new();
-        let copied = Command::new("cp").arg("-a").arg(spool.path()).arg(copy.path()).status();
-        assert!(copied.unwrap().success());
+        let copy = copied(&spool);
         let output = export(&copy, &sink).arg("--once").output().unwrap();
         assert!(output.status.success(), "{output:?}");
         assert_eq!(copy.recorders(), [""; 0]);
@@ -289,6 +316,28 @@ fn a_trace_is_created_parents_first_under_the_identities_that_the_server_gave_an
         let name = span["payload"]["metadata"]["name"].as_str().unwrap();
         assert_eq!(span["status"], if name == "child" { "complete" } else { "cancelled" });
     }
+}
+
+#[test]
+fn where_the_schemas_are_refused_every_type_is_declared_as_an_open_object_which_is_told_once() {
+    let spool = TestSpool::new();
+    record_tree(&spool, 1);
+    let count = 2 * record_tree(&spool, 1);
+    let (_receiver, sink, server) = start(Server { refuses: Refused::Schemas, ..Server::default() });
+    // The second exporter knows nothing of the first.
+    for _ in 0..2 {
+        let copy = copied(&spool);
+        let (status, said) = agent::complaint(export(&copy, &sink).arg("--once").output().unwrap());
+        assert_eq!((status, copy.recorders()), (0, Vec::new()), "{said}");
+        let told = "it refused the schemas, so every type is declared as an open object: it answered 422 Unprocessable Entity";
+        assert_eq!(said.matches(told).count(), 1, "{said}");
+        let server = server.lock().unwrap();
+        assert_eq!(server.wrong, [""; 0]);
+        assert_eq!((server.spans.len(), server.instances.len()), (count, 2));
+    }
+    let (_receiver, sink, _server) = start(Server { refuses: Refused::All, ..Server::default() });
+    let (status, said) = agent::complaint(export(&spool, &sink).arg("--once").output().unwrap());
+    assert_eq!((status, spool.recorders().len()), (1, 2), "it is parked: {said}");
 }
 
 #[test]

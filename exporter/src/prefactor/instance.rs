@@ -21,6 +21,38 @@ pub struct Agent {
     pub version: Option<String>,
     /// The types of its spans.
     pub types: SpanTypes,
+    /// Why it runs, if that is to be said.
+    pub purpose: Option<Purpose>,
+}
+
+/// Why an agent runs.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Purpose {
+    /// It works.
+    Live,
+    /// To see whether it works at all.
+    SmokeTest,
+    /// To see how well it works.
+    Eval,
+}
+
+impl Purpose {
+    /// All there are.
+    pub const ALL: [Purpose; 3] = [Purpose::Live, Purpose::SmokeTest, Purpose::Eval];
+
+    /// Its word.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Purpose::Live => "live",
+            Purpose::SmokeTest => "smoke_test",
+            Purpose::Eval => "eval",
+        }
+    }
+
+    /// The purpose with this word.
+    pub fn of(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|purpose| purpose.word() == word)
+    }
 }
 
 /// One run of an agent: its requests.
@@ -40,17 +72,13 @@ impl Agent {
         let said = |key: &str| resource.get(key).and_then(Value::as_str);
         let name = self.name.as_deref().or_else(|| said("service.name")).unwrap_or("agent");
         let version = self.version.as_deref().or_else(|| said("service.version")).unwrap_or("unversioned");
-        let schemas = Json::Array(self.types.schemas());
         let mut register = json!({
             "agent_version": {
                 "name": name,
                 "external_identifier": version,
                 "runtime_environment": {"agent_sdk": [], "prefactor_sdk": ["spanring"]},
             },
-            "agent_schema_version": {
-                "external_identifier": format!("spanring-{}", short(digest(&schemas.to_string()))),
-                "span_type_schemas": schemas,
-            },
+            "agent_schema_version": schema_version(&self.types),
             "update_current_version": true,
             "external_identifier": recorder.as_str(),
         });
@@ -64,13 +92,32 @@ impl Agent {
                 register[key] = id.as_str().into();
             }
         }
-        let digest = digest(&register.to_string());
-        register["idempotency_key"] = format!("{recorder}-{}", short(digest)).into();
-        Instance { recorder, register, digest, types: self.types.clone() }
+        if let Some(purpose) = self.purpose {
+            register["purpose"] = purpose.word().into();
+        }
+        Instance::of(recorder, register, self.types.clone())
     }
 }
 
 impl Instance {
+    /// What is registered by this body, which has no key yet.
+    fn of(recorder: RecorderId, mut register: Json, types: SpanTypes) -> Self {
+        let digest = digest(&register.to_string());
+        register["idempotency_key"] = format!("{recorder}-{}", short(digest)).into();
+        Instance { recorder, register, digest, types }
+    }
+
+    /// The same with each type declared as an open object, for a server that refuses its schemas. Its keys are others.
+    pub fn open(&self) -> Self {
+        let mut register = self.register.clone();
+        if let Some(body) = register.as_object_mut() {
+            body.remove("idempotency_key");
+        }
+        let types = self.types.clone().open();
+        register["agent_schema_version"] = schema_version(&types);
+        Instance::of(self.recorder.clone(), register, types)
+    }
+
     /// Whose run it is.
     pub fn recorder(&self) -> &RecorderId {
         &self.recorder
@@ -109,6 +156,14 @@ impl Instance {
     fn key(&self, operation: &str) -> String {
         format!("{}-{}-{operation}", self.recorder, short(self.digest))
     }
+}
+
+fn schema_version(types: &SpanTypes) -> Json {
+    let schemas = Json::Array(types.schemas());
+    json!({
+        "external_identifier": format!("spanring-{}", short(digest(&schemas.to_string()))),
+        "span_type_schemas": schemas,
+    })
 }
 
 fn digest(text: &str) -> TraceId {

@@ -209,7 +209,10 @@ fn an_instance_is_the_same_for_a_recorder_and_its_recovery_and_another_for_anyth
     assert_eq!(instance, agent.instance(&recorder.recovery(), &shop));
     let named = Agent { name: Some("n".to_owned()), ..Agent::default() };
     let typed = Agent { types: SpanTypes::default().with("my:type"), ..Agent::default() };
+    let live = Agent { purpose: Some(Purpose::Live), ..Agent::default() };
     let others = [
+        instance.open(),
+        live.instance(&recorder, &shop),
         agent.instance(&RecorderId::from_parts(u64::MAX, 0), &shop),
         agent.instance(&recorder, &Resource::named("other")),
         named.instance(&recorder, &shop),
@@ -226,6 +229,26 @@ fn an_instance_is_the_same_for_a_recorder_and_its_recovery_and_another_for_anyth
     }
     assert_eq!(keys.len(), 5 * all.len());
     assert!(keys.iter().all(|key| (8..=64).contains(&key.len())), "{keys:?}");
+}
+
+#[test]
+fn an_instance_with_open_types_is_the_same_but_for_its_schemas_and_keys() {
+    let recorder = RecorderId::from_parts(1, 2);
+    let agent = Agent { id: Some("a".to_owned()), purpose: Some(Purpose::Eval), ..Agent::default() };
+    let instance = agent.instance(&recorder, &Resource::named("shop"));
+    let open = instance.open();
+    let without_schemas = |instance: &Instance| {
+        let mut body = instance.register().clone();
+        body["agent_schema_version"] = Json::Null;
+        body["idempotency_key"] = Json::Null;
+        body
+    };
+    assert_eq!(without_schemas(&open), without_schemas(&instance));
+    assert_eq!(open.register()["purpose"], "eval");
+    let id = |instance: &Instance| instance.register()["agent_schema_version"]["external_identifier"].clone();
+    assert_ne!(id(&open), id(&instance));
+    assert_eq!(open, open.open());
+    assert_eq!(Agent::default().instance(&recorder, &Resource::default()).register().get("purpose"), None);
 }
 
 #[test]

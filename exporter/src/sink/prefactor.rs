@@ -9,6 +9,12 @@
 //! what is sent, and traces come again whole until they are done with, so an exporter that was killed learns all identities again by sending again what
 //! it had sent.
 //!
+//! # Schemas that are refused
+//!
+//! Where the server refuses a registration as one that makes no sense, the instance is registered with each type declared as an open object. That is
+//! another instance, under keys of its own, so a server that takes the schemas later, and an exporter that has forgotten that it did not, begin the
+//! first one.
+//!
 //! # What becomes of a span without its parent
 //!
 //! A parent may be in another process, be refused, or be forgotten: where it came with an earlier part of the trace, which was over for two seconds, before a
@@ -17,6 +23,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::hash::Hash;
+use std::mem;
 
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
 use reqwest::{Method, Url};
@@ -47,6 +54,11 @@ pub struct PrefactorSink {
     instances: Known<TraceId>,
     /// The server's identities of spans that are all there, by their instance's digest.
     spans: Known<(TraceId, TraceId, SpanId)>,
+    /// The digests of instances whose schemas the server refuses.
+    refused: Known<TraceId>,
+    has_told_of_schemas: bool,
+    /// What there is to be told with the next delivery.
+    told: String,
 }
 
 impl PrefactorSink {
@@ -64,12 +76,15 @@ impl PrefactorSink {
             caller,
             instances: Known::new(KNOWN_INSTANCES_MAX),
             spans: Known::new(KNOWN_SPANS_MAX),
+            refused: Known::new(KNOWN_INSTANCES_MAX),
+            has_told_of_schemas: false,
+            told: String::new(),
         })
     }
 
     async fn deliver_spans(&mut self, batch: &Batch<'_>) -> Result<(), Outcome> {
         let instance = self.options.agent.instance(batch.id.recorder, batch.resource);
-        let id = self.started(&instance).await?;
+        let (instance, id) = self.started(instance).await?;
         for span in batch.spans {
             let key = (instance.digest(), span.trace_id, span.span_id);
             if self.spans.get(&key).is_none() {
@@ -93,20 +108,64 @@ impl PrefactorSink {
         Ok(created)
     }
 
-    /// The server's identity of an instance, which is registered and started then.
-    async fn started(&mut self, instance: &Instance) -> Result<String, Outcome> {
+    /// An instance with the server's identity of it, which is registered and started then. It is the one with open types where the server
+    /// refuses the schemas.
+    async fn started(&mut self, instance: Instance) -> Result<(Instance, String), Outcome> {
+        let is_refused = self.refused.get(&instance.digest()).is_some();
+        let mut instance = if is_refused { instance.open() } else { instance };
         if let Some(id) = self.instances.get(&instance.digest()) {
-            return Ok(id.to_owned());
+            let id = id.to_owned();
+            return Ok((instance, id));
         }
-        let id = self.post(Asked::Register, &["agent_instance", "register"], instance.register()).await?;
+        let asked = if is_refused { Asked::RegisterOpen } else { Asked::Register };
+        let id = match self.register(asked, &instance).await {
+            Err(Outcome::Rejected { reason }) => {
+                let open = instance.open();
+                let id = self.register(Asked::RegisterOpen, &open).await?;
+                self.refused.insert(instance.digest(), String::new());
+                self.tell_of_schemas(&reason);
+                instance = open;
+                id
+            }
+            answered => answered?,
+        };
         self.post(Asked::Instance, &["agent_instance", &id, "start"], &instance.start()).await?;
         self.instances.insert(instance.digest(), id.clone());
-        Ok(id)
+        Ok((instance, id))
+    }
+
+    async fn register(&self, asked: Asked, instance: &Instance) -> Result<String, Outcome> {
+        self.post(asked, &["agent_instance", "register"], instance.register()).await
+    }
+
+    /// Has it told, once, that types are declared as open objects.
+    fn tell_of_schemas(&mut self, reason: &str) {
+        if !self.has_told_of_schemas {
+            self.has_told_of_schemas = true;
+            self.tell(&format!(
+                "it refused the schemas, so every type is declared as an open object: {reason}"
+            ));
+        }
+    }
+
+    fn tell(&mut self, message: &str) {
+        if !self.told.is_empty() {
+            self.told.push_str("; ");
+        }
+        self.told.push_str(message);
+    }
+
+    /// What a delivery came to, with what there is to be told of one that did.
+    fn outcome(&mut self, delivered: Result<(), Outcome>) -> Outcome {
+        match delivered {
+            Ok(()) => Outcome::Delivered { rejected: 0, message: mem::take(&mut self.told) },
+            Err(outcome) => outcome,
+        }
     }
 
     async fn finish(&mut self, process: &Process<'_>) -> Result<(), Outcome> {
         let instance = self.options.agent.instance(process.recorder, process.resource);
-        let id = self.started(&instance).await?;
+        let (instance, id) = self.started(instance).await?;
         let status = if process.has_died { SpanStatus::Failed } else { SpanStatus::Complete };
         let path = ["agent_instance", &id, "finish"];
         self.post(Asked::Instance, &path, &instance.finish(status)).await.map(drop)
@@ -143,11 +202,17 @@ impl Sink for PrefactorSink {
     }
 
     fn deliver<'a>(&'a mut self, batch: &'a Batch<'a>) -> Delivery<'a> {
-        Box::pin(async { self.deliver_spans(batch).await.err().unwrap_or(Outcome::DELIVERED) })
+        Box::pin(async {
+            let delivered = self.deliver_spans(batch).await;
+            self.outcome(delivered)
+        })
     }
 
     fn process_over<'a>(&'a mut self, process: &'a Process<'a>) -> Delivery<'a> {
-        Box::pin(async { self.finish(process).await.err().unwrap_or(Outcome::DELIVERED) })
+        Box::pin(async {
+            let finished = self.finish(process).await;
+            self.outcome(finished)
+        })
     }
 }
 

@@ -10,6 +10,7 @@
 //! | `PREFACTOR_AGENT_NAME` | what the agent is called, in place of its process's service |
 //! | `PREFACTOR_AGENT_IDENTIFIER` | the agent's version, in place of its service's |
 //! | `PREFACTOR_SPAN_TYPES` | further types of spans to declare, separated by commas |
+//! | `PREFACTOR_PURPOSE` | why the agent runs: `live`, `smoke_test` or `eval`; not said where it is not set |
 //! | `PREFACTOR_CAPTURE_INPUTS`, `PREFACTOR_CAPTURE_OUTPUTS` | `false` sends none |
 //! | `PREFACTOR_MAX_INPUT_LENGTH`, `PREFACTOR_MAX_OUTPUT_LENGTH` | how long their texts are at most, in characters; they are whole where it is not set |
 //!
@@ -23,7 +24,7 @@ use std::path::Path;
 use reqwest::Url;
 use reqwest::header::{HeaderValue, InvalidHeaderValue};
 
-use crate::prefactor::{Agent, Contents, SpanTypes};
+use crate::prefactor::{Agent, Contents, Purpose, SpanTypes};
 use crate::{Error, secret};
 
 const API_URL: &str = "PREFACTOR_API_URL";
@@ -34,6 +35,7 @@ const ENVIRONMENT_ID: &str = "PREFACTOR_ENVIRONMENT_ID";
 const AGENT_NAME: &str = "PREFACTOR_AGENT_NAME";
 const AGENT_IDENTIFIER: &str = "PREFACTOR_AGENT_IDENTIFIER";
 const SPAN_TYPES: &str = "PREFACTOR_SPAN_TYPES";
+const PURPOSE: &str = "PREFACTOR_PURPOSE";
 const CAPTURE_INPUTS: &str = "PREFACTOR_CAPTURE_INPUTS";
 const CAPTURE_OUTPUTS: &str = "PREFACTOR_CAPTURE_OUTPUTS";
 const MAX_INPUT_LENGTH: &str = "PREFACTOR_MAX_INPUT_LENGTH";
@@ -108,6 +110,11 @@ impl PrefactorOptions {
             let number = text(name)?.map(|value| value.parse::<usize>()).transpose();
             number.map_err(|_| wrong(name, "it is no whole number"))
         };
+        let purpose = text(PURPOSE)?
+            .map(|word| {
+                Purpose::of(&word).ok_or_else(|| wrong(PURPOSE, "it is none of live, smoke_test, eval"))
+            })
+            .transpose()?;
         let types = text(SPAN_TYPES)?.unwrap_or_default();
         let types = types.split(',').map(str::trim).filter(|name| !name.is_empty());
         let url = text(API_URL)?.map(|text| endpoint(&text)).transpose();
@@ -118,6 +125,7 @@ impl PrefactorOptions {
                 name: text(AGENT_NAME)?,
                 version: text(AGENT_IDENTIFIER)?,
                 types: types.fold(SpanTypes::default(), SpanTypes::with),
+                purpose,
             },
             contents: Contents {
                 inputs: is_sent(CAPTURE_INPUTS)?,
@@ -210,6 +218,7 @@ mod tests {
             AGENT_NAME,
             AGENT_IDENTIFIER,
             SPAN_TYPES,
+            PURPOSE,
             CAPTURE_INPUTS,
             CAPTURE_OUTPUTS,
             MAX_INPUT_LENGTH,
@@ -232,6 +241,7 @@ mod tests {
             (AGENT_NAME, "My Agent"),
             (AGENT_IDENTIFIER, "v1"),
             (SPAN_TYPES, "my:type, ,your:type"),
+            (PURPOSE, "smoke_test"),
             (CAPTURE_INPUTS, "False"),
             (CAPTURE_OUTPUTS, "1"),
             (MAX_INPUT_LENGTH, "10"),
@@ -244,6 +254,7 @@ mod tests {
             name: Some("My Agent".to_owned()),
             version: Some("v1".to_owned()),
             types: SpanTypes::default().with("my:type").with("your:type"),
+            purpose: Some(Purpose::SmokeTest),
         };
         let contents =
             Contents { inputs: false, outputs: true, input_len_max: Some(10), output_len_max: Some(0) };
@@ -273,6 +284,7 @@ mod tests {
             (API_TOKEN, "se\ncret", "the token has characters that HTTP does not allow"),
             (API_TOKEN_FILE, &split, "the token has characters that HTTP does not allow"),
             (API_TOKEN_FILE, &empty, "the file that it names cannot be read: it is empty"),
+            (PURPOSE, "secret", "it is none of live, smoke_test, eval"),
             (CAPTURE_INPUTS, "secret", "it is neither true nor false"),
             (CAPTURE_OUTPUTS, "2", "it is neither true nor false"),
             (MAX_INPUT_LENGTH, "-1", "it is no whole number"),
