@@ -63,6 +63,8 @@ enum Refused {
 struct Instance {
     registered: Json,
     status: String,
+    /// What was recorded of its quality, in order.
+    quality: Vec<(String, Json)>,
 }
 
 impl Server {
@@ -114,12 +116,19 @@ impl Server {
             ["agent_instance", "register"] if self.refuses(body) => Err(422),
             ["agent_instance", "register"] => {
                 let registered = body.clone();
-                self.instances.push(Instance { registered, status: "pending".to_owned() });
+                self.instances.push(Instance {
+                    registered,
+                    status: "pending".to_owned(),
+                    quality: Vec::new(),
+                });
                 Ok(json!({"id": format!("instance {}", self.instances.len())}))
             }
             ["agent_instance", id, operation] => {
                 let id = id.replace("%20", " ");
                 let at: usize = id.strip_prefix("instance ").and_then(|at| at.parse().ok()).unwrap();
+                if operation == "record_quality" {
+                    return self.record_quality(at, body);
+                }
                 let instance = &mut self.instances[at - 1];
                 match (operation, instance.status.as_str()) {
                     ("start", "pending") => instance.status = "active".to_owned(),
@@ -140,6 +149,19 @@ impl Server {
             }
             _ => Err(404),
         }
+    }
+
+    /// Those of the name `bad` are refused.
+    fn record_quality(&mut self, at: usize, body: &Json) -> Result<Json, u16> {
+        let name = body["name"].as_str().unwrap().to_owned();
+        self.check(body.get("payload").is_some(), || format!("{body} says no payload"));
+        if name == "bad" {
+            return Err(422);
+        }
+        let is_active = self.instances[at - 1].status == "active";
+        self.check(is_active, || format!("{body} is of no active instance"));
+        self.instances[at - 1].quality.push((name, body["payload"].clone()));
+        Ok(json!({"id": format!("instance {at}")}))
     }
 
     fn refuses(&self, registration: &Json) -> bool {
@@ -338,6 +360,39 @@ fn where_the_schemas_are_refused_every_type_is_declared_as_an_open_object_which_
     let (_receiver, sink, _server) = start(Server { refuses: Refused::All, ..Server::default() });
     let (status, said) = agent::complaint(export(&spool, &sink).arg("--once").output().unwrap());
     assert_eq!((status, spool.recorders().len()), (1, 2), "it is parked: {said}");
+}
+
+#[test]
+fn what_spans_say_of_quality_is_recorded_of_the_instance_and_what_is_refused_of_it_is_told_and_no_loss() {
+    let spool = TestSpool::new();
+    let recorder = Spool::open(spool.path()).start().unwrap();
+    let root = spanring::trace("root").start();
+    root.quality("accuracy", &json!({"score": 0.5})).quality("bad", &json!({}));
+    let child = spanring::span("child").parent(root.context()).start();
+    child.quality("accuracy", &json!({"score": 0.7}));
+    child.complete();
+    root.quality("tone", &Json::Null);
+    root.complete();
+    assert!(recorder.stop(Duration::from_secs(60)).is_complete);
+    let (_receiver, sink, server) = start(Server::default());
+    for _ in 0..2 {
+        let copy = copied(&spool);
+        let (status, said) = agent::complaint(export(&copy, &sink).arg("--once").output().unwrap());
+        assert_eq!((status, copy.recorders()), (0, Vec::new()), "{said}");
+        assert_eq!(said.matches("it refused a record of quality of the span ").count(), 1, "{said}");
+        let server = server.lock().unwrap();
+        assert_eq!(server.wrong, [""; 0]);
+        let quality = |name: &str, payload| (name.to_owned(), payload);
+        let scores = [json!({"score": 0.5}), json!({"score": 0.7})];
+        let expected = [
+            quality("accuracy", scores[0].clone()),
+            quality("tone", Json::Null),
+            quality("accuracy", scores[1].clone()),
+        ];
+        assert_eq!(server.instances[0].quality, expected);
+        let of_root = server.spans.iter().find(|span| span["payload"]["metadata"]["name"] == "root").unwrap();
+        assert_eq!(of_root["payload"]["metadata"]["spanring.quality"].as_array().unwrap().len(), 3);
+    }
 }
 
 #[test]

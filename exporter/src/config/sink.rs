@@ -13,6 +13,7 @@ use toml::Spanned;
 use toml::de::DeValue;
 
 use super::error::{ConfigError, Fault, Place, shown};
+use super::prefactor::{self, PrefactorSaid};
 use super::route;
 use super::table::{self, Source, Table};
 use crate::engine::RouteOptions;
@@ -21,7 +22,7 @@ use crate::sink::{
     Compression, FileOptions, OtlpOptions, Protocol, SinkAddress, SinkOptions, SpanForgeAddress, System,
 };
 
-const KEYS: [&str; 16] = [
+const KEYS: [&str; 20] = [
     "to",
     route::SPANS_PER_SECOND,
     route::TRACES,
@@ -38,11 +39,17 @@ const KEYS: [&str; 16] = [
     API_KEY,
     ORGANIZATION,
     PROJECT,
+    prefactor::SPAN_TYPES,
+    prefactor::PURPOSE,
+    prefactor::SENSITIVE_KEYS,
+    prefactor::SENSITIVE_TEXTS,
 ];
 const OTLP_KEYS: [&str; 7] =
     [PROTOCOL, "compression", "timeout", "headers", CERTIFICATE, CLIENT_CERTIFICATE, CLIENT_KEY];
 const FILE_KEYS: [&str; 3] = ["rotate", "keep", "compress"];
 const OPENAI_KEYS: [&str; 2] = [ORGANIZATION, PROJECT];
+const PREFACTOR_KEYS: [&str; 4] =
+    [prefactor::SPAN_TYPES, prefactor::PURPOSE, prefactor::SENSITIVE_KEYS, prefactor::SENSITIVE_TEXTS];
 const API_KEY: &str = "api_key";
 const ORGANIZATION: &str = "organization";
 const PROJECT: &str = "project";
@@ -65,6 +72,7 @@ pub(super) struct SinkConfig {
     pub(super) place: Place,
     target: Target,
     said: Said,
+    prefactor: PrefactorSaid,
     route: RouteOptions,
 }
 
@@ -141,14 +149,17 @@ impl SinkConfig {
         if system != Some(System::OpenAi) {
             refuse(table, &OPENAI_KEYS, "OpenAI sinks", to.value)?;
         }
+        if system != Some(System::Prefactor) {
+            refuse(table, &PREFACTOR_KEYS, "Prefactor sinks", to.value)?;
+        }
         let said = match system {
             Some(System::Otlp) => Said::Otlp(OtlpSaid::read(table, dir)?),
             _ if is_file => Said::File(file_options(table)?),
             _ if is_sent_secrets => Said::Account(AccountSaid::read(table, dir)?),
             _ => Said::Nothing,
         };
-        let route = route::read(table)?;
-        Ok(SinkConfig { place: table.source.place(to.span.start), target, said, route })
+        let (prefactor, route) = (PrefactorSaid::read(table)?, route::read(table)?);
+        Ok(SinkConfig { place: table.source.place(to.span.start), target, said, prefactor, route })
     }
 
     /// The sink, with its secrets. What is not said here the environment says, as far as it is about this sink.
@@ -180,6 +191,7 @@ impl SinkConfig {
             Said::Account(said) => said.resolve(&address, &mut options, get)?,
             Said::Nothing => {}
         }
+        self.prefactor.resolve(&mut options.prefactor);
         if address.is_sent_secrets() {
             // Nothing is sent by it, and certificates are read.
             address.open_with(&options).map_err(of_sink)?;

@@ -153,6 +153,12 @@ impl Instance {
         format!("{}-{}-{}", short(self.digest), span.trace_id, span.span_id)
     }
 
+    /// The key of the request that records what a span of it says of quality, at this place among what it says.
+    pub(super) fn key_of_quality(&self, span: &SpanData, at: usize) -> String {
+        let record = digest(&format!("quality {at} of {} in {}", span.span_id, span.trace_id));
+        format!("{}-{record}", short(self.digest))
+    }
+
     fn key(&self, operation: &str) -> String {
         format!("{}-{}-{operation}", self.recorder, short(self.digest))
     }

@@ -201,6 +201,53 @@ fn payloads_of_langchain_have_their_own_form() {
 }
 
 #[test]
+fn each_record_of_quality_is_a_request_and_stays_in_the_metadata() {
+    let record = |name: &str, payload: Value| Value::from_iter([("name", name.into()), ("payload", payload)]);
+    let accuracy = map(&[("score", 0.5.into())]);
+    let records = vec![
+        record("accuracy", accuracy),
+        record("tone", Value::Null),
+        "odd".into(),
+        record("tone", "ann@b.org".into()),
+    ];
+    let span = span(&[(names::QUALITY, Value::List(records))]);
+    let instance = instance();
+    let bodies = quality(&span, &instance, &Contents::default());
+    let said: Vec<_> = bodies.iter().map(|body| (body["name"].clone(), body["payload"].clone())).collect();
+    let expected = [
+        ("accuracy".into(), json!({"score": 0.5})),
+        ("tone".into(), Json::Null),
+        ("tone".into(), "ann@b.org".into()),
+    ];
+    assert_eq!(said, expected);
+    for body in &bodies {
+        assert!(body.as_object().unwrap().contains_key("payload"), "a null is said");
+        assert!((8..=64).contains(&body["idempotency_key"].as_str().unwrap().len()), "{body}");
+    }
+    let keys = |bodies: &[Json]| {
+        bodies.iter().map(|body| body["idempotency_key"].to_string()).collect::<BTreeSet<_>>()
+    };
+    let other = SpanData { span_id: SpanId::from_bytes([9; 8]), ..span.clone() };
+    let all = [
+        keys(&bodies),
+        keys(&quality(&other, &instance, &Contents::default())),
+        keys(&quality(&span, &instance.open(), &Contents::default())),
+    ];
+    assert_eq!(all.iter().flatten().collect::<BTreeSet<_>>().len(), 9, "{all:?}");
+    let [payload, _] = payloads(&span, Form::Free, &Contents::default());
+    assert_eq!(payload["metadata"][names::QUALITY].as_array().unwrap().len(), 4);
+    // No encoding of what is sensitive is known in these requests.
+    for (sensitive, count) in [
+        (Sensitive::default().texts(SensitiveTexts::Emails), 2),
+        (Sensitive::default().key("spanring.quality.payload"), 1),
+        (Sensitive::default().key(names::QUALITY), 0),
+    ] {
+        let contents = Contents { sensitive, ..Contents::default() };
+        assert_eq!(quality(&span, &instance, &contents).len(), count, "{contents:?}");
+    }
+}
+
+#[test]
 fn an_instance_is_the_same_for_a_recorder_and_its_recovery_and_another_for_anything_else() {
     let recorder = RecorderId::from_parts(u64::MAX, u64::MAX);
     let shop = Resource::named("shop");

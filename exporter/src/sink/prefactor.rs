@@ -35,7 +35,7 @@ use super::http::{Caller, Limits, Transport};
 use super::prefactor_answer::{self, Asked};
 use super::{Batch, Delivery, Needs, Outcome, PrefactorOptions, Process, Sink};
 use crate::Error;
-use crate::prefactor::{Instance, SpanStatus, cancel, create};
+use crate::prefactor::{Instance, SpanStatus, cancel, create, quality};
 
 /// How many spans a batch has: what a kill has sent again, at most.
 const SPANS_MAX: usize = 100;
@@ -43,6 +43,9 @@ const SPANS_MAX: usize = 100;
 const KNOWN_SPANS_MAX: usize = 100_000;
 /// The same of instances.
 const KNOWN_INSTANCES_MAX: usize = 1_000;
+
+/// How much is told with a delivery.
+const TOLD_MAX: usize = 3;
 
 /// Prefactor, asked over HTTP.
 pub struct PrefactorSink {
@@ -58,7 +61,9 @@ pub struct PrefactorSink {
     refused: Known<TraceId>,
     has_told_of_schemas: bool,
     /// What there is to be told with the next delivery.
-    told: String,
+    told: Vec<String>,
+    /// How much beside was left out.
+    untold: usize,
 }
 
 impl PrefactorSink {
@@ -78,7 +83,8 @@ impl PrefactorSink {
             spans: Known::new(KNOWN_SPANS_MAX),
             refused: Known::new(KNOWN_INSTANCES_MAX),
             has_told_of_schemas: false,
-            told: String::new(),
+            told: Vec::new(),
+            untold: 0,
         })
     }
 
@@ -89,6 +95,7 @@ impl PrefactorSink {
             let key = (instance.digest(), span.trace_id, span.span_id);
             if self.spans.get(&key).is_none() {
                 let created = self.deliver_span(span, &instance, &id).await?;
+                self.record_quality(span, &instance, &id).await?;
                 self.spans.insert(key, created);
             }
         }
@@ -106,6 +113,25 @@ impl PrefactorSink {
             self.post(Asked::Finish, &path, &cancel(span, instance)).await?;
         }
         Ok(created)
+    }
+
+    /// Records what a span says of quality. The span has it too, so what is refused is told, and no loss.
+    async fn record_quality(
+        &mut self,
+        span: &SpanData,
+        instance: &Instance,
+        id: &str,
+    ) -> Result<(), Outcome> {
+        for body in quality(span, instance, &self.options.contents) {
+            match self.post(Asked::Quality, &["agent_instance", id, "record_quality"], &body).await {
+                Err(Outcome::Rejected { reason }) => {
+                    let span_id = span.span_id;
+                    self.tell(&format!("it refused a record of quality of the span {span_id}: {reason}"));
+                }
+                answered => drop(answered?),
+            }
+        }
+        Ok(())
     }
 
     /// An instance with the server's identity of it, which is registered and started then. It is the one with open types where the server
@@ -148,17 +174,27 @@ impl PrefactorSink {
         }
     }
 
+    /// Has something told; what comes after the first few is only counted.
     fn tell(&mut self, message: &str) {
-        if !self.told.is_empty() {
-            self.told.push_str("; ");
+        match self.told.len() {
+            0..TOLD_MAX => self.told.push(message.to_owned()),
+            _ => self.untold += 1,
         }
-        self.told.push_str(message);
+    }
+
+    /// What there is to be told.
+    fn take_told(&mut self) -> String {
+        let mut told = mem::take(&mut self.told).join("; ");
+        if self.untold > 0 {
+            told += &format!("; and {} more", mem::take(&mut self.untold));
+        }
+        told
     }
 
     /// What a delivery came to, with what there is to be told of one that did.
     fn outcome(&mut self, delivered: Result<(), Outcome>) -> Outcome {
         match delivered {
-            Ok(()) => Outcome::Delivered { rejected: 0, message: mem::take(&mut self.told) },
+            Ok(()) => Outcome::Delivered { rejected: 0, message: self.take_told() },
             Err(outcome) => outcome,
         }
     }
