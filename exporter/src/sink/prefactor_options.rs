@@ -34,7 +34,6 @@ use crate::{Error, secret};
 
 const API_URL: &str = "PREFACTOR_API_URL";
 const API_TOKEN: &str = "PREFACTOR_API_TOKEN";
-const API_TOKEN_FILE: &str = "PREFACTOR_API_TOKEN_FILE";
 const AGENT_ID: &str = "PREFACTOR_AGENT_ID";
 const ENVIRONMENT_ID: &str = "PREFACTOR_ENVIRONMENT_ID";
 const AGENT_NAME: &str = "PREFACTOR_AGENT_NAME";
@@ -159,20 +158,10 @@ impl PrefactorOptions {
             url: url.map_err(|reason| wrong(API_URL, &reason))?,
             authorization: None,
         };
-        let (name, token) = match (text(API_TOKEN)?, variable(API_TOKEN_FILE)) {
-            (None, None) => return Ok(options),
-            (Some(token), None) => (API_TOKEN, token),
-            (None, Some(path)) => {
-                let read = token_in(Path::new(&path)).map_err(|reason| wrong(API_TOKEN_FILE, &reason))?;
-                (API_TOKEN_FILE, read)
-            }
-            (Some(_), Some(_)) => {
-                return Err(wrong(API_TOKEN_FILE, &format!("{API_TOKEN} says the token already")));
-            }
-        };
+        let Some((token, name)) = secret::key_in_variable(API_TOKEN, &get)? else { return Ok(options) };
         options
             .with_token(&token)
-            .map_err(|_| wrong(name, "the token has characters that HTTP does not allow"))
+            .map_err(|_| wrong(&name, "the token has characters that HTTP does not allow"))
     }
 }
 
@@ -202,13 +191,6 @@ pub(super) fn endpoint(text: &str) -> Result<Url, String> {
     Ok(url)
 }
 
-fn token_in(path: &Path) -> Result<String, String> {
-    let bytes =
-        secret::read_file(path).map_err(|error| format!("the file that it names cannot be read: {error}"))?;
-    let text = String::from_utf8(bytes).map_err(|_| "the file that it names is no UTF-8".to_owned())?;
-    Ok(text.trim().to_owned())
-}
-
 impl fmt::Debug for PrefactorOptions {
     /// Without the token.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -227,6 +209,8 @@ mod tests {
 
     use super::*;
     use crate::prefactor::SpanType;
+
+    const API_TOKEN_FILE: &str = "PREFACTOR_API_TOKEN_FILE";
 
     fn read(variables: &[(&str, &str)]) -> Result<PrefactorOptions, String> {
         let get = |asked: &str| {
@@ -350,7 +334,5 @@ mod tests {
             let message = read(&[(name, value)]).unwrap_err();
             assert_eq!(message, format!("cannot use {name}: {reason}"));
         }
-        let both = read(&[(API_TOKEN, "secret"), (API_TOKEN_FILE, &good)]).unwrap_err();
-        assert_eq!(both, "cannot use PREFACTOR_API_TOKEN_FILE: PREFACTOR_API_TOKEN says the token already");
     }
 }
