@@ -35,6 +35,7 @@
 //! | `api_key` | OpenAI, Prefactor, Prela's server, SpanForge's cloud | the key, or token: a text, `{ env = "NAME" }` or `{ file = "PATH" }` |
 //! | `organization`, `project` | OpenAI | whose account, and which project of it |
 //! | `span_types` | Prefactor | types of spans that are declared, each a `[[sink.span_types]]` of `name`, `title`, `description`, `template`, `params_schema` and `result_schema`, which are tables of JSON Schema, and `data_risk` of `action_profile`, `params_data_categories`, `result_data_categories` |
+//! | `quality_schemas` | Prefactor | what records of quality look like, each a `[[sink.quality_schemas]]` of `name`, `title`, `description`, `template`, `schema` and `data_risk` |
 //! | `purpose` | Prefactor | why the agent runs: `live`, `smoke_test` or `eval` |
 //! | `sensitive_keys`, `sensitive_texts` | Prefactor | lists of keys and paths of what is sent as [sensitive](crate::prefactor::Sensitive); of `secrets`, `emails`, `card_numbers`, which are found in texts |
 //! | `rotate` | `file:`, `spanforge-file:` | a new file is begun before one grows longer |
@@ -205,7 +206,7 @@ pub(crate) fn span_types_in(path: &Path) -> Result<Vec<SpanType>, ConfigError> {
     let document = document(source)?;
     let table = Table { source, name: "the file", span: 0..0, keys: document.get_ref() };
     table.check(&[prefactor::SPAN_TYPES])?;
-    prefactor::span_types(&table)
+    Ok(prefactor::span_types(&table)?.unwrap_or_default())
 }
 
 /// What stands in the file at `path`.

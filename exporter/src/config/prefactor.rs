@@ -1,4 +1,4 @@
-//! What a `[[sink]]` says of Prefactor: types of spans, why the agent runs, and what is sensitive.
+//! What a `[[sink]]` says of Prefactor: types of spans and of quality, why the agent runs, and what is sensitive.
 
 use serde_json::{Map, Value as Json};
 use toml::Spanned;
@@ -6,10 +6,11 @@ use toml::de::DeValue;
 
 use super::error::{ConfigError, Fault};
 use super::table::{self, Table};
-use crate::prefactor::{DataRisk, Purpose, Sensitive, SensitiveTexts, SpanType, SpanTypes};
+use crate::prefactor::{DataRisk, Purpose, QualitySchema, Sensitive, SensitiveTexts, SpanType, SpanTypes};
 use crate::sink::PrefactorOptions;
 
 pub(super) const SPAN_TYPES: &str = "span_types";
+pub(super) const QUALITY_SCHEMAS: &str = "quality_schemas";
 pub(super) const PURPOSE: &str = "purpose";
 pub(super) const SENSITIVE_KEYS: &str = "sensitive_keys";
 pub(super) const SENSITIVE_TEXTS: &str = "sensitive_texts";
@@ -18,6 +19,7 @@ pub(super) const SENSITIVE_TEXTS: &str = "sensitive_texts";
 #[derive(Clone, Debug, Default)]
 pub(super) struct PrefactorSaid {
     span_types: Vec<SpanType>,
+    quality: Option<Vec<QualitySchema>>,
     purpose: Option<Purpose>,
     sensitive: Option<Sensitive>,
 }
@@ -26,7 +28,8 @@ impl PrefactorSaid {
     pub(super) fn read(table: &Table<'_>) -> Result<Self, ConfigError> {
         let purpose = |word: &str| Purpose::of(word).ok_or(PURPOSES);
         Ok(PrefactorSaid {
-            span_types: span_types(table)?,
+            span_types: span_types(table)?.unwrap_or_default(),
+            quality: quality_schemas(table)?,
             purpose: table.plain(PURPOSE, table::quoted(purpose, PURPOSES))?,
             sensitive: sensitive(table)?,
         })
@@ -36,6 +39,9 @@ impl PrefactorSaid {
     pub(super) fn resolve(&self, options: &mut PrefactorOptions) {
         let types = std::mem::take(&mut options.agent.types);
         options.agent.types = self.span_types.iter().cloned().fold(types, SpanTypes::declare);
+        if let Some(quality) = &self.quality {
+            options.agent.quality.clone_from(quality);
+        }
         if self.purpose.is_some() {
             options.agent.purpose = self.purpose;
         }
@@ -63,27 +69,63 @@ fn sensitive_texts(value: &DeValue<'_>) -> Result<Vec<SensitiveTexts>, &'static 
     names.into_iter().map(|name| SensitiveTexts::named(name).ok_or(EXPECTED)).collect()
 }
 
-/// The types that `span_types` declares.
-pub(super) fn span_types(table: &Table<'_>) -> Result<Vec<SpanType>, ConfigError> {
+/// The types that `span_types` declares; `None` where it is not there.
+pub(super) fn span_types(table: &Table<'_>) -> Result<Option<Vec<SpanType>>, ConfigError> {
     const EXPECTED: &str = "it is a list of types: each is a table with a `name`";
-    let listed = table.plain(SPAN_TYPES, |value| match value {
+    declared(table, SPAN_TYPES, ("a type", EXPECTED), |table| {
+        let declared = span_type(table)?;
+        Ok((declared.name.clone(), declared))
+    })
+}
+
+fn quality_schemas(table: &Table<'_>) -> Result<Option<Vec<QualitySchema>>, ConfigError> {
+    const EXPECTED: &str = "it is a list of schemas: each is a table with a `name`";
+    declared(table, QUALITY_SCHEMAS, ("a schema of quality", EXPECTED), |table| {
+        let declared = quality_schema(table)?;
+        Ok((declared.name.clone(), declared))
+    })
+}
+
+/// What the tables under a key declare, each name once.
+fn declared<T>(
+    table: &Table<'_>,
+    key: &str,
+    (name, expected): (&'static str, &'static str),
+    read: impl Fn(&Table<'_>) -> Result<(String, T), ConfigError>,
+) -> Result<Option<Vec<T>>, ConfigError> {
+    let listed = table.plain(key, |value| match value {
         DeValue::Array(list) => Ok(list),
-        _ => Err(EXPECTED),
+        _ => Err(expected),
     })?;
-    let mut types: Vec<SpanType> = Vec::new();
-    for item in listed.into_iter().flatten() {
+    let Some(listed) = listed else { return Ok(None) };
+    let (mut names, mut all) = (Vec::new(), Vec::new());
+    for item in listed {
         let DeValue::Table(keys) = item.get_ref() else {
-            return Err(unfit(table, item, SPAN_TYPES, EXPECTED));
+            return Err(unfit(table, item, key, expected));
         };
-        let table = Table { source: table.source, name: "a type", span: item.span(), keys };
-        let declared = span_type(&table)?;
-        if types.iter().any(|other| other.name == declared.name) {
-            let fault = Fault::Unfit { key: "name".to_owned(), expected: "a type is declared once" };
+        let table = Table { source: table.source, name, span: item.span(), keys };
+        let (name, declared) = read(&table)?;
+        if names.contains(&name) {
+            let fault = Fault::Unfit { key: "name".to_owned(), expected: "a name is declared once" };
             return Err(table.error("name", fault));
         }
-        types.push(declared);
+        names.push(name);
+        all.push(declared);
     }
-    Ok(types)
+    Ok(Some(all))
+}
+
+fn quality_schema(table: &Table<'_>) -> Result<QualitySchema, ConfigError> {
+    table.check(&["name", "title", "description", "template", "schema", "data_risk"])?;
+    let text = |key| Ok(table.plain(key, table::text)?.map(str::to_owned));
+    Ok(QualitySchema {
+        name: table.required("name", text("name")?)?,
+        title: text("title")?,
+        description: text("description")?,
+        template: text("template")?,
+        schema: schema(table, "schema")?,
+        data_risk: data_risk(table)?,
+    })
 }
 
 fn span_type(table: &Table<'_>) -> Result<SpanType, ConfigError> {

@@ -22,7 +22,7 @@ use crate::sink::{
     Compression, FileOptions, OtlpOptions, Protocol, SinkAddress, SinkOptions, SpanForgeAddress, System,
 };
 
-const KEYS: [&str; 20] = [
+const KEYS: [&str; 21] = [
     "to",
     route::SPANS_PER_SECOND,
     route::TRACES,
@@ -40,6 +40,7 @@ const KEYS: [&str; 20] = [
     ORGANIZATION,
     PROJECT,
     prefactor::SPAN_TYPES,
+    prefactor::QUALITY_SCHEMAS,
     prefactor::PURPOSE,
     prefactor::SENSITIVE_KEYS,
     prefactor::SENSITIVE_TEXTS,
@@ -48,8 +49,13 @@ const OTLP_KEYS: [&str; 7] =
     [PROTOCOL, "compression", "timeout", "headers", CERTIFICATE, CLIENT_CERTIFICATE, CLIENT_KEY];
 const FILE_KEYS: [&str; 3] = ["rotate", "keep", "compress"];
 const OPENAI_KEYS: [&str; 2] = [ORGANIZATION, PROJECT];
-const PREFACTOR_KEYS: [&str; 4] =
-    [prefactor::SPAN_TYPES, prefactor::PURPOSE, prefactor::SENSITIVE_KEYS, prefactor::SENSITIVE_TEXTS];
+const PREFACTOR_KEYS: [&str; 5] = [
+    prefactor::SPAN_TYPES,
+    prefactor::QUALITY_SCHEMAS,
+    prefactor::PURPOSE,
+    prefactor::SENSITIVE_KEYS,
+    prefactor::SENSITIVE_TEXTS,
+];
 const API_KEY: &str = "api_key";
 const ORGANIZATION: &str = "organization";
 const PROJECT: &str = "project";

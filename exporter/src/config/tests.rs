@@ -294,6 +294,7 @@ fn a_key_of_one_kind_of_sink_is_refused_in_each_sink_of_another() {
         "sensitive_keys = []",
         "sensitive_texts = [\"secrets\"]",
         "[[sink.span_types]]\nname = \"my:type\"",
+        "[[sink.quality_schemas]]\nname = \"accuracy\"",
     ];
     for (to, takes_otlp, takes_files, takes_key, is_openai) in [
         ("otlp", true, false, false, false),

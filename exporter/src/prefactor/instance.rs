@@ -4,9 +4,9 @@ use serde_json::{Value as Json, json};
 use spanring::TraceId;
 use spanring_spool::{RecorderId, Resource, SpanData, Value};
 
-use super::SpanTypes;
 use super::json::moment;
 use super::span::SpanStatus;
+use super::{QualitySchema, SpanTypes};
 
 /// Whose runs they are. What is not said here is taken from the recording process.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -21,6 +21,8 @@ pub struct Agent {
     pub version: Option<String>,
     /// The types of its spans.
     pub types: SpanTypes,
+    /// What records of its quality look like, each name once.
+    pub quality: Vec<QualitySchema>,
     /// Why it runs, if that is to be said.
     pub purpose: Option<Purpose>,
 }
@@ -63,6 +65,7 @@ pub struct Instance {
     /// Stands for the recorder and all that is registered.
     digest: TraceId,
     types: SpanTypes,
+    quality: Vec<QualitySchema>,
 }
 
 impl Agent {
@@ -78,7 +81,7 @@ impl Agent {
                 "external_identifier": version,
                 "runtime_environment": {"agent_sdk": [], "prefactor_sdk": ["spanring"]},
             },
-            "agent_schema_version": schema_version(&self.types),
+            "agent_schema_version": schema_version(&self.types, &self.quality),
             "update_current_version": true,
             "external_identifier": recorder.as_str(),
         });
@@ -95,27 +98,28 @@ impl Agent {
         if let Some(purpose) = self.purpose {
             register["purpose"] = purpose.word().into();
         }
-        Instance::of(recorder, register, self.types.clone())
+        Instance::of(recorder, register, self.types.clone(), self.quality.clone())
     }
 }
 
 impl Instance {
     /// What is registered by this body, which has no key yet.
-    fn of(recorder: RecorderId, mut register: Json, types: SpanTypes) -> Self {
+    fn of(recorder: RecorderId, mut register: Json, types: SpanTypes, quality: Vec<QualitySchema>) -> Self {
         let digest = digest(&register.to_string());
         register["idempotency_key"] = format!("{recorder}-{}", short(digest)).into();
-        Instance { recorder, register, digest, types }
+        Instance { recorder, register, digest, types, quality }
     }
 
-    /// The same with each type declared as an open object, for a server that refuses its schemas. Its keys are others.
+    /// The same with each type, and what is recorded of quality, declared as an open object, for a server that refuses its schemas. Its keys are others.
     pub fn open(&self) -> Self {
         let mut register = self.register.clone();
         if let Some(body) = register.as_object_mut() {
             body.remove("idempotency_key");
         }
         let types = self.types.clone().open();
-        register["agent_schema_version"] = schema_version(&types);
-        Instance::of(self.recorder.clone(), register, types)
+        let quality: Vec<_> = self.quality.iter().map(QualitySchema::open).collect();
+        register["agent_schema_version"] = schema_version(&types, &quality);
+        Instance::of(self.recorder.clone(), register, types, quality)
     }
 
     /// Whose run it is.
@@ -164,12 +168,17 @@ impl Instance {
     }
 }
 
-fn schema_version(types: &SpanTypes) -> Json {
+fn schema_version(types: &SpanTypes, quality: &[QualitySchema]) -> Json {
     let schemas = Json::Array(types.schemas());
-    json!({
-        "external_identifier": format!("spanring-{}", short(digest(&schemas.to_string()))),
-        "span_type_schemas": schemas,
-    })
+    let mut all = schemas.to_string();
+    let mut version = json!({"span_type_schemas": schemas});
+    if !quality.is_empty() {
+        let quality: Json = quality.iter().map(QualitySchema::json).collect();
+        all += &quality.to_string();
+        version["quality_schemas"] = quality;
+    }
+    version["external_identifier"] = format!("spanring-{}", short(digest(&all))).into();
+    version
 }
 
 fn digest(text: &str) -> TraceId {

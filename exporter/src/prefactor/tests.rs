@@ -278,10 +278,23 @@ fn an_instance_is_the_same_for_a_recorder_and_its_recovery_and_another_for_anyth
     assert!(keys.iter().all(|key| (8..=64).contains(&key.len())), "{keys:?}");
 }
 
+/// Another key for the same would have an exporter of a later build begin all instances anew.
+#[test]
+fn what_an_instance_is_registered_with_has_the_key_that_it_always_had() {
+    assert_eq!(instance().register()["idempotency_key"], "18e9aed9cfb90a00-0000000000000002-be86f505fdb1");
+}
+
 #[test]
 fn an_instance_with_open_types_is_the_same_but_for_its_schemas_and_keys() {
     let recorder = RecorderId::from_parts(1, 2);
-    let agent = Agent { id: Some("a".to_owned()), purpose: Some(Purpose::Eval), ..Agent::default() };
+    let accuracy = QualitySchema {
+        name: "accuracy".to_owned(),
+        title: Some("A".to_owned()),
+        schema: Some(json!({"type": "object"})),
+        ..QualitySchema::default()
+    };
+    let (id, purpose, quality) = (Some("a".to_owned()), Some(Purpose::Eval), vec![accuracy]);
+    let agent = Agent { id, purpose, quality, ..Agent::default() };
     let instance = agent.instance(&recorder, &Resource::named("shop"));
     let open = instance.open();
     let without_schemas = |instance: &Instance| {
@@ -294,8 +307,17 @@ fn an_instance_with_open_types_is_the_same_but_for_its_schemas_and_keys() {
     assert_eq!(open.register()["purpose"], "eval");
     let id = |instance: &Instance| instance.register()["agent_schema_version"]["external_identifier"].clone();
     assert_ne!(id(&open), id(&instance));
+    let quality =
+        |instance: &Instance| instance.register()["agent_schema_version"]["quality_schemas"].clone();
+    assert_eq!(quality(&instance), json!([{"name": "accuracy", "title": "A", "schema": {"type": "object"}}]));
+    let schema = json!({"type": "object", "additionalProperties": true});
+    assert_eq!(quality(&open), json!([{"name": "accuracy", "schema": schema}]));
     assert_eq!(open, open.open());
-    assert_eq!(Agent::default().instance(&recorder, &Resource::default()).register().get("purpose"), None);
+    let bare = Agent::default().instance(&recorder, &Resource::default());
+    assert_eq!((bare.register().get("purpose"), quality(&bare)), (None, Json::Null));
+    let unrated =
+        Agent { quality: Vec::new(), ..agent.clone() }.instance(&recorder, &Resource::named("shop"));
+    assert_ne!(id(&unrated), id(&instance));
 }
 
 #[test]

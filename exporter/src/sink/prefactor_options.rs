@@ -146,6 +146,7 @@ impl PrefactorOptions {
                 name: text(AGENT_NAME)?,
                 version: text(AGENT_IDENTIFIER)?,
                 types,
+                quality: Vec::new(),
                 purpose,
             },
             contents: Contents {
@@ -278,6 +279,7 @@ mod tests {
             name: Some("My Agent".to_owned()),
             version: Some("v1".to_owned()),
             types: SpanTypes::default().with("your:type").declare(mine),
+            quality: Vec::new(),
             purpose: Some(Purpose::SmokeTest),
         };
         let contents = Contents {

@@ -117,6 +117,12 @@ result_schema = { type = "object" }
 [sink.span_types.data_risk]
 action_profile = { read_data = "allowed" }
 params_data_categories = { contact_information = "included", classification = "confidential" }
+
+[[sink.quality_schemas]]
+name = "accuracy"
+title = "Accuracy"
+template = "{{score}}"
+schema = { type = "object", properties = { score = { type = "number" } } }
 "#;
 
 /// What is sent and answered while agents' spans are delivered.

@@ -1,7 +1,7 @@
 use serde_json::json;
 
 use super::*;
-use crate::prefactor::{DataRisk, Purpose, Sensitive, SensitiveTexts, SpanTypes};
+use crate::prefactor::{DataRisk, Purpose, QualitySchema, Sensitive, SensitiveTexts, SpanTypes};
 use crate::sink::PrefactorOptions;
 
 fn options(lines: &str, variables: &[(&str, &str)]) -> PrefactorOptions {
@@ -32,6 +32,11 @@ params_data_categories = { personal_identifiers = "included", classification = "
 
 [[sink.span_types]]
 name = "agent:llm"
+
+[[sink.quality_schemas]]
+name = "accuracy"
+title = "Accuracy"
+schema = { type = "object" }
 "#;
 
 fn declared() -> [SpanType; 2] {
@@ -72,6 +77,13 @@ fn what_a_file_says_of_prefactor_is_heeded_over_what_the_environment_says() {
     let types = SpanTypes::default().with("your:type");
     assert_eq!(said.agent.types, declared().into_iter().fold(types, SpanTypes::declare));
     assert_eq!(said.agent.purpose, Some(Purpose::Eval));
+    let accuracy = QualitySchema {
+        name: "accuracy".to_owned(),
+        title: Some("Accuracy".to_owned()),
+        schema: Some(json!({"type": "object"})),
+        ..QualitySchema::default()
+    };
+    assert_eq!(said.agent.quality, [accuracy]);
     let sensitive =
         Sensitive::default().key("user.email").texts(SensitiveTexts::Secrets).texts(SensitiveTexts::Emails);
     assert_eq!(said.contents.sensitive, sensitive);
@@ -91,6 +103,7 @@ fn a_file_of_types_says_the_same_as_a_configuration() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("types.toml");
     let (_, types) = ALL.split_once("[[sink.").unwrap();
+    let (types, _) = types.split_once("[[sink.quality").unwrap();
     fs::write(&path, format!("[[{types}").replace("[[sink.", "[[").replace("[sink.", "[")).unwrap();
     let said = options("to = \"prefactor\"", &[("PREFACTOR_SPAN_TYPES_FILE", path.to_str().unwrap())]);
     assert_eq!(said.agent.types, declared().into_iter().fold(SpanTypes::default(), SpanTypes::declare));
@@ -131,7 +144,7 @@ fn what_makes_no_sense_is_told_with_its_place_and_the_nearest_key() {
         ("[[sink.span_types]]".to_owned(), "4:1: `name` is missing in a type"),
         (type_with("titel = \"T\""), "6:1: unknown key `titel` in a type; did you mean `title`?"),
         (type_with("title = \"\""), "6:9: `title` does not fit: it is a text in quotes"),
-        (type_with("[[sink.span_types]]\nname = \"t\""), "7:1: `name` does not fit: a type is declared once"),
+        (type_with("[[sink.span_types]]\nname = \"t\""), "7:1: `name` does not fit: a name is declared once"),
         (
             type_with("params_schema = \"object\""),
             "6:17: `params_schema` does not fit: it is a JSON Schema: a table",
