@@ -58,7 +58,7 @@ use std::sync::Arc;
 
 pub use capture::Capture;
 pub(crate) use keys::Fate;
-use keys::KeyPattern;
+pub use keys::KeyPattern;
 pub(crate) use steps::{End, gather};
 pub use steps::{RedactText, Value, Verdict};
 use steps::{Shown, Step, guarded, through};

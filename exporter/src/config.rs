@@ -36,6 +36,10 @@
 //! | `client_certificate`, `client_key` | OTLP over TLS | files of PEM that the exporter proves itself by, both or neither |
 //! | `api_key` | OpenAI, Prefactor, Prela's server, SpanForge's cloud | the key, or token: a text, `{ env = "NAME" }` or `{ file = "PATH" }` |
 //! | `organization`, `project` | OpenAI | whose account, and which project of it |
+//! | `span_types` | Prefactor | types of spans that are declared, each a `[[sink.span_types]]` of `name`, `title`, `description`, `template`, `params_schema` and `result_schema`, which are tables of JSON Schema, and `data_risk` of `action_profile`, `params_data_categories`, `result_data_categories` |
+//! | `quality_schemas` | Prefactor | what records of quality look like, each a `[[sink.quality_schemas]]` of `name`, `title`, `description`, `template`, `schema` and `data_risk` |
+//! | `purpose` | Prefactor | why the agent runs: `live`, `smoke_test` or `eval` |
+//! | `sensitive_keys`, `sensitive_texts` | Prefactor | lists of keys and paths of what is sent as [sensitive](crate::prefactor::Sensitive); of `secrets`, `emails`, `card_numbers`, which are found in texts |
 //! | `rotate` | `file:`, `spanforge-file:` | a new file is begun before one grows longer |
 //! | `keep`, `compress` | files that rotate | how many are kept; `zstd`, or `none` |
 //!
@@ -56,6 +60,7 @@
 
 mod error;
 mod plan;
+mod prefactor;
 mod route;
 mod sink;
 mod spools;
@@ -66,14 +71,17 @@ pub use plan::Plan;
 pub use spools::open_another;
 
 use std::ffi::OsString;
+use std::io;
 use std::path::{Path, PathBuf, absolute};
 use std::time::Duration;
 
+use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use self::sink::SinkConfig;
 use self::spools::{NamedSpool, SPOOL, SPOOLS};
 use self::table::{Source, Table};
+use crate::prefactor::SpanType;
 use crate::sink::{SinkAddress, SinkOptions};
 use crate::{Error, Exporters, STOP_DEADLINE, small_file};
 
@@ -101,15 +109,7 @@ impl Config {
     /// Where it cannot be read, and as for [`parse`](Self::parse).
     pub fn read(path: impl AsRef<Path>) -> Result<Self, ConfigError> {
         let path = path.as_ref();
-        let whole = |fault| ConfigError { path: path.to_owned(), place: None, fault };
-        let bytes = small_file::read(path, LEN_MAX).map_err(|error| whole(Fault::Unreadable(error)))?;
-        match str::from_utf8(&bytes) {
-            Ok(text) => Self::parse(text, path),
-            Err(error) => {
-                let place = Some(table::place(&bytes, error.valid_up_to()));
-                Err(ConfigError { path: path.to_owned(), place, fault: Fault::NotUtf8 })
-            }
-        }
+        Self::parse(&text_of(path)?, path)
     }
 
     /// Reads `text`, which stands in the file at `path`. Neither that file nor any other is looked at.
@@ -119,21 +119,9 @@ impl Config {
     /// At the first mistake.
     pub fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
         let source = Source { path, text };
-        let whole = |fault| ConfigError { path: path.to_owned(), place: None, fault };
-        if text.len() as u64 > LEN_MAX {
-            let reason = format!("it is longer than {LEN_MAX} bytes");
-            let error = std::io::Error::new(std::io::ErrorKind::FileTooLarge, reason);
-            return Err(whole(Fault::Unreadable(error)));
-        }
-        if let Some(at) = text.find('\0') {
-            return Err(source.error(&(at..at), Fault::Nul));
-        }
-        let document = DeTable::parse(text).map_err(|error| {
-            let span = error.span().unwrap_or_default();
-            source.error(&span, Fault::Syntax(error.message().to_owned()))
-        })?;
+        let document = document(source)?;
         if document.get_ref().is_empty() {
-            return Err(whole(Fault::Empty));
+            return Err(ConfigError { path: path.to_owned(), place: None, fault: Fault::Empty });
         }
         let table = Table { source, name: "the file", span: 0..0, keys: document.get_ref() };
         table.check(&[SPOOL, SPOOLS, "stop_deadline", "grace", "sink"])?;
@@ -213,6 +201,42 @@ impl Config {
     fn error(&self, place: Place, fault: Fault) -> ConfigError {
         ConfigError { path: self.path.clone(), place: Some(place), fault }
     }
+}
+
+/// The types of spans that the file at `path` declares, of which it is all.
+pub(crate) fn span_types_in(path: &Path) -> Result<Vec<SpanType>, ConfigError> {
+    let text = text_of(path)?;
+    let source = Source { path, text: &text };
+    let document = document(source)?;
+    let table = Table { source, name: "the file", span: 0..0, keys: document.get_ref() };
+    table.check(&[prefactor::SPAN_TYPES])?;
+    Ok(prefactor::span_types(&table)?.unwrap_or_default())
+}
+
+/// What stands in the file at `path`.
+fn text_of(path: &Path) -> Result<String, ConfigError> {
+    let error = |place, fault| ConfigError { path: path.to_owned(), place, fault };
+    let bytes = small_file::read(path, LEN_MAX).map_err(|cause| error(None, Fault::Unreadable(cause)))?;
+    String::from_utf8(bytes).map_err(|text| {
+        let place = table::place(text.as_bytes(), text.utf8_error().valid_up_to());
+        error(Some(place), Fault::NotUtf8)
+    })
+}
+
+/// The tables of a text.
+fn document(source: Source<'_>) -> Result<Spanned<DeTable<'_>>, ConfigError> {
+    if source.text.len() as u64 > LEN_MAX {
+        let reason = format!("it is longer than {LEN_MAX} bytes");
+        let fault = Fault::Unreadable(io::Error::new(io::ErrorKind::FileTooLarge, reason));
+        return Err(ConfigError { path: source.path.to_owned(), place: None, fault });
+    }
+    if let Some(at) = source.text.find('\0') {
+        return Err(source.error(&(at..at), Fault::Nul));
+    }
+    DeTable::parse(source.text).map_err(|error| {
+        let span = error.span().unwrap_or_default();
+        source.error(&span, Fault::Syntax(error.message().to_owned()))
+    })
 }
 
 #[cfg(test)]

@@ -31,6 +31,7 @@
 //! | messages, documents, the tool's result, the answer's text | `outputs` of `result_payload`: `messages`, `documents`, `output`, `content` |
 //! | tokens of input and output, and in all | `token_usage` of `result_payload`: `prompt_tokens`, `completion_tokens`, `total_tokens` |
 //! | the class, message and stack trace of an error | `error` of `result_payload`: `error_type`, `message`, `stacktrace` |
+//! | each record of `quality` | a request that records it of the instance; it is in `metadata` too |
 //! | every other attribute, and what has its place taken by a key of `input` or `output` | `metadata` of `payload`, under its own key |
 //! | name, identities, events, links, timed out, interrupted, cut | `metadata` of `payload` |
 //!
@@ -40,18 +41,26 @@
 //! the same key whenever and by whomever it is sent.
 
 mod contents;
+mod data_risk;
 mod instance;
 mod json;
 mod langchain;
 mod payload;
+mod quality;
+mod quality_schema;
+mod sensitive;
 mod span;
 mod span_types;
 
 pub use contents::Contents;
-pub use instance::{Agent, Instance};
+pub use data_risk::DataRisk;
+pub use instance::{Agent, Instance, Purpose};
 pub use payload::{Form, Payloads};
+pub use quality::quality;
+pub use quality_schema::QualitySchema;
+pub use sensitive::{Sensitive, SensitiveTexts};
 pub use span::{SpanStatus, cancel, create};
-pub use span_types::SpanTypes;
+pub use span_types::{SpanType, SpanTypes};
 
 #[cfg(test)]
 mod tests;

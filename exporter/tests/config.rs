@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
+use serde_json::{Value as Json, json};
 use spanring_exporter::config::Config;
 use spanring_exporter::demo::receiver::{Answer, Received, Receiver};
 
@@ -195,6 +196,121 @@ fn each_sink_of_a_file_is_asked_as_the_file_says_and_gets_no_secret_of_another()
     assert_eq!(rotated.len(), 2, "{rotated:?}");
     assert!(rotated.iter().all(|path| path.extension().unwrap() == "zst"), "{rotated:?}");
     assert_eq!(spool.recorders(), [""; 0]);
+}
+
+/// A server of any system, which names an identity as Prefactor's does, and tells of each request.
+fn anybody() -> (Receiver, Requests<Received>) {
+    let (sender, requests) = mpsc::channel();
+    let receiver = Receiver::start(move |request| {
+        drop(sender.send(request));
+        let body = br#"{"status": "success", "details": {"id": "1"}}"#.to_vec();
+        Answer { body, ..Answer::status(200) }
+    });
+    (receiver.unwrap(), requests)
+}
+
+/// Each form that a sink of a system other than OTLP can have, with its key where it takes one.
+#[test]
+fn the_sinks_of_every_system_are_asked_as_the_file_says_and_by_their_own_names_as_the_environment_does() {
+    const VARIABLES: [&str; 3] = ["PREFACTOR_API_URL", "PRELA_HTTP_ENDPOINT", "SPANFORGE_CLOUD_ENDPOINT"];
+    let bearer = Some(("authorization", "Bearer secret"));
+    let forms = [
+        ("openai+http://ADDRESS", "", "", "/v1/traces/ingest", bearer),
+        ("prefactor", VARIABLES[0], "http://ADDRESS/base", "/base/api/v1/agent_spans", bearer),
+        ("prefactor+http://ADDRESS", "", "", "/api/v1/agent_spans", bearer),
+        ("prela", VARIABLES[1], "http://ADDRESS/v1/traces", "/v1/traces", Some(("x-api-key", "secret"))),
+        ("prela+http://ADDRESS/traces", "", "", "/traces", Some(("x-api-key", "secret"))),
+        ("spanforge", VARIABLES[2], "http://ADDRESS/v1/events", "/v1/events", bearer),
+        ("spanforge+http://ADDRESS", "", "", "/v1/events", bearer),
+        ("spanforge-webhook+http://ADDRESS/hook", "", "", "/hook", None),
+    ];
+    for (to, variable, value, path, key) in forms {
+        let (receiver, requests) = anybody();
+        let at = |text: &str| text.replace("ADDRESS", &receiver.address().to_string());
+        let spool = TestSpool::new();
+        spool.record(0, 1);
+        fs::write(spool.file("key"), "secret\n").unwrap();
+        let api_key = if key.is_some() { "api_key = { file = \"key\" }" } else { "" };
+        let config = configure(&spool, &format!("[[sink]]\nto = \"{}\"\n{api_key}", at(to)));
+        let command = |mut command: Command| {
+            // What the variables of all say is of no matter to a sink that is named by its address.
+            command.envs(VARIABLES.map(|name| (name, "http://127.0.0.1:9/of/environment")));
+            if !variable.is_empty() {
+                command.env(variable, at(value));
+            }
+            complaint(command.output().unwrap())
+        };
+        let mut checked = spanring();
+        checked.args(["config", "check"]).arg(&config);
+        assert_eq!(command(checked), (0, String::new()), "{to}");
+        assert_eq!(requests.try_iter().count(), 0, "{to}: a check asks nobody");
+        let mut exported = export(&config);
+        exported.args(["--once", "--deadline", "5s"]);
+        assert_eq!(command(exported), (0, String::new()), "{to}");
+        assert_eq!(spool.recorders(), [""; 0], "{to}");
+        let requests: Vec<_> = requests.try_iter().collect();
+        assert!(requests.iter().any(|request| request.path == path), "{to}");
+        for request in requests {
+            match key {
+                Some((name, value)) => assert_eq!(request.header(name), Some(value), "{to}"),
+                None => assert!(!format!("{request:?}").contains("secret"), "{to}"),
+            }
+        }
+    }
+    for (to, file) in [("prela-file:traces", "traces"), ("spanforge-file:events.jsonl", "events.jsonl")] {
+        let spool = TestSpool::new();
+        spool.record(0, 1);
+        let config = configure(&spool, &format!("[[sink]]\nto = \"{to}\""));
+        assert_eq!(complaint(export(&config).arg("--once").output().unwrap()), (0, String::new()), "{to}");
+        assert!(spool.file(file).exists(), "{to}: it lies beside the configuration");
+    }
+}
+
+#[test]
+fn what_is_said_of_prefactor_in_a_file_is_sent_and_shown_by_no_check() {
+    let spool = TestSpool::new();
+    spool.record(0, 1);
+    let (receiver, requests) = anybody();
+    let config = configure(
+        &spool,
+        &format!(
+            r#"
+            [[sink]]
+            to = "prefactor+http://{}"
+            api_key = "secret"
+            purpose = "smoke_test"
+            sensitive_keys = ["number"]
+            [[sink.span_types]]
+            name = "my:type"
+            title = "Mine"
+            [sink.span_types.data_risk.action_profile]
+            read_data = "allowed"
+            "#,
+            receiver.address()
+        ),
+    );
+    let (status, printed, told) = check(&config);
+    assert_eq!((status, told.as_str()), (0, ""));
+    assert!(!printed.contains("secret"), "{printed}");
+    assert_eq!(complaint(export(&config).arg("--once").output().unwrap()), (0, String::new()));
+    let bodies: Vec<(String, Json)> = requests
+        .try_iter()
+        .map(|request| (request.path, serde_json::from_slice(&request.body).unwrap()))
+        .collect();
+    let (_, registered) = bodies.iter().find(|(path, _)| path.ends_with("/register")).unwrap();
+    assert_eq!(registered["purpose"], "smoke_test");
+    let types = registered["agent_schema_version"]["span_type_schemas"].as_array().unwrap();
+    let mine = types.iter().find(|declared| declared["name"] == "my:type").unwrap();
+    assert_eq!(
+        (&mine["title"], &mine["data_risk"]["action_profile"]["read_data"]),
+        (&"Mine".into(), &"allowed".into())
+    );
+    let numbers = bodies.iter().filter_map(|(_, body)| {
+        let (details, number) = (&body["details"], &body["details"]["payload"]["metadata"]["number"]);
+        (!number.is_null()).then(|| (details["sensitive_encoding"].clone(), number.clone()))
+    });
+    let sealed = (Json::Bool(true), json!({"$sensitive": "number", "value": 0}));
+    assert_eq!(numbers.collect::<Vec<_>>(), [sealed]);
 }
 
 #[test]

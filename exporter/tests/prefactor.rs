@@ -39,6 +39,8 @@ struct Server {
     fails: bool,
     /// The spans that it never takes, by their number; none has none.
     poisoned: BTreeSet<Option<u64>>,
+    /// Which registrations it never takes.
+    refuses: Refused,
     /// By idempotency key: the request, and what was answered.
     answered: HashMap<String, (String, Json, Json)>,
     /// The instances, in the order in which they were registered.
@@ -49,9 +51,20 @@ struct Server {
     wrong: Vec<String>,
 }
 
+#[derive(Clone, Copy, PartialEq, Eq, Default)]
+enum Refused {
+    #[default]
+    None,
+    /// Those with a type that is more than an open object.
+    Schemas,
+    All,
+}
+
 struct Instance {
     registered: Json,
     status: String,
+    /// What was recorded of its quality, in order.
+    quality: Vec<(String, Json)>,
 }
 
 impl Server {
@@ -100,14 +113,22 @@ impl Server {
 
     fn act(&mut self, path: &str, body: &Json) -> Result<Json, u16> {
         match path.split('/').collect::<Vec<_>>()[..] {
+            ["agent_instance", "register"] if self.refuses(body) => Err(422),
             ["agent_instance", "register"] => {
                 let registered = body.clone();
-                self.instances.push(Instance { registered, status: "pending".to_owned() });
+                self.instances.push(Instance {
+                    registered,
+                    status: "pending".to_owned(),
+                    quality: Vec::new(),
+                });
                 Ok(json!({"id": format!("instance {}", self.instances.len())}))
             }
             ["agent_instance", id, operation] => {
                 let id = id.replace("%20", " ");
                 let at: usize = id.strip_prefix("instance ").and_then(|at| at.parse().ok()).unwrap();
+                if operation == "record_quality" {
+                    return self.record_quality(at, body);
+                }
                 let instance = &mut self.instances[at - 1];
                 match (operation, instance.status.as_str()) {
                     ("start", "pending") => instance.status = "active".to_owned(),
@@ -128,6 +149,28 @@ impl Server {
             }
             _ => Err(404),
         }
+    }
+
+    /// Those of the name `bad` are refused.
+    fn record_quality(&mut self, at: usize, body: &Json) -> Result<Json, u16> {
+        let name = body["name"].as_str().unwrap().to_owned();
+        self.check(body.get("payload").is_some(), || format!("{body} says no payload"));
+        if name == "bad" {
+            return Err(422);
+        }
+        let is_active = self.instances[at - 1].status == "active";
+        self.check(is_active, || format!("{body} is of no active instance"));
+        self.instances[at - 1].quality.push((name, body["payload"].clone()));
+        Ok(json!({"id": format!("instance {at}")}))
+    }
+
+    fn refuses(&self, registration: &Json) -> bool {
+        let open = json!({"type": "object", "additionalProperties": true});
+        let types = registration["agent_schema_version"]["span_type_schemas"].as_array().unwrap();
+        let is_open = |declared: &Json| {
+            *declared == json!({"name": declared["name"], "params_schema": open, "result_schema": open})
+        };
+        self.refuses == Refused::All || self.refuses == Refused::Schemas && !types.iter().all(is_open)
     }
 
     fn create(&mut self, details: &Json) -> Result<Json, u16> {
@@ -193,8 +236,9 @@ fn whoever_fails_or_is_killed_each_span_is_created_once_or_is_a_dead_letter() {
         let count = 100 + random.below(400);
         let agent = spool.start(0, count);
         let poisoned = (0..random.below(4)).map(|_| Some(random.below(count))).collect();
-        let (_receiver, sink, server) =
-            start(Server { random: Random(seed), fails: true, poisoned, ..Server::default() });
+        let refuses = if random.below(3) == 0 { Refused::Schemas } else { Refused::None };
+        let server = Server { random: Random(seed), fails: true, poisoned, refuses, ..Server::default() };
+        let (_receiver, sink, server) = start(server);
         let mut agent = Some(agent);
         for _ in 0..1 + random.below(4) {
             let before = server.lock().unwrap().spans.len();
@@ -237,6 +281,13 @@ fn whoever_fails_or_is_killed_each_span_is_created_once_or_is_a_dead_letter() {
     assert!(rounds < 20 || at_work > 0, "no kill hit an exporter at work");
 }
 
+fn copied(spool: &TestSpool) -> TestSpool {
+    let copy = TestSpool::new();
+    let copied = Command::new("cp").arg("-a").arg(spool.path()).arg(copy.path()).status();
+    assert!(copied.unwrap().success());
+    copy
+}
+
 /// Records a tree of spans: each that has children has three, and one that was given up before it started.
 fn record_tree(spool: &TestSpool, depth: usize) -> usize {
     fn grow(under: &spanring::Span, depth: usize) -> usize {
@@ -265,9 +316,7 @@ fn a_trace_is_created_parents_first_under_the_identities_that_the_server_gave_an
     let (_receiver, sink, server) = start(Server::default());
     // The second exporter knows nothing of the first. What is delivered is removed, so each has a copy of the spool.
     for _ in 0..2 {
-        let copy = TestSpool::new();
-        let copied = Command::new("cp").arg("-a").arg(spool.path()).arg(copy.path()).status();
-        assert!(copied.unwrap().success());
+        let copy = copied(&spool);
         let output = export(&copy, &sink).arg("--once").output().unwrap();
         assert!(output.status.success(), "{output:?}");
         assert_eq!(copy.recorders(), [""; 0]);
@@ -288,6 +337,61 @@ fn a_trace_is_created_parents_first_under_the_identities_that_the_server_gave_an
         assert_ne!(ours(parent), ours(span));
         let name = span["payload"]["metadata"]["name"].as_str().unwrap();
         assert_eq!(span["status"], if name == "child" { "complete" } else { "cancelled" });
+    }
+}
+
+#[test]
+fn where_the_schemas_are_refused_every_type_is_declared_as_an_open_object_which_is_told_once() {
+    let spool = TestSpool::new();
+    record_tree(&spool, 1);
+    let count = 2 * record_tree(&spool, 1);
+    let (_receiver, sink, server) = start(Server { refuses: Refused::Schemas, ..Server::default() });
+    // The second exporter knows nothing of the first.
+    for _ in 0..2 {
+        let copy = copied(&spool);
+        let (status, said) = agent::complaint(export(&copy, &sink).arg("--once").output().unwrap());
+        assert_eq!((status, copy.recorders()), (0, Vec::new()), "{said}");
+        let told = "it refused the schemas, so every type is declared as an open object: it answered 422 Unprocessable Entity";
+        assert_eq!(said.matches(told).count(), 1, "{said}");
+        let server = server.lock().unwrap();
+        assert_eq!(server.wrong, [""; 0]);
+        assert_eq!((server.spans.len(), server.instances.len()), (count, 2));
+    }
+    let (_receiver, sink, _server) = start(Server { refuses: Refused::All, ..Server::default() });
+    let (status, said) = agent::complaint(export(&spool, &sink).arg("--once").output().unwrap());
+    assert_eq!((status, spool.recorders().len()), (1, 2), "it is parked: {said}");
+}
+
+#[test]
+fn what_spans_say_of_quality_is_recorded_of_the_instance_and_what_is_refused_of_it_is_told_and_no_loss() {
+    let spool = TestSpool::new();
+    let recorder = Spool::open(spool.path()).start().unwrap();
+    let root = spanring::trace("root").start();
+    root.quality("accuracy", &json!({"score": 0.5})).quality("bad", &json!({}));
+    let child = spanring::span("child").parent(root.context()).start();
+    child.quality("accuracy", &json!({"score": 0.7}));
+    child.complete();
+    root.quality("tone", &Json::Null);
+    root.complete();
+    assert!(recorder.stop(Duration::from_secs(60)).is_complete);
+    let (_receiver, sink, server) = start(Server::default());
+    for _ in 0..2 {
+        let copy = copied(&spool);
+        let (status, said) = agent::complaint(export(&copy, &sink).arg("--once").output().unwrap());
+        assert_eq!((status, copy.recorders()), (0, Vec::new()), "{said}");
+        assert_eq!(said.matches("it refused a record of quality of the span ").count(), 1, "{said}");
+        let server = server.lock().unwrap();
+        assert_eq!(server.wrong, [""; 0]);
+        let quality = |name: &str, payload| (name.to_owned(), payload);
+        let scores = [json!({"score": 0.5}), json!({"score": 0.7})];
+        let expected = [
+            quality("accuracy", scores[0].clone()),
+            quality("tone", Json::Null),
+            quality("accuracy", scores[1].clone()),
+        ];
+        assert_eq!(server.instances[0].quality, expected);
+        let of_root = server.spans.iter().find(|span| span["payload"]["metadata"]["name"] == "root").unwrap();
+        assert_eq!(of_root["payload"]["metadata"]["spanring.quality"].as_array().unwrap().len(), 3);
     }
 }
 

@@ -12,19 +12,27 @@ pub(crate) enum Fate {
 }
 
 /// A pattern of keys: see [`Redaction::key`](super::Redaction::key).
+///
+/// ```
+/// use spanring::redaction::KeyPattern;
+///
+/// let pattern = KeyPattern::new("auth.api_key");
+/// assert!(pattern.matches("login.auth.apiKey") && !pattern.matches("login.api_key"));
+/// ```
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) struct KeyPattern {
+pub struct KeyPattern {
     /// As [`Letters`] gives them, behind a star and a dot.
     letters: Box<[char]>,
 }
 
 impl KeyPattern {
-    pub(super) fn new(pattern: &str) -> Self {
+    /// Reads a pattern; any text is one.
+    pub fn new(pattern: &str) -> Self {
         KeyPattern { letters: ['*', '.'].into_iter().chain(Letters(pattern.chars())).collect() }
     }
 
     /// Whether it is the whole of `path`, or what follows one of its dots.
-    pub(super) fn matches(&self, path: &str) -> bool {
+    pub fn matches(&self, path: &str) -> bool {
         // Keys may come from outside, and be long. Most are told by their last letters, and so are most patterns.
         let pattern = &self.letters[2..];
         let behind_star = pattern.iter().rposition(|letter| *letter == '*').map_or(0, |at| at + 1);

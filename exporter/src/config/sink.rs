@@ -13,6 +13,7 @@ use toml::Spanned;
 use toml::de::DeValue;
 
 use super::error::{ConfigError, Fault, Place, shown};
+use super::prefactor::{self, PrefactorSaid};
 use super::route;
 use super::table::{self, Source, Table};
 use crate::engine::RouteOptions;
@@ -22,7 +23,7 @@ use crate::sink::{
     Compression, FileOptions, OtlpOptions, Protocol, SinkAddress, SinkOptions, SpanForgeAddress, System,
 };
 
-const KEYS: [&str; 17] = [
+const KEYS: [&str; 22] = [
     "to",
     route::SPANS_PER_SECOND,
     route::TRACES,
@@ -40,11 +41,23 @@ const KEYS: [&str; 17] = [
     API_KEY,
     ORGANIZATION,
     PROJECT,
+    prefactor::SPAN_TYPES,
+    prefactor::QUALITY_SCHEMAS,
+    prefactor::PURPOSE,
+    prefactor::SENSITIVE_KEYS,
+    prefactor::SENSITIVE_TEXTS,
 ];
 const OTLP_KEYS: [&str; 7] =
     [PROTOCOL, "compression", "timeout", "headers", CERTIFICATE, CLIENT_CERTIFICATE, CLIENT_KEY];
 const FILE_KEYS: [&str; 3] = ["rotate", "keep", "compress"];
 const OPENAI_KEYS: [&str; 2] = [ORGANIZATION, PROJECT];
+const PREFACTOR_KEYS: [&str; 5] = [
+    prefactor::SPAN_TYPES,
+    prefactor::QUALITY_SCHEMAS,
+    prefactor::PURPOSE,
+    prefactor::SENSITIVE_KEYS,
+    prefactor::SENSITIVE_TEXTS,
+];
 const API_KEY: &str = "api_key";
 const ORGANIZATION: &str = "organization";
 const PROJECT: &str = "project";
@@ -70,6 +83,7 @@ pub(super) struct SinkConfig {
     said: Said,
     /// Whose names attributes have in OTLP.
     names: Option<Names>,
+    prefactor: PrefactorSaid,
     route: RouteOptions,
 }
 
@@ -153,6 +167,9 @@ impl SinkConfig {
         if system != Some(System::OpenAi) {
             refuse(table, &OPENAI_KEYS, "OpenAI sinks", to.value)?;
         }
+        if system != Some(System::Prefactor) {
+            refuse(table, &PREFACTOR_KEYS, "Prefactor sinks", to.value)?;
+        }
         let said = match system {
             Some(System::Otlp) => Said::Otlp(OtlpSaid::read(table, dir)?),
             _ if is_file => Said::File(file_options(table)?),
@@ -162,8 +179,8 @@ impl SinkConfig {
         const NAMES_EXPECTED: &str = "it is \"gen-ai\" or \"openinference\"";
         let known = |text: &str| Names::named(text).ok_or(NAMES_EXPECTED);
         let names = table.plain(NAMES, table::quoted(known, NAMES_EXPECTED))?;
-        let route = route::read(table)?;
-        Ok(SinkConfig { place: table.source.place(to.span.start), target, said, names, route })
+        let (prefactor, route) = (PrefactorSaid::read(table)?, route::read(table)?);
+        Ok(SinkConfig { place: table.source.place(to.span.start), target, said, names, prefactor, route })
     }
 
     /// The sink, with its secrets. What is not said here the environment says, as far as it is about this sink.
@@ -198,6 +215,7 @@ impl SinkConfig {
         if let Some(names) = self.names {
             options.otlp = options.otlp.names(names);
         }
+        self.prefactor.resolve(&mut options.prefactor);
         if address.is_sent_secrets() {
             // Nothing is sent by it, and certificates are read.
             address.open_with(&options).map_err(of_sink)?;

@@ -147,6 +147,15 @@ pub(super) fn list<'a>(value: &'a DeValue<'a>) -> Result<&'a DeArray<'a>, &'stat
     }
 }
 
+/// A list of texts in quotes.
+pub(super) fn texts<'a>(value: &'a DeValue<'a>) -> Result<Vec<&'a str>, &'static str> {
+    const EXPECTED: &str = "it is a list of texts in quotes, as in [\"a\", \"b\"]";
+    match value {
+        DeValue::Array(list) => list.iter().map(|item| text(item.get_ref()).map_err(|_| EXPECTED)).collect(),
+        _ => Err(EXPECTED),
+    }
+}
+
 pub(super) fn table<'a>(value: &'a DeValue<'a>) -> Result<&'a DeTable<'a>, &'static str> {
     match value {
         DeValue::Table(table) => Ok(table),

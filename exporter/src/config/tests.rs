@@ -1,3 +1,5 @@
+mod prefactor;
+
 use std::fs;
 use std::num::{NonZeroU32, NonZeroUsize};
 
@@ -313,6 +315,13 @@ fn a_key_of_one_kind_of_sink_is_refused_in_each_sink_of_another() {
         ["rotate = \"1MiB\"", "rotate = \"1MiB\"\nkeep = 1", "rotate = \"1MiB\"\ncompress = \"none\""];
     let of_accounts = ["api_key = \"k\"", "api_key = { env = \"K\" }", "api_key = { file = \"k\" }"];
     let of_openai = ["organization = \"o\"", "project = \"p\""];
+    let of_prefactor = [
+        "purpose = \"eval\"",
+        "sensitive_keys = []",
+        "sensitive_texts = [\"secrets\"]",
+        "[[sink.span_types]]\nname = \"my:type\"",
+        "[[sink.quality_schemas]]\nname = \"accuracy\"",
+    ];
     for (to, takes_otlp, takes_files, takes_key, is_openai) in [
         ("otlp", true, false, false, false),
         ("otlp+http://h", true, false, false, false),
@@ -320,6 +329,10 @@ fn a_key_of_one_kind_of_sink_is_refused_in_each_sink_of_another() {
         ("stdout", false, false, false, false),
         ("openai", false, false, true, true),
         ("openai+http://h", false, false, true, true),
+        ("prefactor", false, false, true, false),
+        ("prefactor+https://h", false, false, true, false),
+        ("prela", false, false, true, false),
+        ("prela+https://h/p", false, false, true, false),
         ("prela-file:/d", false, false, false, false),
         ("spanforge", false, false, true, false),
         ("spanforge+https://h", false, false, true, false),
@@ -329,6 +342,7 @@ fn a_key_of_one_kind_of_sink_is_refused_in_each_sink_of_another() {
         let cases = of_otlp.map(|lines| (lines, takes_otlp)).into_iter();
         let cases = cases.chain(of_files.map(|lines| (lines, takes_files)));
         let cases = cases.chain(of_accounts.map(|lines| (lines, takes_key)));
+        let cases = cases.chain(of_prefactor.map(|lines| (lines, to.starts_with("prefactor"))));
         for (lines, is_taken) in cases.chain(of_openai.map(|lines| (lines, is_openai))) {
             let read = parse(&with_sink(&format!("to = \"{to}\"\n{lines}")));
             assert_eq!(read.is_ok(), is_taken, "{to} {lines}: {read:?}");

@@ -2,6 +2,8 @@
 
 use spanring_spool::Value;
 
+use super::Sensitive;
+
 /// How much of inputs and outputs is sent. The default is all.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Contents {
@@ -13,11 +15,19 @@ pub struct Contents {
     pub input_len_max: Option<usize>,
     /// The same of an output.
     pub output_len_max: Option<usize>,
+    /// What of it is sent as sensitive; texts as they are cut.
+    pub sensitive: Sensitive,
 }
 
 impl Default for Contents {
     fn default() -> Self {
-        Contents { inputs: true, outputs: true, input_len_max: None, output_len_max: None }
+        Contents {
+            inputs: true,
+            outputs: true,
+            input_len_max: None,
+            output_len_max: None,
+            sensitive: Sensitive::default(),
+        }
     }
 }
 

@@ -4,9 +4,9 @@ use serde_json::{Value as Json, json};
 use spanring::TraceId;
 use spanring_spool::{RecorderId, Resource, SpanData, Value};
 
-use super::SpanTypes;
 use super::json::moment;
 use super::span::SpanStatus;
+use super::{QualitySchema, SpanTypes};
 
 /// Whose runs they are. What is not said here is taken from the recording process.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -21,6 +21,40 @@ pub struct Agent {
     pub version: Option<String>,
     /// The types of its spans.
     pub types: SpanTypes,
+    /// What records of its quality look like, each name once.
+    pub quality: Vec<QualitySchema>,
+    /// Why it runs, if that is to be said.
+    pub purpose: Option<Purpose>,
+}
+
+/// Why an agent runs.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Purpose {
+    /// It works.
+    Live,
+    /// To see whether it works at all.
+    SmokeTest,
+    /// To see how well it works.
+    Eval,
+}
+
+impl Purpose {
+    /// All there are.
+    pub const ALL: [Purpose; 3] = [Purpose::Live, Purpose::SmokeTest, Purpose::Eval];
+
+    /// Its word.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Purpose::Live => "live",
+            Purpose::SmokeTest => "smoke_test",
+            Purpose::Eval => "eval",
+        }
+    }
+
+    /// The purpose with this word.
+    pub fn of(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|purpose| purpose.word() == word)
+    }
 }
 
 /// One run of an agent: its requests.
@@ -31,6 +65,7 @@ pub struct Instance {
     /// Stands for the recorder and all that is registered.
     digest: TraceId,
     types: SpanTypes,
+    quality: Vec<QualitySchema>,
 }
 
 impl Agent {
@@ -40,17 +75,13 @@ impl Agent {
         let said = |key: &str| resource.get(key).and_then(Value::as_str);
         let name = self.name.as_deref().or_else(|| said("service.name")).unwrap_or("agent");
         let version = self.version.as_deref().or_else(|| said("service.version")).unwrap_or("unversioned");
-        let schemas = Json::Array(self.types.schemas());
         let mut register = json!({
             "agent_version": {
                 "name": name,
                 "external_identifier": version,
                 "runtime_environment": {"agent_sdk": [], "prefactor_sdk": ["spanring"]},
             },
-            "agent_schema_version": {
-                "external_identifier": format!("spanring-{}", short(digest(&schemas.to_string()))),
-                "span_type_schemas": schemas,
-            },
+            "agent_schema_version": schema_version(&self.types, &self.quality),
             "update_current_version": true,
             "external_identifier": recorder.as_str(),
         });
@@ -64,13 +95,33 @@ impl Agent {
                 register[key] = id.as_str().into();
             }
         }
-        let digest = digest(&register.to_string());
-        register["idempotency_key"] = format!("{recorder}-{}", short(digest)).into();
-        Instance { recorder, register, digest, types: self.types.clone() }
+        if let Some(purpose) = self.purpose {
+            register["purpose"] = purpose.word().into();
+        }
+        Instance::of(recorder, register, self.types.clone(), self.quality.clone())
     }
 }
 
 impl Instance {
+    /// What is registered by this body, which has no key yet.
+    fn of(recorder: RecorderId, mut register: Json, types: SpanTypes, quality: Vec<QualitySchema>) -> Self {
+        let digest = digest(&register.to_string());
+        register["idempotency_key"] = format!("{recorder}-{}", short(digest)).into();
+        Instance { recorder, register, digest, types, quality }
+    }
+
+    /// The same with each type, and what is recorded of quality, declared as an open object, for a server that refuses its schemas. Its keys are others.
+    pub fn open(&self) -> Self {
+        let mut register = self.register.clone();
+        if let Some(body) = register.as_object_mut() {
+            body.remove("idempotency_key");
+        }
+        let types = self.types.clone().open();
+        let quality: Vec<_> = self.quality.iter().map(QualitySchema::open).collect();
+        register["agent_schema_version"] = schema_version(&types, &quality);
+        Instance::of(self.recorder.clone(), register, types, quality)
+    }
+
     /// Whose run it is.
     pub fn recorder(&self) -> &RecorderId {
         &self.recorder
@@ -106,9 +157,28 @@ impl Instance {
         format!("{}-{}-{}", short(self.digest), span.trace_id, span.span_id)
     }
 
+    /// The key of the request that records what a span of it says of quality, at this place among what it says.
+    pub(super) fn key_of_quality(&self, span: &SpanData, at: usize) -> String {
+        let record = digest(&format!("quality {at} of {} in {}", span.span_id, span.trace_id));
+        format!("{}-{record}", short(self.digest))
+    }
+
     fn key(&self, operation: &str) -> String {
         format!("{}-{}-{operation}", self.recorder, short(self.digest))
     }
+}
+
+fn schema_version(types: &SpanTypes, quality: &[QualitySchema]) -> Json {
+    let schemas = Json::Array(types.schemas());
+    let mut all = schemas.to_string();
+    let mut version = json!({"span_type_schemas": schemas});
+    if !quality.is_empty() {
+        let quality: Json = quality.iter().map(QualitySchema::json).collect();
+        all += &quality.to_string();
+        version["quality_schemas"] = quality;
+    }
+    version["external_identifier"] = format!("spanring-{}", short(digest(&all))).into();
+    version
 }
 
 fn digest(text: &str) -> TraceId {

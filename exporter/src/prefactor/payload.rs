@@ -66,6 +66,33 @@ fn place(key: &str, form: Form) -> Place {
     }
 }
 
+/// The attribute whose place this is, for all that have one: what stands there at these keys of a payload or result.
+pub(super) fn attribute_at(path: &[&str]) -> Option<&'static str> {
+    let own = [
+        (["error", "error_type"], names::ERROR_TYPE),
+        (["error", "message"], names::STATUS_MESSAGE),
+        (["error", "stacktrace"], names::ERROR_STACKTRACE),
+        (["token_usage", "prompt_tokens"], names::USAGE_INPUT_TOKENS),
+        (["token_usage", "completion_tokens"], names::USAGE_OUTPUT_TOKENS),
+        (["token_usage", "total_tokens"], names::USAGE_TOTAL_TOKENS),
+    ];
+    let is_there = |key: &str| match (place(key, Form::Langchain), path) {
+        (Place::Payload(word), [there]) => word == *there,
+        (Place::Inputs(word), ["inputs", there]) | (Place::Outputs(word), ["outputs", there]) => {
+            word == *there
+        }
+        _ => false,
+    };
+    match path {
+        ["metadata"] => Some(names::METADATA),
+        _ => own
+            .iter()
+            .find(|(known, _)| known == path)
+            .map(|(_, key)| *key)
+            .or_else(|| names::ALL.iter().map(|(key, _)| *key).find(|key| is_there(key))),
+    }
+}
+
 fn has_its_own(key: &str) -> bool {
     [
         names::INPUT,

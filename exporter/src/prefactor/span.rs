@@ -72,6 +72,9 @@ pub fn create(
             }
         }
     }
+    if let Some(details) = details.as_object_mut() {
+        contents.sensitive.mark(span, details);
+    }
     json!({"details": details, "idempotency_key": instance.key_of(span)})
 }
 

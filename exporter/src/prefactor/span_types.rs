@@ -1,15 +1,34 @@
 //! The types of spans that are declared when an instance is registered.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use serde_json::{Value as Json, json};
 use spanring::{Kind, System};
 use spanring_spool::SpanData;
 
-use super::{Form, langchain};
+use super::{DataRisk, Form, langchain};
 
 /// What Prefactor's users call kinds beside the names that those have.
 const ALIASES: [&str; 2] = ["agent:root", "agent:llm_call"];
+
+/// A type of spans, as somebody declares it. What is `None` is left to Prefactor; schemas are open then.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct SpanType {
+    /// What it is called, in spans too.
+    pub name: String,
+    /// What people call it.
+    pub title: Option<String>,
+    /// What it is about.
+    pub description: Option<String>,
+    /// How a span of it is shown: `{{field}}` stands for a field of its payload.
+    pub template: Option<String>,
+    /// The JSON Schema of payloads: an object. spanring adds `metadata` to payloads, which a closed schema has to allow.
+    pub params_schema: Option<Json>,
+    /// The same of results.
+    pub result_schema: Option<Json>,
+    /// What its spans do, and what is in them.
+    pub data_risk: Option<DataRisk>,
+}
 
 /// The types of spans that an instance declares: those of all kinds, those of prefactor_langchain, and further ones.
 ///
@@ -17,14 +36,27 @@ const ALIASES: [&str; 2] = ["agent:root", "agent:llm_call"];
 /// registration could not be repeated.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct SpanTypes {
-    further: BTreeSet<String>,
+    /// By name; without a declaration of its own where only the name was said.
+    further: BTreeMap<String, Option<SpanType>>,
+    is_open: bool,
 }
 
 impl SpanTypes {
     /// With this type too.
     pub fn with(mut self, name: &str) -> Self {
-        self.further.insert(name.to_owned());
+        self.further.entry(name.to_owned()).or_default();
         self
+    }
+
+    /// With this type, declared so: in place of any other declaration of it, be it one that all instances have.
+    pub fn declare(mut self, declared: SpanType) -> Self {
+        self.further.insert(declared.name.clone(), Some(declared));
+        self
+    }
+
+    /// The same types, each declared as an object of which nothing more is said.
+    pub(super) fn open(self) -> Self {
+        SpanTypes { is_open: true, ..self }
     }
 
     /// The type of a span: what it says, if that is declared, or else what its kind is called.
@@ -37,7 +69,7 @@ impl SpanTypes {
     }
 
     fn has(&self, name: &str) -> bool {
-        Self::usual().any(|usual| usual == name) || self.further.contains(name)
+        Self::usual().any(|usual| usual == name) || self.further.contains_key(name)
     }
 
     fn usual() -> impl Iterator<Item = &'static str> {
@@ -45,17 +77,43 @@ impl SpanTypes {
         kinds.chain(ALIASES).chain(langchain::TYPES)
     }
 
-    /// The schemas of all types. What spanring or a program adds to payloads is never against them: they are open.
+    /// The schemas of all types. What spanring or a program adds to payloads is against none of them but those that somebody declared.
     pub(super) fn schemas(&self) -> Vec<Json> {
-        let kinds = Kind::ALL.iter().map(|kind| kind.name_in(System::Prefactor)).chain(ALIASES).map(open);
-        let of_langchain = langchain::TYPES.into_iter().filter_map(langchain::schema);
-        let is_further = |name: &&String| !Self::usual().any(|usual| usual == name.as_str());
-        let further = self
-            .further
-            .iter()
-            .filter(is_further)
-            .map(|name| langchain::schema(name).unwrap_or_else(|| open(name)));
-        kinds.chain(of_langchain).chain(further).collect()
+        let is_further = |name: &&str| !Self::usual().any(|usual| usual == *name);
+        let further = self.further.keys().map(String::as_str).filter(is_further);
+        Self::usual().map(|name| self.schema(name)).chain(further.map(|name| self.schema(name))).collect()
+    }
+
+    fn schema(&self, name: &str) -> Json {
+        if self.is_open {
+            return open(name);
+        }
+        match self.further.get(name) {
+            Some(Some(declared)) => declared.schema(),
+            _ => langchain::schema(name).unwrap_or_else(|| open(name)),
+        }
+    }
+}
+
+impl SpanType {
+    fn schema(&self) -> Json {
+        let mut schema = open(&self.name);
+        for (key, said) in [("params_schema", &self.params_schema), ("result_schema", &self.result_schema)] {
+            if let Some(said) = said {
+                schema[key] = said.clone();
+            }
+        }
+        let texts =
+            [("title", &self.title), ("description", &self.description), ("template", &self.template)];
+        for (key, said) in texts {
+            if let Some(said) = said {
+                schema[key] = said.as_str().into();
+            }
+        }
+        if let Some(data_risk) = &self.data_risk {
+            schema["data_risk"] = data_risk.json();
+        }
+        schema
     }
 }
 
@@ -66,6 +124,8 @@ fn open(name: &str) -> Json {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use spanring::names;
 
     use super::*;
@@ -98,5 +158,44 @@ mod tests {
         assert_eq!(of(Kind::Custom, "agent:root"), "agent:root");
         assert_eq!(of(Kind::Tool, "langchain:tool:search"), "langchain:tool");
         assert_eq!(of(Kind::Guardrail, "langchain:guardrail"), "langchain:node");
+    }
+
+    #[test]
+    fn what_somebody_declares_is_sent_as_declared_and_open_types_say_nothing_but_their_names() {
+        let declared = |name: &str| SpanType {
+            name: name.to_owned(),
+            title: Some("T".to_owned()),
+            description: Some("D".to_owned()),
+            template: Some("{{q}}".to_owned()),
+            params_schema: Some(json!({"type": "object", "required": ["q"]})),
+            data_risk: Some(DataRisk::default()),
+            ..SpanType::default()
+        };
+        let types =
+            SpanTypes::default().declare(declared("my:type")).with("my:type").declare(declared("agent:llm"));
+        let open_schema = json!({"type": "object", "additionalProperties": true});
+        let schemas = types.schemas();
+        for name in ["my:type", "agent:llm"] {
+            let schema: Vec<_> = schemas.iter().filter(|schema| schema["name"] == name).collect();
+            assert_eq!(
+                schema,
+                [&json!({
+                    "name": name, "title": "T", "description": "D", "template": "{{q}}",
+                    "params_schema": {"type": "object", "required": ["q"]}, "result_schema": open_schema,
+                    "data_risk": {"action_profile": {}, "params_data_categories": {}, "result_data_categories": {}},
+                })]
+            );
+        }
+        let opened = types.open().schemas();
+        let names =
+            |schemas: &[Json]| schemas.iter().map(|schema| schema["name"].clone()).collect::<Vec<_>>();
+        assert_eq!(names(&opened), names(&schemas));
+        for schema in opened {
+            let name = schema["name"].clone();
+            assert_eq!(
+                schema,
+                json!({"name": name, "params_schema": open_schema, "result_schema": open_schema})
+            );
+        }
     }
 }

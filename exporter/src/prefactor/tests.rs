@@ -201,6 +201,53 @@ fn payloads_of_langchain_have_their_own_form() {
 }
 
 #[test]
+fn each_record_of_quality_is_a_request_and_stays_in_the_metadata() {
+    let record = |name: &str, payload: Value| Value::from_iter([("name", name.into()), ("payload", payload)]);
+    let accuracy = map(&[("score", 0.5.into())]);
+    let records = vec![
+        record("accuracy", accuracy),
+        record("tone", Value::Null),
+        "odd".into(),
+        record("tone", "ann@b.org".into()),
+    ];
+    let span = span(&[(names::QUALITY, Value::List(records))]);
+    let instance = instance();
+    let bodies = quality(&span, &instance, &Contents::default());
+    let said: Vec<_> = bodies.iter().map(|body| (body["name"].clone(), body["payload"].clone())).collect();
+    let expected = [
+        ("accuracy".into(), json!({"score": 0.5})),
+        ("tone".into(), Json::Null),
+        ("tone".into(), "ann@b.org".into()),
+    ];
+    assert_eq!(said, expected);
+    for body in &bodies {
+        assert!(body.as_object().unwrap().contains_key("payload"), "a null is said");
+        assert!((8..=64).contains(&body["idempotency_key"].as_str().unwrap().len()), "{body}");
+    }
+    let keys = |bodies: &[Json]| {
+        bodies.iter().map(|body| body["idempotency_key"].to_string()).collect::<BTreeSet<_>>()
+    };
+    let other = SpanData { span_id: SpanId::from_bytes([9; 8]), ..span.clone() };
+    let all = [
+        keys(&bodies),
+        keys(&quality(&other, &instance, &Contents::default())),
+        keys(&quality(&span, &instance.open(), &Contents::default())),
+    ];
+    assert_eq!(all.iter().flatten().collect::<BTreeSet<_>>().len(), 9, "{all:?}");
+    let [payload, _] = payloads(&span, Form::Free, &Contents::default());
+    assert_eq!(payload["metadata"][names::QUALITY].as_array().unwrap().len(), 4);
+    // No encoding of what is sensitive is known in these requests.
+    for (sensitive, count) in [
+        (Sensitive::default().texts(SensitiveTexts::Emails), 2),
+        (Sensitive::default().key("spanring.quality.payload"), 1),
+        (Sensitive::default().key(names::QUALITY), 0),
+    ] {
+        let contents = Contents { sensitive, ..Contents::default() };
+        assert_eq!(quality(&span, &instance, &contents).len(), count, "{contents:?}");
+    }
+}
+
+#[test]
 fn an_instance_is_the_same_for_a_recorder_and_its_recovery_and_another_for_anything_else() {
     let recorder = RecorderId::from_parts(u64::MAX, u64::MAX);
     let shop = Resource::named("shop");
@@ -209,7 +256,10 @@ fn an_instance_is_the_same_for_a_recorder_and_its_recovery_and_another_for_anyth
     assert_eq!(instance, agent.instance(&recorder.recovery(), &shop));
     let named = Agent { name: Some("n".to_owned()), ..Agent::default() };
     let typed = Agent { types: SpanTypes::default().with("my:type"), ..Agent::default() };
+    let live = Agent { purpose: Some(Purpose::Live), ..Agent::default() };
     let others = [
+        instance.open(),
+        live.instance(&recorder, &shop),
         agent.instance(&RecorderId::from_parts(u64::MAX, 0), &shop),
         agent.instance(&recorder, &Resource::named("other")),
         named.instance(&recorder, &shop),
@@ -226,6 +276,48 @@ fn an_instance_is_the_same_for_a_recorder_and_its_recovery_and_another_for_anyth
     }
     assert_eq!(keys.len(), 5 * all.len());
     assert!(keys.iter().all(|key| (8..=64).contains(&key.len())), "{keys:?}");
+}
+
+/// Another key for the same would have an exporter of a later build begin all instances anew.
+#[test]
+fn what_an_instance_is_registered_with_has_the_key_that_it_always_had() {
+    assert_eq!(instance().register()["idempotency_key"], "18e9aed9cfb90a00-0000000000000002-be86f505fdb1");
+}
+
+#[test]
+fn an_instance_with_open_types_is_the_same_but_for_its_schemas_and_keys() {
+    let recorder = RecorderId::from_parts(1, 2);
+    let accuracy = QualitySchema {
+        name: "accuracy".to_owned(),
+        title: Some("A".to_owned()),
+        schema: Some(json!({"type": "object"})),
+        ..QualitySchema::default()
+    };
+    let (id, purpose, quality) = (Some("a".to_owned()), Some(Purpose::Eval), vec![accuracy]);
+    let agent = Agent { id, purpose, quality, ..Agent::default() };
+    let instance = agent.instance(&recorder, &Resource::named("shop"));
+    let open = instance.open();
+    let without_schemas = |instance: &Instance| {
+        let mut body = instance.register().clone();
+        body["agent_schema_version"] = Json::Null;
+        body["idempotency_key"] = Json::Null;
+        body
+    };
+    assert_eq!(without_schemas(&open), without_schemas(&instance));
+    assert_eq!(open.register()["purpose"], "eval");
+    let id = |instance: &Instance| instance.register()["agent_schema_version"]["external_identifier"].clone();
+    assert_ne!(id(&open), id(&instance));
+    let quality =
+        |instance: &Instance| instance.register()["agent_schema_version"]["quality_schemas"].clone();
+    assert_eq!(quality(&instance), json!([{"name": "accuracy", "title": "A", "schema": {"type": "object"}}]));
+    let schema = json!({"type": "object", "additionalProperties": true});
+    assert_eq!(quality(&open), json!([{"name": "accuracy", "schema": schema}]));
+    assert_eq!(open, open.open());
+    let bare = Agent::default().instance(&recorder, &Resource::default());
+    assert_eq!((bare.register().get("purpose"), quality(&bare)), (None, Json::Null));
+    let unrated =
+        Agent { quality: Vec::new(), ..agent.clone() }.instance(&recorder, &Resource::named("shop"));
+    assert_ne!(id(&unrated), id(&instance));
 }
 
 #[test]

@@ -12,18 +12,12 @@
 
 use std::ffi::OsString;
 use std::fmt;
-use std::fs::File;
-use std::io::Read as _;
-use std::path::PathBuf;
 
 use reqwest::header::{HeaderValue, InvalidHeaderValue};
 
-use crate::Error;
+use crate::{Error, secret};
 
 const KEY: &str = "OPENAI_API_KEY";
-const KEY_FILE: &str = "OPENAI_API_KEY_FILE";
-/// No file with a key is longer, in bytes.
-const KEY_FILE_LEN_MAX: u64 = 16 * 1024;
 
 /// As whom OpenAI's traces are filled.
 #[derive(Clone, Default)]
@@ -96,16 +90,13 @@ impl OpenAiOptions {
             Some(Ok(value)) => Ok(Some(value.trim().to_owned()).filter(|value| !value.is_empty())),
             Some(Err(_)) => Err(wrong(name, "it is no UTF-8")),
         };
-        let header = |name: &'static str, value: &str| {
+        let header = |name: &str, value: &str| {
             let header = HeaderValue::from_str(value);
             header.map_err(|_| wrong(name, "it has a character that a header of HTTP does not allow"))
         };
-        let (name, key) = match (text(KEY)?, variable(KEY_FILE)) {
-            (Some(_), Some(_)) => return Err(wrong(KEY_FILE, "OPENAI_API_KEY is set too")),
-            (key, None) => (KEY, key),
-            (None, Some(path)) => (KEY_FILE, Some(in_file(path.into())?)),
-        };
-        let authorization = key.map(|key| header(name, &format!("Bearer {key}"))).transpose()?;
+        let authorization = secret::key_in_variable(KEY, &get)?
+            .map(|(key, name)| header(&name, &format!("Bearer {key}")))
+            .transpose()?;
         let of = |name| text(name)?.map(|value| header(name, &value)).transpose();
         Ok(OpenAiOptions {
             authorization: authorization.map(|mut value| {
@@ -115,19 +106,6 @@ impl OpenAiOptions {
             organization: of("OPENAI_ORG_ID")?,
             project: of("OPENAI_PROJECT_ID")?,
         })
-    }
-}
-
-fn in_file(path: PathBuf) -> Result<String, Error> {
-    let mut key = String::new();
-    let read = File::open(path).and_then(|file| file.take(KEY_FILE_LEN_MAX + 1).read_to_string(&mut key));
-    match read {
-        Err(error) => Err(wrong(KEY_FILE, &format!("its file cannot be read: {error}"))),
-        Ok(_) if key.len() as u64 > KEY_FILE_LEN_MAX => {
-            Err(wrong(KEY_FILE, "its file is too long for a key"))
-        }
-        Ok(_) if key.trim().is_empty() => Err(wrong(KEY_FILE, "its file is empty")),
-        Ok(_) => Ok(key.trim().to_owned()),
     }
 }
 
@@ -152,6 +130,8 @@ pub(super) mod tests {
 
     use super::*;
 
+    const KEY_FILE: &str = "OPENAI_API_KEY_FILE";
+
     pub(crate) fn read(variables: &[(&str, &str)]) -> Result<OpenAiOptions, String> {
         let get = |asked: &str| {
             let variable = variables.iter().find(|(name, _)| *name == asked);
@@ -169,23 +149,9 @@ pub(super) mod tests {
     #[test]
     fn a_key_is_in_a_variable_or_in_a_file() {
         assert_eq!(key(&[(KEY, " sk-1 ")]).unwrap(), "Bearer sk-1");
-        let dir = tempfile::tempdir().unwrap();
-        let file = dir.path().join("key");
-        let path = file.to_str().unwrap();
+        let file = tempfile::NamedTempFile::new().unwrap();
         fs::write(&file, "sk-2\n").unwrap();
-        assert_eq!(key(&[(KEY_FILE, path)]).unwrap(), "Bearer sk-2");
-        assert_eq!(key(&[(KEY_FILE, path), (KEY, "")]).unwrap(), "Bearer sk-2");
-        let wrong = |reason: &str| Err(format!("cannot use {KEY_FILE}: {reason}"));
-        assert_eq!(key(&[(KEY_FILE, path), (KEY, "sk-1")]), wrong("OPENAI_API_KEY is set too"));
-        fs::write(&file, "x".repeat(16 * 1024)).unwrap();
-        assert!(key(&[(KEY_FILE, path)]).is_ok());
-        fs::write(&file, "x".repeat(16 * 1024 + 1)).unwrap();
-        assert_eq!(key(&[(KEY_FILE, path)]), wrong("its file is too long for a key"));
-        fs::write(&file, "\n").unwrap();
-        assert_eq!(key(&[(KEY_FILE, path)]), wrong("its file is empty"));
-        fs::remove_file(&file).unwrap();
-        let reason = "its file cannot be read: No such file or directory (os error 2)";
-        assert_eq!(key(&[(KEY_FILE, path)]), wrong(reason));
+        assert_eq!(key(&[(KEY_FILE, file.path().to_str().unwrap())]).unwrap(), "Bearer sk-2");
     }
 
     #[test]

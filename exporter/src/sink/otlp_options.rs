@@ -26,7 +26,6 @@
 //! A number or a name that makes no sense is ignored, with a warning, as OpenTelemetry demands. What is ignored must not send spans to
 //! the wrong place, or in the clear, or as nobody, or under other names: an endpoint, headers, a certificate or names that make no sense are errors.
 
-mod in_file;
 mod setters;
 mod summary;
 
@@ -41,8 +40,8 @@ use reqwest::header::{HeaderName, HeaderValue};
 
 use super::address::{OTLP_GRPC_PORT, has_no_path, has_port};
 use super::http::Identity;
-use crate::Error;
 use crate::otlp::Names;
+use crate::{Error, secret};
 
 const PREFIX: &str = "OTEL_EXPORTER_OTLP_";
 const NAMES: &str = "SPANRING_OTLP_NAMES";
@@ -189,10 +188,11 @@ impl OtlpOptions {
             let url = url.map_err(|reason| Error::Variable { name, reason })?;
             options.endpoint = Some(Endpoint { url, is_whole });
         }
-        let of_headers = ["TRACES_HEADERS", "HEADERS"].map(|name| format!("{PREFIX}{name}"));
-        if let Some((value, name)) = in_file::text_or_file(of_headers, &get)? {
-            options.headers =
-                headers(&value).map_err(|reason| Error::Variable { name, reason: reason.to_owned() })?;
+        let held = |name: &str| secret::in_variable(&format!("{PREFIX}{name}"), &get);
+        let of_traces = held("TRACES_HEADERS")?;
+        if let Some((value, name)) = if of_traces.is_some() { of_traces } else { held("HEADERS")? } {
+            options.headers = headers(value.trim())
+                .map_err(|reason| Error::Variable { name, reason: reason.to_owned() })?;
         }
         match text("COMPRESSION")? {
             Some((value, _)) if value == "none" => options.is_plain = true,

@@ -9,6 +9,12 @@
 //! what is sent, and traces come again whole until they are done with, so an exporter that was killed learns all identities again by sending again what
 //! it had sent.
 //!
+//! # Schemas that are refused
+//!
+//! Where the server refuses a registration as one that makes no sense, the instance is registered with each type declared as an open object. That is
+//! another instance, under keys of its own, so a server that takes the schemas later, and an exporter that has forgotten that it did not, begin the
+//! first one.
+//!
 //! # What becomes of a span without its parent
 //!
 //! A parent may be in another process, be refused, or be forgotten: where it came with an earlier part of the trace, which was over for two seconds, before a
@@ -17,6 +23,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::hash::Hash;
+use std::mem;
 
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
 use reqwest::{Method, Url};
@@ -28,7 +35,7 @@ use super::http::{Caller, Limits, Transport};
 use super::prefactor_answer::{self, Asked};
 use super::{Batch, Delivery, Needs, Outcome, PrefactorOptions, Process, Sink};
 use crate::Error;
-use crate::prefactor::{Instance, SpanStatus, cancel, create};
+use crate::prefactor::{Instance, SpanStatus, cancel, create, quality};
 
 /// How many spans a batch has: what a kill has sent again, at most.
 const SPANS_MAX: usize = 100;
@@ -36,6 +43,9 @@ const SPANS_MAX: usize = 100;
 const KNOWN_SPANS_MAX: usize = 100_000;
 /// The same of instances.
 const KNOWN_INSTANCES_MAX: usize = 1_000;
+
+/// How much is told with a delivery.
+const TOLD_MAX: usize = 3;
 
 /// Prefactor, asked over HTTP.
 pub struct PrefactorSink {
@@ -47,6 +57,13 @@ pub struct PrefactorSink {
     instances: Known<TraceId>,
     /// The server's identities of spans that are all there, by their instance's digest.
     spans: Known<(TraceId, TraceId, SpanId)>,
+    /// The digests of instances whose schemas the server refuses.
+    refused: Known<TraceId>,
+    has_told_of_schemas: bool,
+    /// What there is to be told with the next delivery.
+    told: Vec<String>,
+    /// How much beside was left out.
+    untold: usize,
 }
 
 impl PrefactorSink {
@@ -64,16 +81,21 @@ impl PrefactorSink {
             caller,
             instances: Known::new(KNOWN_INSTANCES_MAX),
             spans: Known::new(KNOWN_SPANS_MAX),
+            refused: Known::new(KNOWN_INSTANCES_MAX),
+            has_told_of_schemas: false,
+            told: Vec::new(),
+            untold: 0,
         })
     }
 
     async fn deliver_spans(&mut self, batch: &Batch<'_>) -> Result<(), Outcome> {
         let instance = self.options.agent.instance(batch.id.recorder, batch.resource);
-        let id = self.started(&instance).await?;
+        let (instance, id) = self.started(instance).await?;
         for span in batch.spans {
             let key = (instance.digest(), span.trace_id, span.span_id);
             if self.spans.get(&key).is_none() {
                 let created = self.deliver_span(span, &instance, &id).await?;
+                self.record_quality(span, &instance, &id).await?;
                 self.spans.insert(key, created);
             }
         }
@@ -93,20 +115,93 @@ impl PrefactorSink {
         Ok(created)
     }
 
-    /// The server's identity of an instance, which is registered and started then.
-    async fn started(&mut self, instance: &Instance) -> Result<String, Outcome> {
-        if let Some(id) = self.instances.get(&instance.digest()) {
-            return Ok(id.to_owned());
+    /// Records what a span says of quality. The span has it too, so what is refused is told, and no loss.
+    async fn record_quality(
+        &mut self,
+        span: &SpanData,
+        instance: &Instance,
+        id: &str,
+    ) -> Result<(), Outcome> {
+        for body in quality(span, instance, &self.options.contents) {
+            match self.post(Asked::Quality, &["agent_instance", id, "record_quality"], &body).await {
+                Err(Outcome::Rejected { reason }) => {
+                    let span_id = span.span_id;
+                    self.tell(&format!("it refused a record of quality of the span {span_id}: {reason}"));
+                }
+                answered => drop(answered?),
+            }
         }
-        let id = self.post(Asked::Register, &["agent_instance", "register"], instance.register()).await?;
+        Ok(())
+    }
+
+    /// An instance with the server's identity of it, which is registered and started then. It is the one with open types where the server
+    /// refuses the schemas.
+    async fn started(&mut self, instance: Instance) -> Result<(Instance, String), Outcome> {
+        let is_refused = self.refused.get(&instance.digest()).is_some();
+        let mut instance = if is_refused { instance.open() } else { instance };
+        if let Some(id) = self.instances.get(&instance.digest()) {
+            let id = id.to_owned();
+            return Ok((instance, id));
+        }
+        let asked = if is_refused { Asked::RegisterOpen } else { Asked::Register };
+        let id = match self.register(asked, &instance).await {
+            Err(Outcome::Rejected { reason }) => {
+                let open = instance.open();
+                let id = self.register(Asked::RegisterOpen, &open).await?;
+                self.refused.insert(instance.digest(), String::new());
+                self.tell_of_schemas(&reason);
+                instance = open;
+                id
+            }
+            answered => answered?,
+        };
         self.post(Asked::Instance, &["agent_instance", &id, "start"], &instance.start()).await?;
         self.instances.insert(instance.digest(), id.clone());
-        Ok(id)
+        Ok((instance, id))
+    }
+
+    async fn register(&self, asked: Asked, instance: &Instance) -> Result<String, Outcome> {
+        self.post(asked, &["agent_instance", "register"], instance.register()).await
+    }
+
+    /// Has it told, once, that types are declared as open objects.
+    fn tell_of_schemas(&mut self, reason: &str) {
+        if !self.has_told_of_schemas {
+            self.has_told_of_schemas = true;
+            self.tell(&format!(
+                "it refused the schemas, so every type is declared as an open object: {reason}"
+            ));
+        }
+    }
+
+    /// Has something told; what comes after the first few is only counted.
+    fn tell(&mut self, message: &str) {
+        match self.told.len() {
+            0..TOLD_MAX => self.told.push(message.to_owned()),
+            _ => self.untold += 1,
+        }
+    }
+
+    /// What there is to be told.
+    fn take_told(&mut self) -> String {
+        let mut told = mem::take(&mut self.told).join("; ");
+        if self.untold > 0 {
+            told += &format!("; and {} more", mem::take(&mut self.untold));
+        }
+        told
+    }
+
+    /// What a delivery came to, with what there is to be told of one that did.
+    fn outcome(&mut self, delivered: Result<(), Outcome>) -> Outcome {
+        match delivered {
+            Ok(()) => Outcome::Delivered { rejected: 0, message: self.take_told() },
+            Err(outcome) => outcome,
+        }
     }
 
     async fn finish(&mut self, process: &Process<'_>) -> Result<(), Outcome> {
         let instance = self.options.agent.instance(process.recorder, process.resource);
-        let id = self.started(&instance).await?;
+        let (instance, id) = self.started(instance).await?;
         let status = if process.has_died { SpanStatus::Failed } else { SpanStatus::Complete };
         let path = ["agent_instance", &id, "finish"];
         self.post(Asked::Instance, &path, &instance.finish(status)).await.map(drop)
@@ -143,11 +238,17 @@ impl Sink for PrefactorSink {
     }
 
     fn deliver<'a>(&'a mut self, batch: &'a Batch<'a>) -> Delivery<'a> {
-        Box::pin(async { self.deliver_spans(batch).await.err().unwrap_or(Outcome::DELIVERED) })
+        Box::pin(async {
+            let delivered = self.deliver_spans(batch).await;
+            self.outcome(delivered)
+        })
     }
 
     fn process_over<'a>(&'a mut self, process: &'a Process<'a>) -> Delivery<'a> {
-        Box::pin(async { self.finish(process).await.err().unwrap_or(Outcome::DELIVERED) })
+        Box::pin(async {
+            let finished = self.finish(process).await;
+            self.outcome(finished)
+        })
     }
 }
 

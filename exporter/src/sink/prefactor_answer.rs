@@ -6,7 +6,9 @@
 //! | other 2xx | parked: something else answers there | parked |
 //! | 2xx that breaks off; 408, 425, 429, 5xx but 501 and 505; no answer | retry, after the wait that `Retry-After` asks for | the same |
 //! | 409 with `invalid_action` | done, where it was started or finished before | done, where it was finished before |
+//! | 400, 422 to a registration with schemas | rejected: it is registered again with open ones | |
 //! | 400, 409, 413, 422 | parked: all spans of the process would be refused | rejected: this span would be refused again, and others may be taken |
+//! | the same to a record of quality | | told: the span has the record too |
 //! | any other, 401, 403 and 404 above all | parked | parked: every span would be refused |
 //!
 //! What an answer says beside, such as that the agent shall be stopped, means nothing here.
@@ -20,9 +22,13 @@ use super::{Outcome, Response};
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Asked {
     Register,
+    /// The same with types that are open objects, as its schemas were refused.
+    RegisterOpen,
     /// For an instance to be started or finished.
     Instance,
     Create,
+    /// For quality to be recorded of an instance.
+    Quality,
     /// For a span to be finished.
     Finish,
 }
@@ -31,7 +37,7 @@ pub(super) enum Asked {
 pub(super) fn read(asked: Asked, response: &Response) -> Result<String, Outcome> {
     let reason = explain(response);
     let body = || serde_json::from_slice::<Json>(&response.body).unwrap_or_default();
-    let is_change = matches!(asked, Asked::Instance | Asked::Finish);
+    let is_change = matches!(asked, Asked::Instance | Asked::Quality | Asked::Finish);
     match response.status {
         200..300 => match body()["details"]["id"].as_str() {
             Some(id) if !id.is_empty() && id.len() <= ID_LEN_MAX => Ok(id.to_owned()),
@@ -39,9 +45,10 @@ pub(super) fn read(asked: Asked, response: &Response) -> Result<String, Outcome>
             _ => Err(Outcome::Parked { reason: reason + ", and named no identity, as Prefactor does" }),
         },
         409 if is_change && body()["code"] == "invalid_action" => Ok(String::new()),
-        400 | 409 | 413 | 422 if matches!(asked, Asked::Create | Asked::Finish) => {
+        400 | 409 | 413 | 422 if matches!(asked, Asked::Create | Asked::Quality | Asked::Finish) => {
             Err(Outcome::Rejected { reason })
         }
+        400 | 422 if asked == Asked::Register => Err(Outcome::Rejected { reason }),
         501 | 505 => Err(Outcome::Parked { reason }),
         408 | 425 | 429 | 500..=599 => Err(Outcome::Retry { after: response.retry_after, reason }),
         _ => Err(Outcome::Parked { reason }),
@@ -68,7 +75,8 @@ mod tests {
 
     use super::*;
 
-    const ALL: [Asked; 4] = [Asked::Register, Asked::Instance, Asked::Create, Asked::Finish];
+    const ALL: [Asked; 6] =
+        [Asked::Register, Asked::RegisterOpen, Asked::Instance, Asked::Create, Asked::Quality, Asked::Finish];
 
     fn response(status: u16, body: &str) -> Response {
         let retry_after = Some(Duration::from_secs(2));
@@ -94,7 +102,8 @@ mod tests {
         {
             let expected = match (status, asked) {
                 (200..300, _) => "done",
-                (400 | 409 | 413 | 422, Asked::Create | Asked::Finish) => "rejected",
+                (400 | 409 | 413 | 422, Asked::Create | Asked::Quality | Asked::Finish) => "rejected",
+                (400 | 422, Asked::Register) => "rejected",
                 (408 | 425 | 429, _) => "retry",
                 (501 | 505, _) => "parked",
                 (500..=599, _) => "retry",
@@ -109,7 +118,7 @@ mod tests {
     fn what_was_started_or_finished_before_is_done() {
         let response = response(409, r#"{"status": "error", "code": "invalid_action", "message": "no"}"#);
         let read = ALL.map(|asked| name(read(asked, &response)));
-        assert_eq!(read, ["parked", "done", "rejected", "done"]);
+        assert_eq!(read, ["parked", "parked", "done", "rejected", "done", "done"]);
     }
 
     #[test]

@@ -10,8 +10,12 @@
 //! | `PREFACTOR_AGENT_NAME` | what the agent is called, in place of its process's service |
 //! | `PREFACTOR_AGENT_IDENTIFIER` | the agent's version, in place of its service's |
 //! | `PREFACTOR_SPAN_TYPES` | further types of spans to declare, separated by commas |
+//! | `PREFACTOR_SPAN_TYPES_FILE` | a file of TOML that declares types, each a `[[span_types]]`, as a [configuration](crate::config) does |
+//! | `PREFACTOR_PURPOSE` | why the agent runs: `live`, `smoke_test` or `eval`; not said where it is not set |
 //! | `PREFACTOR_CAPTURE_INPUTS`, `PREFACTOR_CAPTURE_OUTPUTS` | `false` sends none |
 //! | `PREFACTOR_MAX_INPUT_LENGTH`, `PREFACTOR_MAX_OUTPUT_LENGTH` | how long their texts are at most, in characters; they are whole where it is not set |
+//! | `PREFACTOR_SENSITIVE_KEYS` | keys and paths of what is sent as sensitive, separated by commas: see [`Sensitive`] |
+//! | `PREFACTOR_SENSITIVE_TEXTS` | which texts are by how they look: some of `secrets`, `emails`, `card_numbers`, separated by commas |
 //!
 //! One that is empty is as if it were not there. What makes no sense is an error: it must not send spans to the wrong place, or as nobody.
 //! `PREFACTOR_SAMPLE_RATE` is about recording, and is not read.
@@ -23,21 +27,26 @@ use std::path::Path;
 use reqwest::Url;
 use reqwest::header::{HeaderValue, InvalidHeaderValue};
 
-use crate::prefactor::{Agent, Contents, SpanTypes};
+use crate::config::span_types_in;
+use crate::error::with_causes;
+use crate::prefactor::{Agent, Contents, Purpose, Sensitive, SensitiveTexts, SpanTypes};
 use crate::{Error, secret};
 
 const API_URL: &str = "PREFACTOR_API_URL";
 const API_TOKEN: &str = "PREFACTOR_API_TOKEN";
-const API_TOKEN_FILE: &str = "PREFACTOR_API_TOKEN_FILE";
 const AGENT_ID: &str = "PREFACTOR_AGENT_ID";
 const ENVIRONMENT_ID: &str = "PREFACTOR_ENVIRONMENT_ID";
 const AGENT_NAME: &str = "PREFACTOR_AGENT_NAME";
 const AGENT_IDENTIFIER: &str = "PREFACTOR_AGENT_IDENTIFIER";
 const SPAN_TYPES: &str = "PREFACTOR_SPAN_TYPES";
+const PURPOSE: &str = "PREFACTOR_PURPOSE";
 const CAPTURE_INPUTS: &str = "PREFACTOR_CAPTURE_INPUTS";
 const CAPTURE_OUTPUTS: &str = "PREFACTOR_CAPTURE_OUTPUTS";
 const MAX_INPUT_LENGTH: &str = "PREFACTOR_MAX_INPUT_LENGTH";
 const MAX_OUTPUT_LENGTH: &str = "PREFACTOR_MAX_OUTPUT_LENGTH";
+const SPAN_TYPES_FILE: &str = "PREFACTOR_SPAN_TYPES_FILE";
+const SENSITIVE_KEYS: &str = "PREFACTOR_SENSITIVE_KEYS";
+const SENSITIVE_TEXTS: &str = "PREFACTOR_SENSITIVE_TEXTS";
 
 /// Where Prefactor is unless somebody says otherwise.
 const DEFAULT_URL: &str = "https://app.prefactorai.com";
@@ -108,8 +117,27 @@ impl PrefactorOptions {
             let number = text(name)?.map(|value| value.parse::<usize>()).transpose();
             number.map_err(|_| wrong(name, "it is no whole number"))
         };
-        let types = text(SPAN_TYPES)?.unwrap_or_default();
-        let types = types.split(',').map(str::trim).filter(|name| !name.is_empty());
+        let purpose = text(PURPOSE)?
+            .map(|word| {
+                Purpose::of(&word).ok_or_else(|| wrong(PURPOSE, "it is none of live, smoke_test, eval"))
+            })
+            .transpose()?;
+        let list = |name: &str| text(name).map(Option::unwrap_or_default);
+        let types = list(SPAN_TYPES)?;
+        let mut types = listed(&types).fold(SpanTypes::default(), SpanTypes::with);
+        if let Some(path) = variable(SPAN_TYPES_FILE) {
+            let declared = span_types_in(Path::new(&path));
+            let declared = declared.map_err(|error| wrong(SPAN_TYPES_FILE, &with_causes(&error)))?;
+            types = declared.into_iter().fold(types, SpanTypes::declare);
+        }
+        let sensitive = list(SENSITIVE_KEYS)?;
+        let mut sensitive = listed(&sensitive).fold(Sensitive::default(), Sensitive::key);
+        for name in listed(&list(SENSITIVE_TEXTS)?) {
+            let texts = SensitiveTexts::named(name);
+            sensitive = sensitive.texts(texts.ok_or_else(|| {
+                wrong(SENSITIVE_TEXTS, "it lists something else than secrets, emails, card_numbers")
+            })?);
+        }
         let url = text(API_URL)?.map(|text| endpoint(&text)).transpose();
         let options = PrefactorOptions {
             agent: Agent {
@@ -117,32 +145,30 @@ impl PrefactorOptions {
                 environment_id: text(ENVIRONMENT_ID)?,
                 name: text(AGENT_NAME)?,
                 version: text(AGENT_IDENTIFIER)?,
-                types: types.fold(SpanTypes::default(), SpanTypes::with),
+                types,
+                quality: Vec::new(),
+                purpose,
             },
             contents: Contents {
                 inputs: is_sent(CAPTURE_INPUTS)?,
                 outputs: is_sent(CAPTURE_OUTPUTS)?,
                 input_len_max: len_max(MAX_INPUT_LENGTH)?,
                 output_len_max: len_max(MAX_OUTPUT_LENGTH)?,
+                sensitive,
             },
             url: url.map_err(|reason| wrong(API_URL, &reason))?,
             authorization: None,
         };
-        let (name, token) = match (text(API_TOKEN)?, variable(API_TOKEN_FILE)) {
-            (None, None) => return Ok(options),
-            (Some(token), None) => (API_TOKEN, token),
-            (None, Some(path)) => {
-                let read = token_in(Path::new(&path)).map_err(|reason| wrong(API_TOKEN_FILE, &reason))?;
-                (API_TOKEN_FILE, read)
-            }
-            (Some(_), Some(_)) => {
-                return Err(wrong(API_TOKEN_FILE, &format!("{API_TOKEN} says the token already")));
-            }
-        };
+        let Some((token, name)) = secret::key_in_variable(API_TOKEN, &get)? else { return Ok(options) };
         options
             .with_token(&token)
-            .map_err(|_| wrong(name, "the token has characters that HTTP does not allow"))
+            .map_err(|_| wrong(&name, "the token has characters that HTTP does not allow"))
     }
+}
+
+/// What is listed, with commas between.
+fn listed(text: &str) -> impl Iterator<Item = &str> {
+    text.split(',').map(str::trim).filter(|name| !name.is_empty())
 }
 
 fn wrong(name: &str, reason: &str) -> Error {
@@ -166,13 +192,6 @@ pub(super) fn endpoint(text: &str) -> Result<Url, String> {
     Ok(url)
 }
 
-fn token_in(path: &Path) -> Result<String, String> {
-    let bytes =
-        secret::read_file(path).map_err(|error| format!("the file that it names cannot be read: {error}"))?;
-    let text = String::from_utf8(bytes).map_err(|_| "the file that it names is no UTF-8".to_owned())?;
-    Ok(text.trim().to_owned())
-}
-
 impl fmt::Debug for PrefactorOptions {
     /// Without the token.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -190,6 +209,9 @@ mod tests {
     use std::fs;
 
     use super::*;
+    use crate::prefactor::SpanType;
+
+    const API_TOKEN_FILE: &str = "PREFACTOR_API_TOKEN_FILE";
 
     fn read(variables: &[(&str, &str)]) -> Result<PrefactorOptions, String> {
         let get = |asked: &str| {
@@ -210,6 +232,10 @@ mod tests {
             AGENT_NAME,
             AGENT_IDENTIFIER,
             SPAN_TYPES,
+            SPAN_TYPES_FILE,
+            SENSITIVE_KEYS,
+            SENSITIVE_TEXTS,
+            PURPOSE,
             CAPTURE_INPUTS,
             CAPTURE_OUTPUTS,
             MAX_INPUT_LENGTH,
@@ -224,6 +250,9 @@ mod tests {
 
     #[test]
     fn each_variable_is_heeded() {
+        let dir = tempfile::tempdir().unwrap();
+        let types = dir.path().join("types.toml");
+        fs::write(&types, "[[span_types]]\nname = \"my:type\"\ntitle = \"Mine\"").unwrap();
         let options = read(&[
             (API_URL, "http://localhost:8000/base/"),
             (API_TOKEN, " secret "),
@@ -232,21 +261,34 @@ mod tests {
             (AGENT_NAME, "My Agent"),
             (AGENT_IDENTIFIER, "v1"),
             (SPAN_TYPES, "my:type, ,your:type"),
+            (SPAN_TYPES_FILE, types.to_str().unwrap()),
+            (SENSITIVE_KEYS, "user.email, card"),
+            (SENSITIVE_TEXTS, "emails"),
+            (PURPOSE, "smoke_test"),
             (CAPTURE_INPUTS, "False"),
             (CAPTURE_OUTPUTS, "1"),
             (MAX_INPUT_LENGTH, "10"),
             (MAX_OUTPUT_LENGTH, "0"),
         ])
         .unwrap();
+        let (name, title) = ("my:type".to_owned(), Some("Mine".to_owned()));
+        let mine = SpanType { name, title, ..SpanType::default() };
         let agent = Agent {
             id: Some("agent".to_owned()),
             environment_id: Some("env".to_owned()),
             name: Some("My Agent".to_owned()),
             version: Some("v1".to_owned()),
-            types: SpanTypes::default().with("my:type").with("your:type"),
+            types: SpanTypes::default().with("your:type").declare(mine),
+            quality: Vec::new(),
+            purpose: Some(Purpose::SmokeTest),
         };
-        let contents =
-            Contents { inputs: false, outputs: true, input_len_max: Some(10), output_len_max: Some(0) };
+        let contents = Contents {
+            inputs: false,
+            outputs: true,
+            input_len_max: Some(10),
+            output_len_max: Some(0),
+            sensitive: Sensitive::default().key("user.email").key("card").texts(SensitiveTexts::Emails),
+        };
         assert_eq!((&options.agent, &options.contents), (&agent, &contents));
         assert_eq!(options.authorization.as_ref().unwrap().to_str().unwrap(), "Bearer secret");
         assert_eq!(options.url_or_default().as_str(), "http://localhost:8000/base");
@@ -263,6 +305,7 @@ mod tests {
         };
         let (good, split, empty) =
             (file("good", b"secret\n"), file("split", b"se\ncret"), file("empty", b""));
+        let types = file("types.toml", b"[[span_types]]\ntitel = \"T\"");
         let in_file = read(&[(API_TOKEN_FILE, &good)]).unwrap();
         assert_eq!(in_file.authorization.unwrap().to_str().unwrap(), "Bearer secret");
         for (name, value, reason) in [
@@ -273,6 +316,18 @@ mod tests {
             (API_TOKEN, "se\ncret", "the token has characters that HTTP does not allow"),
             (API_TOKEN_FILE, &split, "the token has characters that HTTP does not allow"),
             (API_TOKEN_FILE, &empty, "the file that it names cannot be read: it is empty"),
+            (SENSITIVE_TEXTS, "secrets,secret", "it lists something else than secrets, emails, card_numbers"),
+            (
+                SPAN_TYPES_FILE,
+                "/nowhere",
+                "/nowhere: it cannot be read: No such file or directory (os error 2)",
+            ),
+            (
+                SPAN_TYPES_FILE,
+                &types,
+                &format!("{types}:2:1: unknown key `titel` in a type; did you mean `title`?"),
+            ),
+            (PURPOSE, "secret", "it is none of live, smoke_test, eval"),
             (CAPTURE_INPUTS, "secret", "it is neither true nor false"),
             (CAPTURE_OUTPUTS, "2", "it is neither true nor false"),
             (MAX_INPUT_LENGTH, "-1", "it is no whole number"),
@@ -281,7 +336,5 @@ mod tests {
             let message = read(&[(name, value)]).unwrap_err();
             assert_eq!(message, format!("cannot use {name}: {reason}"));
         }
-        let both = read(&[(API_TOKEN, "secret"), (API_TOKEN_FILE, &good)]).unwrap_err();
-        assert_eq!(both, "cannot use PREFACTOR_API_TOKEN_FILE: PREFACTOR_API_TOKEN says the token already");
     }
 }

@@ -12,24 +12,19 @@
 
 use std::ffi::OsString;
 use std::fmt;
-use std::path::Path;
 
 use reqwest::Url;
 use reqwest::header::{AUTHORIZATION, HeaderName, HeaderValue, InvalidHeaderValue};
 use spanring_spool::{Resource, Value};
 
-use crate::{Error, small_file};
+use crate::{Error, secret};
 
 pub(super) const ENDPOINT: &str = "PRELA_HTTP_ENDPOINT";
 const API_KEY: &str = "PRELA_API_KEY";
-const API_KEY_FILE: &str = "PRELA_API_KEY_FILE";
 const SERVICE_NAME: &str = "PRELA_SERVICE_NAME";
 
 /// What a resource says of a service that nobody named begins so.
 const UNKNOWN_SERVICE: &str = "unknown_service";
-
-/// No file of a key is longer, in bytes.
-const KEY_FILE_LEN_MAX: u64 = 64 * 1024;
 
 /// How Prela is asked, and what it is told. The default is without a key and without compression, as the SDK's.
 #[derive(Clone, Default)]
@@ -111,20 +106,10 @@ impl PrelaOptions {
             service_name: text(SERVICE_NAME)?,
             ..PrelaOptions::default()
         };
-        let (name, key) = match (text(API_KEY)?, variable(API_KEY_FILE)) {
-            (None, None) => return Ok(options),
-            (Some(key), None) => (API_KEY, key),
-            (None, Some(path)) => {
-                let read = key_in(Path::new(&path)).map_err(|reason| wrong(API_KEY_FILE, reason))?;
-                (API_KEY_FILE, read)
-            }
-            (Some(_), Some(_)) => {
-                return Err(wrong(API_KEY_FILE, format!("{API_KEY} says the key already")));
-            }
-        };
+        let Some((key, name)) = secret::key_in_variable(API_KEY, &get)? else { return Ok(options) };
         options = options
             .with_api_key(&key)
-            .map_err(|_| wrong(name, "the key has characters that HTTP does not allow".to_owned()))?;
+            .map_err(|_| wrong(&name, "the key has characters that HTTP does not allow".to_owned()))?;
         Ok(options)
     }
 }
@@ -146,16 +131,6 @@ pub(super) fn endpoint(text: &str) -> Result<Url, String> {
     Ok(url)
 }
 
-fn key_in(path: &Path) -> Result<String, String> {
-    let bytes = small_file::read(path, KEY_FILE_LEN_MAX)
-        .map_err(|error| format!("the file that it names cannot be read: {error}"))?;
-    match String::from_utf8(bytes) {
-        Err(_) => Err("the file that it names is no UTF-8".to_owned()),
-        Ok(key) if key.trim().is_empty() => Err("the file that it names is empty".to_owned()),
-        Ok(key) => Ok(key.trim().to_owned()),
-    }
-}
-
 impl fmt::Debug for PrelaOptions {
     /// Without the key.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -173,6 +148,8 @@ mod tests {
     use std::fs;
 
     use super::*;
+
+    const API_KEY_FILE: &str = "PRELA_API_KEY_FILE";
 
     fn read(variables: &[(&str, &str)]) -> Result<PrelaOptions, String> {
         let get = |asked: &str| {
@@ -229,30 +206,19 @@ mod tests {
             fs::write(&path, bytes).unwrap();
             path.to_str().unwrap().to_owned()
         };
-        let (empty, binary) = (file("empty", b"\n"), file("binary", b"secret\xff"));
-        let (split, long) = (file("split", b"se\ncret"), file("long", &[b'x'; 70_000]));
-        let missing = dir.path().join("secret").to_str().unwrap().to_owned();
+        let (empty, split) = (file("empty", b"\n"), file("split", b"se\ncret"));
         for (name, value, reason) in [
             (ENDPOINT, "secret", "relative URL without a base"),
             (ENDPOINT, "file:///secret", "its scheme is neither http nor https"),
             (ENDPOINT, "https://secret@h", "credentials belong into PRELA_API_KEY"),
             (ENDPOINT, "https://h?key=secret", "a query or fragment has no meaning here"),
             (API_KEY, "se\ncret", "the key has characters that HTTP does not allow"),
-            (API_KEY_FILE, &empty, "the file that it names is empty"),
+            (API_KEY_FILE, &empty, "the file that it names cannot be read: it is empty"),
             (API_KEY_FILE, &split, "the key has characters that HTTP does not allow"),
-            (API_KEY_FILE, &long, "the file that it names cannot be read: it is longer than 65536 bytes"),
-            (API_KEY_FILE, &binary, "the file that it names is no UTF-8"),
-            (
-                API_KEY_FILE,
-                &missing,
-                "the file that it names cannot be read: No such file or directory (os error 2)",
-            ),
         ] {
             let message = read(&[(name, value)]).unwrap_err();
             assert_eq!(message, format!("cannot use {name}: {reason}"));
         }
-        let both = read(&[(API_KEY, "secret"), (API_KEY_FILE, &empty)]).unwrap_err();
-        assert_eq!(both, "cannot use PRELA_API_KEY_FILE: PRELA_API_KEY says the key already");
         let shown = format!("{:?}", read(&[(API_KEY, "secret")]).unwrap());
         assert!(shown.contains("x-api-key") && !shown.contains("secret"), "{shown}");
     }

@@ -19,6 +19,7 @@ mod openai_agents_delivered;
 mod openai_host;
 mod prefactor;
 mod prela;
+mod prela_delivered;
 mod prela_files;
 mod prela_requests;
 mod recording;

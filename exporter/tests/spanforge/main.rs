@@ -69,7 +69,7 @@ fn bad_configuration_is_status_2_before_anything_is_sent() {
         (
             &[&cloud],
             &[("SPANFORGE_CLOUD_API_KEY_FILE", "/nowhere/at/all")],
-            "cannot use SPANFORGE_CLOUD_API_KEY_FILE: No such file or directory (os error 2)",
+            "cannot use SPANFORGE_CLOUD_API_KEY_FILE: the file that it names cannot be read: No such file or directory (os error 2)",
         ),
         (
             &["spanforge", &cloud],

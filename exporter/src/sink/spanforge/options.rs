@@ -15,9 +15,6 @@
 
 use std::ffi::OsString;
 use std::fmt;
-use std::fs::File;
-use std::io::{self, Read as _};
-use std::path::Path;
 use std::time::Duration;
 
 use reqwest::Url;
@@ -25,11 +22,10 @@ use reqwest::header::{HeaderValue, InvalidHeaderValue};
 
 use super::SpanForgeAddress;
 use super::address::{checked, keeps_key};
-use crate::Error;
-use crate::error::with_causes;
 use crate::sink::Batch;
 use crate::sink::http::{Limits, Transport};
 use crate::spanforge::{Emitter, Event, SigningKey};
+use crate::{Error, secret};
 
 pub(super) const API_KEY: &str = "SPANFORGE_CLOUD_API_KEY";
 const ENDPOINT: &str = "SPANFORGE_CLOUD_ENDPOINT";
@@ -39,8 +35,6 @@ const SIGNING_KEY: &str = "SPANFORGE_SIGNING_KEY";
 
 const DEFAULT_ENDPOINT: &str = "https://ingest.getspanforge.com/v1/events";
 
-/// No secret in a file is longer, in bytes.
-const SECRET_LEN_MAX: u64 = 64 * 1024;
 /// No request may take longer.
 const TIMEOUT_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -129,20 +123,10 @@ impl SpanForgeOptions {
             Some(Ok(text)) => Ok(Some(text)),
             Some(Err(_)) => Err(wrong(name, "it is no UTF-8")),
         };
-        let secret = |name: &str| {
-            let file = format!("{name}_FILE");
-            match (text(name)?, value(&file)) {
-                (Some(_), Some(_)) => Err(wrong(&file, &format!("{name} is set too"))),
-                (said, None) => Ok(said),
-                (None, Some(path)) => match read_secret(Path::new(&path)) {
-                    Ok(secret) => Ok(Some(secret)),
-                    Err(error) => Err(wrong(&file, &with_causes(&error))),
-                },
-            }
-        };
         let key = |name: &str| {
-            let secret = secret(name)?;
-            let key = secret.map(|text| SigningKey::new(&text).ok_or_else(|| wrong(name, "it is blank")));
+            let held = secret::in_variable(name, &get)?;
+            let key =
+                held.map(|(text, name)| SigningKey::new(&text).ok_or_else(|| wrong(&name, "it is blank")));
             key.transpose()
         };
 
@@ -153,10 +137,9 @@ impl SpanForgeOptions {
             environment: text("SPANFORGE_ENV")?,
             ..SpanForgeOptions::default()
         };
-        if let Some(key) = secret(API_KEY)? {
-            options = options
-                .with_api_key(key.trim())
-                .map_err(|_| wrong(API_KEY, "HTTP does not allow it in a header"))?;
+        if let Some((key, name)) = secret::key_in_variable(API_KEY, &get)? {
+            options =
+                options.with_api_key(&key).map_err(|_| wrong(&name, "HTTP does not allow it in a header"))?;
         }
         if let Some(endpoint) = text(ENDPOINT)? {
             options.endpoint = Some(read_endpoint(&endpoint).map_err(|reason| wrong(ENDPOINT, &reason))?);
@@ -189,19 +172,6 @@ fn read_endpoint(text: &str) -> Result<Url, String> {
     checked(&url)?;
     keeps_key(&url)?;
     Ok(url)
-}
-
-fn read_secret(path: &Path) -> io::Result<String> {
-    let mut text = String::new();
-    File::open(path)?.take(SECRET_LEN_MAX + 1).read_to_string(&mut text)?;
-    if text.len() as u64 > SECRET_LEN_MAX {
-        return Err(io::Error::other(format!("the file is longer than {SECRET_LEN_MAX} bytes")));
-    }
-    let secret = text.trim_end_matches(['\r', '\n']);
-    match secret.is_empty() {
-        true => Err(io::Error::other("the file is empty")),
-        false => Ok(secret.to_owned()),
-    }
 }
 
 impl fmt::Debug for SpanForgeOptions {
@@ -253,13 +223,17 @@ mod tests {
         assert!(said.is_sensitive());
         assert_eq!(of_file("sf_1\n").as_ref(), Ok(&said));
         assert_eq!(of_file("sf_1").as_ref(), Ok(&said));
-        let refused = "cannot use SPANFORGE_CLOUD_API_KEY_FILE: the file is ";
-        assert_eq!(of_file("\n"), Err(format!("{refused}empty")));
-        assert_eq!(of_file(&"x".repeat(65_537)), Err(format!("{refused}longer than 65536 bytes")));
-        let both = read(&[(API_KEY, "secret"), ("SPANFORGE_CLOUD_API_KEY_FILE", file)]).unwrap_err();
-        assert_eq!(both, "cannot use SPANFORGE_CLOUD_API_KEY_FILE: SPANFORGE_CLOUD_API_KEY is set too");
+        assert_eq!(
+            of_file("\n"),
+            Err(
+                "cannot use SPANFORGE_CLOUD_API_KEY_FILE: the file that it names cannot be read: it is empty"
+                    .to_owned()
+            )
+        );
         let none = read(&[("SPANFORGE_SIGNING_KEY_FILE", "/nowhere/at/all")]).unwrap_err();
-        assert!(none.starts_with("cannot use SPANFORGE_SIGNING_KEY_FILE: No such file"), "{none}");
+        let missing =
+            "cannot use SPANFORGE_SIGNING_KEY_FILE: the file that it names cannot be read: No such file";
+        assert!(none.starts_with(missing), "{none}");
     }
 
     #[test]
