@@ -48,7 +48,7 @@
 //!
 //! # The environment
 //!
-//! The variables of a [system](crate::sink::System) are heeded for its own sink, `otlp`, `openai` or `spanforge`, which is where they say, and a
+//! The variables of a [system](crate::sink::System) are heeded for its own sink, `otlp`, `openai`, `prefactor`, `prela` or `spanforge`, which is where they say, and a
 //! key that they hold goes to nobody else. What the file says of that sink wins, option by option; of the headers all or none. Of Prela's and
 //! SpanForge's other sinks they say, without the keys, what they say of spans, as `PRELA_SERVICE_NAME` and `SPANFORGE_ORG_ID`. The variables of a
 //! system that the file names no such sink of are not even read.

@@ -5,8 +5,8 @@
 //! | [`environment`] | whether the variables of a system make sense |
 //! | [`spool`] | that it is one, and this user's; free space; whether an exporter is at it; the recorders; dead letters; how far behind the sinks are |
 //! | [`sink`], OTLP | its name, a connection, and the answer to a span `spanring.doctor` |
-//! | [`sink`], OpenAI, SpanForge's cloud and web hooks | the answer to such a span |
-//! | [`sink`], `file:`, `spanforge-file:` | that it can be written, holds nothing else, and has space. No span is appended: whoever reads the file has not asked for one |
+//! | [`sink`], OpenAI, Prefactor, Prela's server, SpanForge's cloud and web hooks | the answer to such a span |
+//! | [`sink`], `file:`, `spanforge-file:`, `prela-file:` | that it can be written, holds nothing else, and has space. No span is appended: whoever reads the file has not asked for one |
 //! | [`sink`], `stdout` | what it is. No span is printed: the checks are printed there |
 //!
 //! Nothing is ever written to a spool, nor to a file.
