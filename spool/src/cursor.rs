@@ -14,16 +14,17 @@
 //!        ┌──────────┬─────────┬──────────┬──────┬────────────┬──────┬─────────┬────────┬──────
 //!        │ SPRGCURS │ version │ name len │ crc  │ generation │ hash │ segment │ offset │ ...
 //!        └──────────┴─────────┴──────────┴──────┴────────────┴──────┴─────────┴────────┴──────
-//!           48              56          64              72        80      104       112     120       120 + name len  512
-//!        ───┬───────────────┬───────────┬───────────────┬─────────┬───────┬─────────┬───────┬──────────────────┬───────┐
-//!           │ next sequence │ delivered │ dead-lettered │ dropped │ ahead │ settled │ clock │ name of the sink │ zeros │
-//!        ───┴───────────────┴───────────┴───────────────┴─────────┴───────┴─────────┴───────┴──────────────────┴───────┘
+//!           48              56          64              72        80      104       112     120       128      128 + name len  512
+//!        ───┬───────────────┬───────────┬───────────────┬─────────┬───────┬─────────┬───────┬─────────┬──────────────────┬───────┐
+//!           │ next sequence │ delivered │ dead-lettered │ dropped │ ahead │ settled │ clock │ endless │ name of the sink │ zeros │
+//!        ───┴───────────────┴───────────┴───────────────┴─────────┴───────┴─────────┴───────┴─────────┴──────────────────┴───────┘
 //!        crc          CRC-32C over every other byte of the slot
 //!        generation   from 1 on, one more with each store: odd ones in the first slot, even ones in the second
 //!        hash         FNV-1a of 64 bits over the whole name of the sink
 //!        ahead        segment, offset and next sequence of the second place
 //!        clock        the latest moment that any row before told, in nanoseconds since the Unix epoch
-//!        name         its first 392 bytes, up to a whole character
+//!        endless      how many spans the recorder had dropped by then
+//!        name         its first 384 bytes, up to a whole character
 //! ```
 //!
 //! Of the slots that check and are of the sink, the one with the higher generation holds. Where none does, the cursor
@@ -57,6 +58,8 @@ pub struct CursorState {
     /// Where the sink is handed traces once they are over: the latest moment that any row before [`position`](Self::position) told, in
     /// nanoseconds since the Unix epoch, as far as that was believed. 0 for all other sinks.
     pub clock: u64,
+    /// The same of how many spans the recorder had dropped by then, whose ends never come.
+    pub endless: u64,
     /// How many spans it acknowledged.
     pub delivered: u64,
     /// How many it refused for good, and that were set aside.
@@ -83,7 +86,7 @@ const SLOT_LEN: usize = 512;
 const MAGIC: &[u8; 8] = b"SPRGCURS";
 const VERSION: u16 = 0;
 const CRC_AT: usize = 12;
-const NAME_AT: usize = 120;
+const NAME_AT: usize = 128;
 const NAME_LEN_MAX: usize = SLOT_LEN - NAME_AT;
 
 impl Cursor {
@@ -145,7 +148,7 @@ impl Cursor {
     }
 
     /// The sinks that have got somewhere in a recorder, and what their cursors hold, without opening any for writing. Of a name that is longer
-    /// than a cursor holds it is the beginning, up to 392 bytes.
+    /// than a cursor holds it is the beginning, up to 384 bytes.
     ///
     /// # Errors
     ///
@@ -275,7 +278,8 @@ struct Slot {
 
 impl Slot {
     fn encode(&self, sink: &Sink) -> [u8; SLOT_LEN] {
-        let CursorState { position, ahead, settled, clock, delivered, dead_lettered, dropped } = self.state;
+        let CursorState { position, ahead, settled, clock, endless, delivered, dead_lettered, dropped } =
+            self.state;
         let name_len = u16::try_from(sink.name.len()).expect("a sink's name is cut to its room in a slot");
         let mut bytes = [0; SLOT_LEN];
         bytes[..8].copy_from_slice(MAGIC);
@@ -283,7 +287,8 @@ impl Slot {
         bytes[10..12].copy_from_slice(&name_len.to_le_bytes());
         let [at, ahead] = [position, ahead].map(|place| [place.segment, place.offset, place.next_sequence]);
         let before = [self.generation, sink.hash].into_iter().chain(at);
-        let numbers = before.chain([delivered, dead_lettered, dropped]).chain(ahead).chain([settled, clock]);
+        let numbers =
+            before.chain([delivered, dead_lettered, dropped]).chain(ahead).chain([settled, clock, endless]);
         for (number, field) in numbers.zip(bytes[16..NAME_AT].chunks_exact_mut(8)) {
             field.copy_from_slice(&number.to_le_bytes());
         }
@@ -310,8 +315,9 @@ impl Slot {
         let position = Position { segment: number()?, offset: number()?, next_sequence: number()? };
         let (delivered, dead_lettered, dropped) = (number()?, number()?, number()?);
         let ahead = Position { segment: number()?, offset: number()?, next_sequence: number()? };
-        let (settled, clock) = (number()?, number()?);
-        let state = CursorState { position, ahead, settled, clock, delivered, dead_lettered, dropped };
+        let (settled, clock, endless) = (number()?, number()?, number()?);
+        let state =
+            CursorState { position, ahead, settled, clock, endless, delivered, dead_lettered, dropped };
         Some((Slot { generation, state }, Sink { hash, name: name.to_owned() }))
     }
 }
@@ -347,6 +353,7 @@ mod tests {
             ahead: Position { segment: number * 3, offset: number * 16, next_sequence: number * 300 },
             settled: number % 3,
             clock: number * 7,
+            endless: number * 5,
             delivered: number * 99,
             dead_lettered: number,
             dropped: 0,

@@ -8,6 +8,9 @@
 //! at the same block whenever its recorder is read again from a [mark](Mark) on. Only where no block comes for that long does the clock of the
 //! machine step in, as the rows that come then mostly show too. What comes after that is a trace by itself.
 //!
+//! A recorder may drop the end of a span that it has announced, and say no more than how many it dropped. So a trace of which nothing has come for ten
+//! minutes is over as well where spans were dropped since it began.
+//!
 //! What is relied on: an announcement is spooled with the end of its span or before it, or at once behind it, where another thread's ring was drained
 //! in between.
 //!
@@ -33,6 +36,8 @@ use super::keep::Facts;
 /// How long nothing of a trace must have come.
 pub(super) const SETTLE: Duration = Duration::from_nanos(SETTLE_NS);
 const SETTLE_NS: u64 = 2_000_000_000;
+/// How long nothing of a trace must have come that may have lost an end.
+const GIVE_UP_NS: u64 = 600_000_000_000;
 /// How far a row moves the time at most, in nanoseconds: whoever records says when a span ended, and may err.
 const LEAP_MAX_NS: u64 = 3_600_000_000_000;
 
@@ -46,6 +51,8 @@ pub(super) struct Traces {
     first: u64,
     /// The latest moment that any row told, in nanoseconds since the Unix epoch.
     clock: u64,
+    /// How many spans had been dropped by the block that was noted last.
+    endless: u64,
     /// Before the block that was noted last, and which part that is of.
     last: Option<(usize, Mark)>,
 }
@@ -56,6 +63,8 @@ pub(super) struct Mark {
     pub(super) position: Position,
     /// The latest moment that any row before told, in nanoseconds since the Unix epoch.
     pub(super) clock: u64,
+    /// How many spans had been dropped by then.
+    pub(super) endless: u64,
 }
 
 /// A block with rows of traces that the sink is not done with, or was not for long.
@@ -91,8 +100,11 @@ struct Open {
     /// In which blocks its rows stand, in order.
     shares: Vec<Share>,
     facts: Facts,
-    /// The latest of its ends, as far as they moved the time.
+    /// The latest of its ends, and of all its rows, as far as they moved the time.
     last_end: u64,
+    last_row: u64,
+    /// How many spans had been dropped before its first block.
+    endless: u64,
     /// At most how many bytes its spans take in a request.
     len: usize,
 }
@@ -124,14 +136,20 @@ impl Over {
 }
 
 impl Traces {
-    /// None, at a place where this was the latest moment that any row before told.
-    pub(super) fn at(clock: u64) -> Self {
-        Traces { clock, ..Traces::default() }
+    /// None, at a place where this was the latest moment that any row before told, and so many spans had been dropped.
+    pub(super) fn at(clock: u64, endless: u64) -> Self {
+        Traces { clock, endless, ..Traces::default() }
     }
 
-    /// Goes on at a place where this was the latest moment that any row before told.
-    pub(super) fn advance(&mut self, clock: u64) {
-        self.clock = self.clock.max(clock);
+    /// Goes on at such a place.
+    pub(super) fn advance(&mut self, clock: u64, endless: u64) {
+        (self.clock, self.endless) = (self.clock.max(clock), self.endless.max(endless));
+    }
+
+    /// The trace, which may begin here.
+    fn open(&mut self, trace_id: TraceId) -> &mut Open {
+        let endless = self.endless;
+        self.open.entry(trace_id).or_insert_with(|| Open { endless, ..Open::default() })
     }
 
     /// Moves the time to that of a row; what it is then, at that row.
@@ -151,27 +169,29 @@ impl Traces {
         }
     }
 
-    /// Notes the spans and announcements of a block, which follows all that were noted, of a recorder that is part number `part`; reading
-    /// on at the first of these places finds it, and the second is behind it.
+    /// Notes the spans and announcements of a block, which follows all that were noted, of a recorder that is part number `part`, and had dropped so many
+    /// spans by then; reading on at the first of these places finds it, and the second is behind it.
     pub(super) fn note(
         &mut self,
         part: usize,
         [before, position]: [Position; 2],
         spans: &[SpanData],
         starts: &[SpanData],
+        endless: u64,
     ) {
         let number = self.first + self.blocks.len() as u64;
-        let before = Mark { position: before, clock: self.clock };
+        let before = Mark { position: before, clock: self.clock, endless: self.endless };
         for span in spans {
             let end = self.tick(span.end_unix_ns);
-            let open = self.open.entry(span.trace_id).or_default();
+            let open = self.open(span.trace_id);
             open.end(span, end);
             open.share(number).spans += 1;
         }
         let mut ended_before = false;
         for span in starts {
-            self.tick(span.start_unix_ns);
-            let open = self.open.entry(span.trace_id).or_default();
+            let start = self.tick(span.start_unix_ns);
+            let open = self.open(span.trace_id);
+            open.last_row = open.last_row.max(start);
             open.share(number);
             // It may have ended on another thread, whose ring was drained before.
             match open.ended.contains(&span.span_id) {
@@ -179,6 +199,7 @@ impl Traces {
                 false => drop(open.started.insert(span.span_id)),
             }
         }
+        self.endless = self.endless.max(endless);
         let earlier = self.last.replace((part, before)).filter(|(of, _)| *of == part);
         let rows = spans.len() + starts.len();
         self.blocks.push_back(Held {
@@ -194,11 +215,11 @@ impl Traces {
     /// Takes the traces that are over as far as the rows tell, in the order in which their first rows stand. Nothing of them came with the
     /// last block.
     pub(super) fn take_over(&mut self) -> Vec<Over> {
-        let (now, last) = (self.clock, self.newest());
+        let (now, endless, last) = (self.clock, self.endless, self.newest());
         self.take(|open| {
-            open.shares.last().is_some_and(|share| Some(share.block) < last)
-                && open.started.is_empty()
-                && now >= open.last_end.saturating_add(SETTLE_NS)
+            let is_settled = open.started.is_empty() && now >= open.last_end.saturating_add(SETTLE_NS);
+            let is_given_up = endless > open.endless && now >= open.last_row.saturating_add(GIVE_UP_NS);
+            (is_settled || is_given_up) && open.shares.last().is_some_and(|share| Some(share.block) < last)
         })
     }
 
@@ -240,7 +261,7 @@ impl Traces {
     /// The place before the first block of this part with a row that is waited for; `read_to` where there is no such block.
     pub(super) fn watermark(&self, part: usize, read_to: Position) -> Mark {
         let first = self.blocks.iter().find(|held| held.part == part && held.waiting > 0);
-        let here = Mark { position: read_to, clock: self.clock };
+        let here = Mark { position: read_to, clock: self.clock, endless: self.endless };
         first.map_or(here, |held| held.whole.unwrap_or(held.before))
     }
 
@@ -274,6 +295,7 @@ impl Traces {
 impl Open {
     fn end(&mut self, span: &SpanData, end: u64) {
         self.last_end = self.last_end.max(end);
+        self.last_row = self.last_row.max(end);
         self.len = self.len.saturating_add(span_len(span));
         self.started.remove(&span.span_id);
         self.ended.insert(span.span_id);

@@ -32,6 +32,8 @@ pub struct Block {
     pub spans: Vec<SpanData>,
     /// Announcements of spans that had started; each ends when it starts.
     pub starts: Vec<SpanData>,
+    /// The recorder's account when it was written.
+    pub ledger: Ledger,
 }
 
 /// One block, whose spans lie where they were decompressed: what is read of them is borrowed, and nothing is copied.
@@ -40,6 +42,7 @@ pub struct Block {
 pub struct BlockRef<'a> {
     position: Position,
     first_sequence: u64,
+    ledger: Ledger,
     rows: Option<RowsRef<'a>>,
 }
 
@@ -54,6 +57,11 @@ impl BlockRef<'_> {
         self.first_sequence
     }
 
+    /// The recorder's account when it was written.
+    pub fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
     /// Spans that ended or were interrupted, in the order of their sequence.
     pub fn spans(&self) -> impl Iterator<Item = SpanRef<'_>> + Clone {
         self.rows().filter(|span| !span.is_open())
@@ -66,9 +74,9 @@ impl BlockRef<'_> {
 
     /// A copy of it; `None` if it cannot be decoded.
     pub(super) fn to_block(&self) -> Option<Block> {
-        let BlockRef { position, first_sequence, ref rows } = *self;
+        let BlockRef { position, first_sequence, ledger, ref rows } = *self;
         let Rows { spans, starts } = rows.as_ref()?.to_rows();
-        Some(Block { position, first_sequence, spans, starts })
+        Some(Block { position, first_sequence, spans, starts, ledger })
     }
 
     fn rows(&self) -> impl Iterator<Item = SpanRef<'_>> + Clone {
@@ -78,11 +86,12 @@ impl BlockRef<'_> {
 
 impl fmt::Debug for BlockRef<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let BlockRef { position, first_sequence, .. } = self;
+        let BlockRef { position, first_sequence, ledger, .. } = self;
         let rows: Vec<_> = self.rows().collect();
         f.debug_struct("BlockRef")
             .field("position", position)
             .field("first_sequence", first_sequence)
+            .field("ledger", ledger)
             .field("rows", &rows)
             .finish()
     }
@@ -293,7 +302,7 @@ impl RecorderReader {
         let RecorderReader { open, decoder, skipped, next_sequence, first_unread, .. } = self;
         let OpenSegment { number, path, scanner, .. } = open.as_ref()?;
         let Frame::Block(header, payload) = scanner.frame()? else { return None };
-        let BlockHeader { codec, raw_len, rows, .. } = header;
+        let BlockHeader { codec, raw_len, rows, ref ledger, .. } = header;
         let read_before = u32::try_from(*first_unread - header.first_sequence).unwrap_or(rows);
         let decoded = decoder.view(payload, codec, raw_len, rows, read_before).inspect_err(|error| {
             skipped.hole(path.clone(), scanner.offset(), payload.len() as u64, error.to_string());
@@ -302,6 +311,7 @@ impl RecorderReader {
         Some(BlockRef {
             position: Position { segment: *number, offset: scanner.offset(), next_sequence: *next_sequence },
             first_sequence: *first_unread,
+            ledger: Ledger::decode(ledger),
             rows: decoded.ok(),
         })
     }

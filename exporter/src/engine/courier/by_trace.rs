@@ -150,9 +150,9 @@ impl Courier {
         let strand = self.open_strand(origin)?;
         let clock = strand.place.state.clock.max(origin.created_unix_ns());
         Ok(Lineage {
+            traces: Traces::at(clock, strand.place.state.endless),
             strands: vec![strand],
             at: 0,
-            traces: Traces::at(clock),
             pending: Vec::new(),
             is_ahead_of_cursor: false,
             quiet_since: Instant::now(),
@@ -218,7 +218,13 @@ impl Courier {
                 Ok(Some(block)) if block.position.segment <= strand.place.last_segment => {
                     self.note_late(&strand.recorder, &mut strand.place);
                     let mut over = traces.take_before(&block.spans, &block.starts);
-                    traces.note(part, [strand.read_to, block.position], &block.spans, &block.starts);
+                    traces.note(
+                        part,
+                        [strand.read_to, block.position],
+                        &block.spans,
+                        &block.starts,
+                        block.ledger.dropped.total(),
+                    );
                     (strand.read_to, strand.settled) = (block.position, 0);
                     over.extend(traces.take_over());
                     let is_restored = strand.is_restored() && !strand.is_damaged();
@@ -230,7 +236,7 @@ impl Courier {
                 Ok(_) if standing == Standing::Over || strand.place.last_segment < u64::MAX => {
                     self.note_skipped(&strand.recorder, strand.place.skipped());
                     if let Some(next) = strands.get(part + 1) {
-                        traces.advance(next.place.state.clock);
+                        traces.advance(next.place.state.clock, next.place.state.endless);
                         *at += 1;
                         continue;
                     }
@@ -383,7 +389,7 @@ impl Courier {
             // It never goes back: what an earlier run was done with is done.
             let mark = traces.watermark(part, strand.read_to);
             if mark.position >= before {
-                (state.position, state.clock) = (mark.position, mark.clock);
+                (state.position, state.clock, state.endless) = (mark.position, mark.clock, mark.endless);
             }
             (state.ahead, state.settled) = (strand.read_to, strand.settled);
             if strand.place.cursor.state() != strand.place.state {

@@ -436,7 +436,7 @@ mod tests {
         let spans = [span(1), span(2)];
         let mut traces = Traces::default();
         let position = Position { segment: 1, offset: 8192, next_sequence: 2 };
-        traces.note(0, [Position::default(), position], &spans, &[]);
+        traces.note(0, [Position::default(), position], &spans, &[], 0);
         let over = traces.take_all().remove(0);
         let origin = RecorderId::from_parts(1, 2);
         let place = |recorder| SpanPlace { recorder, block: position, number: 0 };

@@ -45,7 +45,8 @@ impl Place {
 
     /// The sink is done with all before this place. What is missing before it counts as dropped.
     pub(super) fn go_to(&mut self, position: Position, lost: &mut u64) {
-        self.state = CursorState { position, ahead: position, settled: 0, clock: 0, ..self.state };
+        self.state =
+            CursorState { position, ahead: position, settled: 0, clock: 0, endless: 0, ..self.state };
         self.count_missing(lost);
     }
 

@@ -41,7 +41,7 @@ fn place(block: usize) -> Position {
 fn note(traces: &mut Traces, number: usize, rows: &[Row]) -> Vec<Over> {
     let of = |is_start| -> Vec<_> { rows.iter().filter(|row| row.is_start == is_start).map(data).collect() };
     let over = traces.take_before(&of(false), &of(true));
-    traces.note(0, [place(number), place(number + 1)], &of(false), &of(true));
+    traces.note(0, [place(number), place(number + 1)], &of(false), &of(true), 0);
     over
 }
 
@@ -205,7 +205,7 @@ proptest! {
             prop_assert!((0..ends).all(|number| delivered.contains(&(block, number))), "passed over");
         }
         // The second leaves out what the first had taken.
-        let mut traces = Traces::at(clock);
+        let mut traces = Traces::at(clock, 0);
         let mut delivered_again = 0;
         for (number, rows) in blocks.iter().enumerate().skip(from) {
             if number == cut && is_settled {
@@ -237,7 +237,7 @@ proptest! {
 #[test]
 fn a_span_that_claims_to_end_in_a_year_moves_the_time_by_an_hour() {
     const HOUR: u64 = 3600 * SECOND;
-    let mut traces = Traces::at(SECOND);
+    let mut traces = Traces::at(SECOND, 0);
     note(&mut traces, 0, &[start(0, 0, SECOND), end(1, 1, None, 365 * 24 * HOUR)]);
     assert_eq!(traces.watermark(0, place(1)).clock, SECOND);
     note(&mut traces, 1, &[end(2, 2, None, 2 * SECOND)]);
@@ -273,4 +273,26 @@ fn the_watermark_does_not_part_an_end_from_its_announcement() {
         traces.done(&over);
     }
     assert_eq!(watermark(&traces, 3), 0, "else the announcement would wait for an end that was read");
+}
+
+#[test]
+fn a_trace_whose_end_may_have_been_dropped_is_waited_for_for_ten_minutes() {
+    const MINUTE: u64 = 60 * SECOND;
+    let mut traces = Traces::at(SECOND, 3);
+    let mut note = |number, rows: &[Row], dropped| {
+        let of =
+            |is_start| -> Vec<_> { rows.iter().filter(|row| row.is_start == is_start).map(data).collect() };
+        let mut over = traces.take_before(&of(false), &of(true));
+        traces.note(0, [place(number), place(number + 1)], &of(false), &of(true), dropped);
+        over.extend(traces.take_over());
+        over.iter().map(|over| over.trace_id.to_bytes()[0] - 1).collect::<Vec<_>>()
+    };
+    // Two that are open, and behind the first something is dropped.
+    assert_eq!(note(0, &[start(0, 0, SECOND)], 3), [0; 0]);
+    assert_eq!(note(1, &[start(1, 1, MINUTE)], 4), [0; 0]);
+    assert_eq!(note(2, &[end(0, 2, Some(0), 2 * MINUTE)], 4), [0; 0]);
+    assert_eq!(note(3, &[start(2, 3, 12 * MINUTE - 1)], 4), [1], "it may have been that one");
+    assert_eq!(note(4, &[start(3, 4, 12 * MINUTE)], 4), [0]);
+    assert_eq!(note(5, &[start(4, 5, 60 * MINUTE)], 4), [0; 0], "nothing was dropped since");
+    assert_eq!(note(6, &[start(5, 6, 61 * MINUTE)], 5), [2, 3]);
 }
