@@ -86,6 +86,17 @@ pub trait Sink: Send {
         Box::pin(async { Outcome::Parked { reason: "it takes no whole traces".to_owned() } })
     }
 
+    /// Looks after a process that lives, about once a second while an exporter follows its spool, unless a batch is being delivered. It is cut off
+    /// where it takes several seconds. What fails here costs nothing.
+    fn look_after<'a>(&'a mut self, _: &'a LiveProcess<'a>) -> Delivery<'a> {
+        Box::pin(async { Outcome::DELIVERED })
+    }
+
+    /// Takes what the receiver has said since about processes that it wants stopped. It is asked after everything that it was called for.
+    fn take_terminations(&mut self) -> Vec<TerminationRequest> {
+        Vec::new()
+    }
+
     /// Is told that a process is over and that all it recorded was delivered or set aside, if it [needs](Self::needs) more than spans; again
     /// after [`Outcome::Retry`], and it may be once more after a restart. What it refuses here is told, and costs nothing else.
     fn process_over<'a>(&'a mut self, _: &'a Process<'a>) -> Delivery<'a> {
@@ -102,6 +113,24 @@ pub struct Process<'a> {
     pub resource: &'a Resource,
     /// Whether it was killed, or died otherwise, before it had stopped its spool.
     pub has_died: bool,
+}
+
+/// A process that lives, or of which nobody can tell whether it does.
+#[derive(Clone, Copy, Debug)]
+pub struct LiveProcess<'a> {
+    /// Its recorder.
+    pub recorder: &'a RecorderId,
+    /// What the process is.
+    pub resource: &'a Resource,
+}
+
+/// That a receiver wants a process stopped.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct TerminationRequest {
+    /// The process's recorder.
+    pub recorder: RecorderId,
+    /// Why, as the receiver said: on one line, and short.
+    pub reason: String,
 }
 
 /// What a sink has to know of a trace before it can take any of it.

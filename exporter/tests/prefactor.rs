@@ -12,10 +12,12 @@ mod agent;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::env;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value as Json, json};
 use spanring_exporter::demo::receiver::{Answer, Received, Receiver};
@@ -45,6 +47,8 @@ struct Server {
     instances: Vec<Instance>,
     /// The spans, in the order in which they were created, as they are now.
     spans: Vec<Json>,
+    /// What it says beside in answers about spans.
+    control: Option<Json>,
     /// What should not have come.
     wrong: Vec<String>,
 }
@@ -88,8 +92,11 @@ impl Server {
         }
         match answer {
             Ok(details) => {
-                let body = json!({"status": "success", "details": details}).to_string();
-                Answer { body: body.into_bytes(), ..Answer::status(200) }
+                let mut body = json!({"status": "success", "details": details});
+                if let Some(control) = self.control.as_ref().filter(|_| path.starts_with("agent_spans")) {
+                    body["control"] = control.clone();
+                }
+                Answer { body: body.to_string().into_bytes(), ..Answer::status(200) }
             }
             Err(status) => {
                 let body = json!({"status": "error", "code": "invalid_action", "message": "no"}).to_string();
@@ -319,6 +326,66 @@ fn the_doctor_sends_one_span_with_the_token() {
         assert_eq!(server.wrong, [""; 0]);
         assert_eq!((server.spans.len(), server.instances.len()), (number, 1));
     }
+}
+
+const HEEDFUL: &str = "SPANRING_TEST_HEEDFUL";
+
+/// Works until it is told to stop, writes why, and stops in order.
+#[test]
+fn an_agent_that_heeds_what_it_is_told() {
+    let Some(dir) = env::var_os(HEEDFUL).map(PathBuf::from) else { return };
+    let spool = Spool::open(dir.join("spool")).service("shop").start().unwrap();
+    let began = Instant::now();
+    let termination = loop {
+        assert!(began.elapsed() < Duration::from_secs(60), "nobody told it to stop");
+        assert!(matches!(spanring::span("step").root().start().end(), spanring::Ended::Recorded));
+        if let Some(termination) = spool.termination() {
+            break termination;
+        }
+        thread::sleep(Duration::from_millis(5));
+    };
+    fs::write(dir.join("reason"), termination.reason).unwrap();
+    assert!(spool.stop(Duration::from_secs(60)).is_complete);
+}
+
+#[test]
+fn an_agent_learns_that_the_server_wants_it_stopped_and_all_it_recorded_is_delivered() {
+    let capture = "tests/captures/prefactor_core_terminate/003_POST_api_v1_agent_spans.json";
+    let capture = Path::new(env!("CARGO_MANIFEST_DIR")).join(capture);
+    let capture: Json = serde_json::from_slice(&fs::read(capture).unwrap()).unwrap();
+    let control = Some(capture["response_body"]["control"].clone());
+    let spool = TestSpool::new();
+    let (_receiver, sink, server) = start(Server { control, ..Server::default() });
+    let agent = Command::new(env::current_exe().unwrap())
+        .args(["--exact", "an_agent_that_heeds_what_it_is_told", "--nocapture"])
+        .env(HEEDFUL, spool.path().parent().unwrap())
+        .stdout(Stdio::null())
+        .spawn();
+    let mut agent = agent.unwrap();
+    agent::wait_until("the agent has a recorder", || spool.path().exists() && !spool.recorders().is_empty());
+    let log = fs::File::create(spool.file("log")).unwrap();
+    let mut command = export(&spool, &sink);
+    let mut exporter = command.args(["--log-format", "json"]).stderr(log).spawn().unwrap();
+
+    assert!(agent.wait().unwrap().success());
+    assert_eq!(fs::read_to_string(spool.file("reason")).unwrap(), "operator stop");
+    agent::wait_until("all is delivered and removed, the termination with it", || {
+        let mut names: Vec<_> =
+            fs::read_dir(spool.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        names.sort();
+        names == ["exporter.lock", "spanring-spool"]
+    });
+    exporter.kill().unwrap();
+    exporter.wait().unwrap();
+    let server = server.lock().unwrap();
+    assert_eq!(server.wrong, [""; 0]);
+    assert_eq!(server.instances.len(), 1);
+    let log = fs::read_to_string(spool.file("log")).unwrap();
+    let told: Vec<Json> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let told: Vec<_> = told.iter().filter(|told| told["event"] == "termination").collect();
+    assert_eq!(told.len(), 1, "{log}");
+    assert_eq!((&told[0]["sink"], &told[0]["reason"]), (&sink.into(), &"operator stop".into()));
+    assert_eq!(told[0]["recorder"], server.instances[0].registered["external_identifier"]);
 }
 
 /// splitmix64.

@@ -9,6 +9,11 @@
 //! what is sent, and traces come again whole until they are done with, so an exporter that was killed learns all identities again by sending again what
 //! it had sent.
 //!
+//! # Who is to stop
+//!
+//! The server may say with any span that the agent is to stop, and of an instance that it was terminated, for which it is asked every 30 seconds while the
+//! process lives. Either is passed on to the process.
+//!
 //! # What becomes of a span without its parent
 //!
 //! A parent may be in another process, be refused, or be forgotten: where it came with an earlier part of the trace, which was over for two seconds, before a
@@ -17,16 +22,21 @@
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::hash::Hash;
+use std::time::Duration;
 
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
 use reqwest::{Method, Url};
 use serde_json::Value as Json;
 use spanring::{SpanId, TraceId};
-use spanring_spool::SpanData;
+use spanring_spool::{RecorderId, SpanData};
+use tokio::time::Instant;
 
 use super::http::{Caller, Limits, Transport};
-use super::prefactor_answer::{self, Asked};
-use super::{Batch, Delivery, Needs, Outcome, PrefactorOptions, Process, Sink};
+use super::prefactor_answer::{self, Answered, Asked};
+use super::{
+    Batch, Delivery, LiveProcess, Needs, Outcome, PrefactorOptions, Process, Response, Sink,
+    TerminationRequest,
+};
 use crate::Error;
 use crate::prefactor::{Instance, SpanStatus, cancel, create};
 
@@ -36,6 +46,8 @@ const SPANS_MAX: usize = 100;
 const KNOWN_SPANS_MAX: usize = 100_000;
 /// The same of instances.
 const KNOWN_INSTANCES_MAX: usize = 1_000;
+/// How often it is asked for an instance whose process lives.
+const ASK_INTERVAL: Duration = Duration::from_secs(30);
 
 /// Prefactor, asked over HTTP.
 pub struct PrefactorSink {
@@ -44,9 +56,23 @@ pub struct PrefactorSink {
     options: PrefactorOptions,
     caller: Caller,
     /// The server's identities of instances that were started, by their digests.
-    instances: Known<TraceId>,
+    instances: Known<TraceId, String>,
     /// The server's identities of spans that are all there, by their instance's digest.
-    spans: Known<(TraceId, TraceId, SpanId)>,
+    spans: Known<(TraceId, TraceId, SpanId), String>,
+    /// The processes of those instances.
+    watched: Known<RecorderId, Watched>,
+    /// What the server has said of processes since it was taken.
+    terminations: Vec<TerminationRequest>,
+}
+
+/// A process that the server may want stopped.
+struct Watched {
+    /// The server's identity of its instance.
+    id: String,
+    /// When it was asked for last.
+    asked: Instant,
+    /// Whether it is to stop.
+    is_terminated: bool,
 }
 
 impl PrefactorSink {
@@ -64,6 +90,8 @@ impl PrefactorSink {
             caller,
             instances: Known::new(KNOWN_INSTANCES_MAX),
             spans: Known::new(KNOWN_SPANS_MAX),
+            watched: Known::new(KNOWN_INSTANCES_MAX),
+            terminations: Vec::new(),
         })
     }
 
@@ -81,16 +109,23 @@ impl PrefactorSink {
     }
 
     /// The server's identity of a span, which is all there then.
-    async fn deliver_span(&self, span: &SpanData, instance: &Instance, id: &str) -> Result<String, Outcome> {
+    async fn deliver_span(
+        &mut self,
+        span: &SpanData,
+        instance: &Instance,
+        id: &str,
+    ) -> Result<String, Outcome> {
         let parent = span.parent_id.map(|parent| (instance.digest(), span.trace_id, parent));
-        let parent = parent.and_then(|parent| self.spans.get(&parent));
+        let parent = parent.and_then(|parent| self.spans.get(&parent)).map(String::as_str);
         let body = create(span, id, parent, instance, &self.options.contents);
         let created = self.post(Asked::Create, &["agent_spans"], &body).await?;
+        self.heed(instance, &created);
         if span.is_pending {
-            let path = ["agent_spans", &created, "finish"];
-            self.post(Asked::Finish, &path, &cancel(span, instance)).await?;
+            let path = ["agent_spans", &created.id, "finish"];
+            let finished = self.post(Asked::Finish, &path, &cancel(span, instance)).await?;
+            self.heed(instance, &finished);
         }
-        Ok(created)
+        Ok(created.id)
     }
 
     /// The server's identity of an instance, which is registered and started then.
@@ -98,9 +133,11 @@ impl PrefactorSink {
         if let Some(id) = self.instances.get(&instance.digest()) {
             return Ok(id.to_owned());
         }
-        let id = self.post(Asked::Register, &["agent_instance", "register"], instance.register()).await?;
+        let id = self.post(Asked::Register, &["agent_instance", "register"], instance.register()).await?.id;
         self.post(Asked::Instance, &["agent_instance", &id, "start"], &instance.start()).await?;
         self.instances.insert(instance.digest(), id.clone());
+        let watched = Watched { id: id.clone(), asked: Instant::now(), is_terminated: false };
+        self.watched.insert(instance.recorder().clone(), watched);
         Ok(id)
     }
 
@@ -112,7 +149,44 @@ impl PrefactorSink {
         self.post(Asked::Instance, &path, &instance.finish(status)).await.map(drop)
     }
 
-    async fn post(&self, asked: Asked, path: &[&str], body: &Json) -> Result<String, Outcome> {
+    /// Heeds what an answer about a span says beside.
+    fn heed(&mut self, instance: &Instance, answered: &Answered) {
+        if let Some(reason) = &answered.termination {
+            self.terminate(instance.recorder(), reason);
+        }
+    }
+
+    /// Notes once that a process is to stop.
+    fn terminate(&mut self, recorder: &RecorderId, reason: &str) {
+        match self.watched.get_mut(recorder) {
+            Some(watched) if watched.is_terminated => return,
+            Some(watched) => watched.is_terminated = true,
+            None => {}
+        }
+        let request = TerminationRequest { recorder: recorder.clone(), reason: reason.to_owned() };
+        self.terminations.push(request);
+    }
+
+    /// Asks whether the instance of a process was terminated, if it is time. What fails is asked again in its time.
+    async fn ask_for(&mut self, recorder: &RecorderId) {
+        let Some(watched) = self.watched.get_mut(recorder) else { return };
+        if watched.is_terminated || watched.asked.elapsed() < ASK_INTERVAL {
+            return;
+        }
+        watched.asked = Instant::now();
+        let id = watched.id.clone();
+        let answer = self.ask(Method::GET, &["agent_instance", &id], String::new()).await;
+        if let Some(reason) = answer.ok().and_then(|response| prefactor_answer::terminated(&response)) {
+            self.terminate(recorder, &reason);
+        }
+    }
+
+    async fn post(&self, asked: Asked, path: &[&str], body: &Json) -> Result<Answered, Outcome> {
+        let response = self.ask(Method::POST, path, body.to_string()).await?;
+        prefactor_answer::read(asked, &response)
+    }
+
+    async fn ask(&self, method: Method, path: &[&str], body: String) -> Result<Response, Outcome> {
         let mut url = self.url.clone();
         if let Ok(mut segments) = url.path_segments_mut() {
             segments.pop_if_empty().extend(["api", "v1"]).extend(path);
@@ -122,10 +196,7 @@ impl PrefactorSink {
         if let Some(authorization) = &self.options.authorization {
             headers.insert(AUTHORIZATION, authorization.clone());
         }
-        let limit = Limits::default().request;
-        let body = body.to_string().into();
-        let response = self.caller.ask(Method::POST, url, headers, body, limit).await?;
-        prefactor_answer::read(asked, &response)
+        self.caller.ask(method, url, headers, body.into(), Limits::default().request).await
     }
 }
 
@@ -146,6 +217,17 @@ impl Sink for PrefactorSink {
         Box::pin(async { self.deliver_spans(batch).await.err().unwrap_or(Outcome::DELIVERED) })
     }
 
+    fn look_after<'a>(&'a mut self, process: &'a LiveProcess<'a>) -> Delivery<'a> {
+        Box::pin(async {
+            self.ask_for(process.recorder).await;
+            Outcome::DELIVERED
+        })
+    }
+
+    fn take_terminations(&mut self) -> Vec<TerminationRequest> {
+        std::mem::take(&mut self.terminations)
+    }
+
     fn process_over<'a>(&'a mut self, process: &'a Process<'a>) -> Delivery<'a> {
         Box::pin(async { self.finish(process).await.err().unwrap_or(Outcome::DELIVERED) })
     }
@@ -157,45 +239,138 @@ impl fmt::Debug for PrefactorSink {
     }
 }
 
-/// The server's identities, of the last so many things.
-struct Known<K> {
-    ids: HashMap<K, Box<str>>,
+/// What is known of the last so many things.
+struct Known<K, V> {
+    known: HashMap<K, V>,
     order: VecDeque<K>,
     max: usize,
 }
 
-impl<K: Copy + Eq + Hash> Known<K> {
+impl<K: Clone + Eq + Hash, V> Known<K, V> {
     fn new(max: usize) -> Self {
-        Known { ids: HashMap::new(), order: VecDeque::new(), max }
+        Known { known: HashMap::new(), order: VecDeque::new(), max }
     }
 
-    fn get(&self, key: &K) -> Option<&str> {
-        self.ids.get(key).map(|id| &**id)
+    fn get(&self, key: &K) -> Option<&V> {
+        self.known.get(key)
     }
 
-    fn insert(&mut self, key: K, id: String) {
-        if self.ids.insert(key, id.into()).is_none() {
+    fn get_mut(&mut self, key: &K) -> Option<&mut V> {
+        self.known.get_mut(key)
+    }
+
+    fn insert(&mut self, key: K, value: V) {
+        if self.known.insert(key.clone(), value).is_none() {
             self.order.push_back(key);
         }
         if self.order.len() > self.max
             && let Some(oldest) = self.order.pop_front()
         {
-            self.ids.remove(&oldest);
+            self.known.remove(&oldest);
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use serde_json::json;
+    use spanring_spool::{Position, Resource};
+
     use super::*;
+    use crate::demo::receiver::{Answer, Receiver};
+    use crate::sink::BatchId;
+    use crate::sink::tests::span;
+
+    /// A sink, and a server that says this of its instance when it is asked, and is broken where it says nothing; how often it was asked.
+    fn asked(says: Option<Json>) -> (PrefactorSink, Receiver, Arc<Mutex<Vec<String>>>) {
+        let asked = Arc::<Mutex<Vec<String>>>::default();
+        let kept = Arc::clone(&asked);
+        let receiver = Receiver::start(move |received| {
+            if received.method == "POST" {
+                let body = br#"{"details": {"id": "its id"}}"#.to_vec();
+                return Answer { body, ..Answer::status(200) };
+            }
+            kept.lock().unwrap().push(received.path);
+            match &says {
+                Some(details) => {
+                    let body = json!({"status": "success", "details": details}).to_string().into_bytes();
+                    Answer { body, ..Answer::status(200) }
+                }
+                None => Answer::broken(),
+            }
+        });
+        let receiver = receiver.unwrap();
+        let url = Url::parse(&format!("http://{}", receiver.address())).unwrap();
+        let sink = PrefactorSink::open("prefactor".to_owned(), &url, &PrefactorOptions::default()).unwrap();
+        (sink, receiver, asked)
+    }
+
+    async fn look_after(sink: &mut PrefactorSink, recorder: &RecorderId) -> Vec<TerminationRequest> {
+        let process = LiveProcess { recorder, resource: &Resource::default() };
+        assert_eq!(sink.look_after(&process).await, Outcome::DELIVERED);
+        sink.take_terminations()
+    }
+
+    async fn half_a_minute_passes() {
+        tokio::time::pause();
+        tokio::time::advance(ASK_INTERVAL).await;
+        tokio::time::resume();
+    }
+
+    fn on_a_runtime(test: impl Future<Output = ()>) {
+        tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(test);
+    }
 
     #[test]
-    fn the_oldest_identities_are_forgotten() {
+    fn an_instance_whose_process_lives_is_asked_for_every_half_minute_until_it_was_terminated() {
+        let says = json!({"status": "terminated", "termination_reason": "by hand"});
+        let (mut sink, _receiver, asked) = asked(Some(says));
+        on_a_runtime(async {
+            let (recorder, other) = (RecorderId::from_parts(1, 2), RecorderId::from_parts(3, 4));
+            half_a_minute_passes().await;
+            assert_eq!(look_after(&mut sink, &recorder).await, [], "it has no instance");
+            let id =
+                BatchId { recorder: &recorder, block: Position::default(), number: 0, part: BatchId::WHOLE };
+            let batch = Batch { id, resource: &Resource::default(), spans: &[span(1)] };
+            assert_eq!(sink.deliver(&batch).await, Outcome::DELIVERED);
+            assert_eq!(look_after(&mut sink, &recorder).await, [], "it was there just now");
+            half_a_minute_passes().await;
+            assert_eq!(look_after(&mut sink, &other).await, [], "it has no instance");
+            let wanted = TerminationRequest { recorder: recorder.clone(), reason: "by hand".to_owned() };
+            assert_eq!(look_after(&mut sink, &recorder).await, [wanted]);
+            half_a_minute_passes().await;
+            assert_eq!(look_after(&mut sink, &recorder).await, [], "that is known");
+        });
+        assert_eq!(*asked.lock().unwrap(), ["/api/v1/agent_instance/its%20id"]);
+    }
+
+    #[test]
+    fn a_question_that_fails_costs_nothing_and_is_asked_again_in_its_time() {
+        let (mut sink, _receiver, asked) = asked(None);
+        on_a_runtime(async {
+            let recorder = RecorderId::from_parts(1, 2);
+            let id =
+                BatchId { recorder: &recorder, block: Position::default(), number: 0, part: BatchId::WHOLE };
+            let batch = Batch { id, resource: &Resource::default(), spans: &[span(1)] };
+            assert_eq!(sink.deliver(&batch).await, Outcome::DELIVERED);
+            for times in 1..4 {
+                half_a_minute_passes().await;
+                assert_eq!(look_after(&mut sink, &recorder).await, []);
+                assert_eq!(look_after(&mut sink, &recorder).await, []);
+                assert_eq!(asked.lock().unwrap().len(), times);
+            }
+        });
+    }
+
+    #[test]
+    fn the_oldest_are_forgotten() {
         let mut known = Known::new(2);
         for (key, id) in [(1, "a"), (2, "b"), (1, "c"), (3, "d")] {
-            known.insert(key, id.to_owned());
-            assert!(known.ids.len() <= 2 && known.ids.len() == known.order.len());
+            known.insert(key, id);
+            assert!(known.known.len() <= 2 && known.known.len() == known.order.len());
         }
-        assert_eq!([1, 2, 3].map(|key| known.get(&key)), [None, Some("b"), Some("d")]);
+        assert_eq!([1, 2, 3].map(|key| known.get(&key)), [None, Some(&"b"), Some(&"d")]);
     }
 }

@@ -102,6 +102,7 @@ impl Courier {
                 outcome = delivery => Some(outcome),
                 () = overdue => None,
             };
+            self.pass_terminations_on();
             match outcome {
                 None => return Err(self.abandoned(parcel.id())),
                 Some(Outcome::Delivered { rejected, message }) => {

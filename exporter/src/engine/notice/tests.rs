@@ -18,7 +18,7 @@ fn each() -> Vec<Notice> {
         Notice::Unproven { recorder: recorder.clone(), doubt: Doubt::SharedFileSystem { kind: text() } },
         Notice::Skipped { recorder: recorder.clone(), skipped: Skipped::default() },
         Notice::BeganLate { sink: text(), recorder: recorder.clone(), segments: 3 },
-        Notice::Trouble { recorder: Some(recorder), reason: text() },
+        Notice::Trouble { recorder: Some(recorder.clone()), reason: text() },
         Notice::Trouble { recorder: None, reason: text() },
         Notice::Retrying { sink: text(), wait: Duration::from_millis(1500), reason: text() },
         Notice::Opened { sink: text(), reason: text() },
@@ -30,6 +30,7 @@ fn each() -> Vec<Notice> {
         Notice::Refused { sink: text(), span_id, reason: text() },
         Notice::NotTaken { sink: text(), span_id, reason: text() },
         Notice::Abandoned { sink: text(), batch: text() },
+        Notice::Termination { sink: text(), recorder, reason: text() },
         Notice::Ended { sink: text(), reason: text() },
     ];
     for notice in &notices {
@@ -49,6 +50,7 @@ fn each() -> Vec<Notice> {
             | Notice::Refused { .. }
             | Notice::NotTaken { .. }
             | Notice::Abandoned { .. }
+            | Notice::Termination { .. }
             | Notice::Ended { .. } => {}
         }
     }
@@ -100,6 +102,7 @@ set_aside error event level reason sink span_id time
 refused error event level reason sink span_id time
 not_taken error event level reason sink span_id time
 abandoned warn batch event level sink time
+termination warn event level reason recorder sink time
 ended error event level reason sink time";
     assert_eq!(told.join("\n"), expected);
 }
