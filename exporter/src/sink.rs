@@ -92,6 +92,25 @@ pub trait Sink: Send {
         Box::pin(async { Outcome::DELIVERED })
     }
 
+    /// Whether it shows spans while they run: it has the announcements of spans then, in batches, and is [shown](Self::show) what happens. Only for a
+    /// sink that needs [parents first](Needs::ParentsFirst).
+    fn wants_starts(&self) -> bool {
+        false
+    }
+
+    /// Is shown a span of a process that lives, before its trace is over, where it [wants](Self::wants_starts) that: its start, and once more its
+    /// end. Both come again with the [delivery](Self::deliver), so what fails here costs nothing; nor need either come here at all. It is asked as
+    /// [`look_after`](Self::look_after) is.
+    fn show<'a>(&'a mut self, _: &'a LiveSpan<'a>) -> Delivery<'a> {
+        Box::pin(async { Outcome::DELIVERED })
+    }
+
+    /// Is told of a span that was announced and will never be delivered, since how it ended was lost; again after [`Outcome::Retry`], or after a
+    /// restart.
+    fn lose<'a>(&'a mut self, _: &'a LiveSpan<'a>) -> Delivery<'a> {
+        Box::pin(async { Outcome::DELIVERED })
+    }
+
     /// Takes what the receiver has said since about processes that it wants stopped. It is asked after everything that it was called for.
     fn take_terminations(&mut self) -> Vec<TerminationRequest> {
         Vec::new()
@@ -122,6 +141,21 @@ pub struct LiveProcess<'a> {
     pub recorder: &'a RecorderId,
     /// What the process is.
     pub resource: &'a Resource,
+}
+
+/// A span of a process, whose trace is not over.
+#[derive(Clone, Copy, Debug)]
+pub struct LiveSpan<'a> {
+    /// The process's recorder.
+    pub recorder: &'a RecorderId,
+    /// What the process is.
+    pub resource: &'a Resource,
+    /// What was announced of it when it started, if it was.
+    pub start: Option<&'a SpanData>,
+    /// The span, once it has ended.
+    pub end: Option<&'a SpanData>,
+    /// Whether its parent, where it has one, is a span of another process.
+    pub is_under_another_process: bool,
 }
 
 /// That a receiver wants a process stopped.
@@ -156,9 +190,19 @@ pub struct Batch<'a> {
     pub resource: &'a Resource,
     /// The spans, in sequence order, or parents first.
     pub spans: &'a [SpanData],
+    /// For a sink that [wants](Sink::wants_starts) them, what was announced of spans when they started, of these among others, sorted by their
+    /// identities. Not every span was announced.
+    pub starts: &'a [SpanData],
 }
 
 impl Batch<'_> {
+    /// What was announced of a span when it started, if that is known.
+    pub fn start_of(&self, span: &SpanData) -> Option<&SpanData> {
+        let identity = |span: &SpanData| (span.trace_id, span.span_id);
+        let at = self.starts.binary_search_by_key(&identity(span), identity);
+        at.ok().map(|at| &self.starts[at])
+    }
+
     /// An OTLP/JSON request on a line by itself, with its line break.
     fn json_line(&self) -> Vec<u8> {
         let mut line = otlp::to_json(&otlp::request(&self.resource.attributes, self.spans)).into_bytes();

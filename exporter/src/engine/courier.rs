@@ -302,6 +302,7 @@ impl Courier {
                 recorder,
                 resource: &place.resource,
                 spans: &block.spans,
+                starts: &[],
                 places: Places::Block(block.position),
             };
             let Done { rejected, dead_lettered } = self.deliver(&load).await?;

@@ -40,6 +40,8 @@ pub(super) struct Traces {
     first: u64,
     /// The latest moment that any row told, in nanoseconds since the Unix epoch.
     now: u64,
+    /// Whether it is kept where announcements stand.
+    keeps_starts: bool,
 }
 
 /// A block with rows of traces that the sink is not done with, or was not for long.
@@ -69,6 +71,8 @@ struct Open {
     /// The announced spans that have not ended.
     started: HashSet<SpanId>,
     ended: HashSet<SpanId>,
+    /// In which block each announcement stands that came before its span's end, if that is kept.
+    announced: HashMap<SpanId, u64>,
     /// In which blocks its rows stand, in order.
     shares: Vec<Share>,
     facts: Facts,
@@ -82,6 +86,10 @@ pub(super) struct Over {
     pub(super) shares: Vec<Share>,
     /// Its spans.
     pub(super) ids: HashSet<SpanId>,
+    /// In which block each announcement stands, if that is kept.
+    pub(super) announced: HashMap<SpanId, u64>,
+    /// The announced spans that it has no end of.
+    pub(super) lost: HashSet<SpanId>,
     pub(super) facts: Facts,
 }
 
@@ -93,6 +101,26 @@ impl Over {
 }
 
 impl Traces {
+    /// No traces yet; whether it is to be kept where announcements stand.
+    pub(super) fn new(keeps_starts: bool) -> Self {
+        Traces { keeps_starts, ..Traces::default() }
+    }
+
+    /// Whether a trace is not over.
+    pub(super) fn is_open(&self, trace: TraceId) -> bool {
+        self.open.contains_key(&trace)
+    }
+
+    /// Whether a span of a trace that is not over has started or ended, as far as the rows tell.
+    pub(super) fn knows(&self, trace: TraceId, span: SpanId) -> bool {
+        self.open.get(&trace).is_some_and(|open| open.ended.contains(&span) || open.started.contains(&span))
+    }
+
+    /// Where the announcements of a trace stand that is not over, if that is kept.
+    pub(super) fn announced(&self, trace: TraceId) -> Option<&HashMap<SpanId, u64>> {
+        self.open.get(&trace).map(|open| &open.announced)
+    }
+
     /// Notes the spans and announcements of a block, which follows all that were noted, of a recorder that is part number `part`; reading
     /// on at the first of these places finds it, and the second is behind it.
     pub(super) fn note(
@@ -113,6 +141,10 @@ impl Traces {
             self.now = self.now.max(span.start_unix_ns);
             let open = self.open.entry(span.trace_id).or_default();
             open.share(number);
+            // One that comes with its end, or behind it, tells nothing that the end does not.
+            if self.keeps_starts && !open.ended.contains(&span.span_id) {
+                open.announced.entry(span.span_id).or_insert(number);
+            }
             // It may have ended on another thread, whose ring was drained before.
             if !open.ended.contains(&span.span_id) {
                 open.started.insert(span.span_id);
@@ -153,7 +185,14 @@ impl Traces {
     fn take(&mut self, is_over: impl Fn(&Open) -> bool) -> Vec<Over> {
         let taken = self.open.extract_if(|_, open| is_over(open));
         let mut over: Vec<_> = taken
-            .map(|(trace_id, Open { ended: ids, shares, facts, .. })| Over { trace_id, shares, ids, facts })
+            .map(|(trace_id, Open { started: lost, ended: ids, announced, shares, facts })| Over {
+                trace_id,
+                shares,
+                ids,
+                announced,
+                lost,
+                facts,
+            })
             .collect();
         over.sort_by_key(|over| (over.shares.first().map(|share| share.block), over.trace_id));
         over

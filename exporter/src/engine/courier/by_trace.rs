@@ -27,6 +27,7 @@ use super::super::discovery::Standing;
 use super::super::notice::Notice;
 use super::super::report::SinkEnd;
 use super::super::traces::{Over, SETTLE, Traces};
+use super::live::Shows;
 use super::{BLOCKS_PER_TURN, Courier, Place, SYNC_INTERVAL, Turn};
 use crate::sink::{Needs, Process};
 
@@ -39,6 +40,8 @@ pub(super) struct Lineage {
     /// Which of them is read.
     at: usize,
     pub(super) traces: Traces,
+    /// What of it the sink is to be shown.
+    pub(super) shows: Shows,
     /// When a block came last.
     quiet_since: Instant,
 }
@@ -109,7 +112,13 @@ impl Courier {
 
     fn open_lineage(&self, origin: &RecorderId) -> Result<Lineage, Error> {
         let strands = vec![self.open_strand(origin)?];
-        Ok(Lineage { strands, at: 0, traces: Traces::default(), quiet_since: Instant::now() })
+        Ok(Lineage {
+            strands,
+            at: 0,
+            traces: Traces::new(self.sink.wants_starts()),
+            shows: Shows::new(self.shows_the_living()),
+            quiet_since: Instant::now(),
+        })
     }
 
     fn open_strand(&self, recorder: &RecorderId) -> Result<Strand, Error> {
@@ -146,7 +155,7 @@ impl Courier {
         standing: Standing,
     ) -> Result<Result<Turn, Error>, SinkEnd> {
         for _ in 0..BLOCKS_PER_TURN {
-            let Lineage { strands, at, traces, .. } = lineage;
+            let Lineage { strands, at, traces, shows, .. } = lineage;
             let (part, strand) = (*at, &mut strands[*at]);
             if let Some(state) = strand.restored
                 && state.settled < ALL
@@ -163,6 +172,9 @@ impl Courier {
                 Ok(Some(block)) if block.position.segment <= strand.place.last_segment => {
                     self.note_late(&strand.recorder, &mut strand.place);
                     traces.note(part, [strand.read_to, block.position], &block.spans, &block.starts);
+                    if let Some(number) = traces.newest() {
+                        shows.note(number, &block.starts, &block.spans);
+                    }
                     (strand.read_to, strand.settled) = (block.position, 0);
                     let over = traces.take_over();
                     lineage.quiet_since = Instant::now();

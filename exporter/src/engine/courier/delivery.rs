@@ -10,7 +10,7 @@ use super::super::report::SinkEnd;
 use super::super::status::SinkState;
 use super::load::{Load, Parcel};
 use super::{Courier, stopped};
-use crate::sink::{Batch, BatchId, Outcome, Process, Trace};
+use crate::sink::{Batch, BatchId, LiveSpan, Outcome, Process, Trace};
 
 /// What became of spans that the sink was not delivered.
 #[derive(Clone, Copy, Default)]
@@ -31,12 +31,12 @@ impl Courier {
     /// Delivers spans.
     pub(super) async fn deliver(&mut self, load: &Load<'_>) -> Result<Done, SinkEnd> {
         let (mut done, mut first) = (Done::default(), 0);
-        let Load { resource, spans, .. } = *load;
+        let Load { resource, spans, starts, .. } = *load;
         let oldest = spans.iter().map(|span| span.end_unix_ns).min().unwrap_or(0);
         self.show(|standing| standing.backlog.oldest_unix_ns = oldest);
         for (number, spans) in batches(spans, self.sink.spans_max()).enumerate() {
             let id = load.id(number, first);
-            let mut parts = vec![Part { batch: Batch { id, resource, spans }, first }];
+            let mut parts = vec![Part { batch: Batch { id, resource, spans, starts }, first }];
             first += spans.len();
             while let Some(part) = parts.pop() {
                 match (self.send(Parcel::Batch(&part.batch)).await?, part.halves()) {
@@ -64,6 +64,14 @@ impl Courier {
         Ok(match self.send(Parcel::Trace(trace)).await? {
             Answer::Taken { rejected } => Ok(Done { rejected, dead_lettered: 0 }),
             Answer::Refused { reason } => Err(reason),
+        })
+    }
+
+    /// Tells the sink of a span whose end was lost; why it does not want to know, if it does not.
+    pub(super) async fn tell_lost(&mut self, span: &LiveSpan<'_>) -> Result<Option<String>, SinkEnd> {
+        Ok(match self.send(Parcel::Lost(span)).await? {
+            Answer::Taken { .. } => None,
+            Answer::Refused { reason } => Some(reason),
         })
     }
 
@@ -95,6 +103,7 @@ impl Courier {
             let delivery = match &mut parcel {
                 Parcel::Batch(batch) => self.sink.deliver(batch),
                 Parcel::Trace(trace) => self.sink.deliver_trace(trace),
+                Parcel::Lost(span) => self.sink.lose(span),
                 Parcel::Over(process) => self.sink.process_over(process),
             };
             let outcome = tokio::select! {

@@ -15,7 +15,7 @@ use super::by_trace::Counts;
 use super::delivery::Done;
 use super::load::{Load, Places, SpanPlace};
 use crate::error::with_causes;
-use crate::sink::{BatchId, Needs, Trace, TraceSpans};
+use crate::sink::{BatchId, LiveSpan, Needs, Trace, TraceSpans};
 
 /// At most how many spans of traces that are delivered one by one are in memory, block aside. A longer trace is read as often as it must.
 const SPANS_AT_ONCE: usize = 4096;
@@ -24,7 +24,7 @@ const SPANS_AT_ONCE: usize = 4096;
 type Placed = (SpanPlace, SpanData);
 
 /// Finds blocks again.
-struct Blocks<'a> {
+pub(super) struct Blocks<'a> {
     spool: &'a SpoolDir,
     recorders: &'a [RecorderId],
     traces: &'a Traces,
@@ -33,9 +33,13 @@ struct Blocks<'a> {
     last: Option<(u64, Block)>,
 }
 
-impl Blocks<'_> {
+impl<'a> Blocks<'a> {
+    pub(super) fn new(spool: &'a SpoolDir, recorders: &'a [RecorderId], traces: &'a Traces) -> Self {
+        Blocks { spool, recorders, traces, readers: HashMap::new(), last: None }
+    }
+
     /// The block of this number, and of which recorder it is, unless it was damaged since it was read first.
-    fn get(&mut self, number: u64) -> Result<Option<(&RecorderId, &Block)>, Error> {
+    pub(super) fn get(&mut self, number: u64) -> Result<Option<(&RecorderId, &Block)>, Error> {
         let Held { part, before, position, .. } =
             self.traces.block(number).expect("by T1, what is not done has its block held");
         let recorder = &self.recorders[part];
@@ -60,28 +64,55 @@ impl Blocks<'_> {
         };
         Ok(block.spans.iter().enumerate().filter(is_wanted).map(placed).collect())
     }
+
+    /// What was announced of these spans of a trace, sorted by their identities, where each announcement stands in that block.
+    pub(super) fn starts(
+        &mut self,
+        trace_id: TraceId,
+        announced: &HashMap<SpanId, u64>,
+        of: impl Iterator<Item = SpanId>,
+    ) -> Result<Vec<SpanData>, Error> {
+        let mut blocks = BTreeMap::<u64, HashSet<SpanId>>::new();
+        for span in of {
+            if let Some(number) = announced.get(&span) {
+                blocks.entry(*number).or_default().insert(span);
+            }
+        }
+        let mut starts = Vec::new();
+        for (number, of) in blocks {
+            let Some((_, block)) = self.get(number)? else { continue };
+            let is_wanted = |span: &&SpanData| span.trace_id == trace_id && of.contains(&span.span_id);
+            starts.extend(block.starts.iter().filter(is_wanted).cloned());
+        }
+        starts.sort_by_key(|span| span.span_id);
+        // What was announced first holds.
+        starts.dedup_by_key(|span| span.span_id);
+        Ok(starts)
+    }
 }
 
 /// The spans of one trace, from memory or from blocks.
 struct Source<'a, 'b> {
-    from: From<'a, 'b>,
+    blocks: &'a mut Blocks<'b>,
+    over: &'a Over,
+    /// All of them, where they are in memory.
+    gathered: Option<&'a [Placed]>,
     at: usize,
     chunk: Vec<SpanData>,
 }
 
-enum From<'a, 'b> {
-    Memory(&'a [Placed]),
-    Blocks(&'a mut Blocks<'b>, &'a Over),
-}
+impl<'a, 'b> Source<'a, 'b> {
+    fn new(blocks: &'a mut Blocks<'b>, over: &'a Over, gathered: Option<&'a [Placed]>) -> Self {
+        Source { blocks, over, gathered, at: 0, chunk: Vec::new() }
+    }
 
-impl Source<'_, '_> {
     /// The next spans, with their places.
     fn chunk(&mut self) -> Result<Option<Vec<Placed>>, Error> {
         self.at += 1;
-        match &mut self.from {
-            From::Memory(spans) => Ok((self.at == 1).then(|| spans.to_vec())),
-            From::Blocks(blocks, over) => match over.shares.get(self.at - 1) {
-                Some(share) => blocks.spans(share.block, &HashSet::from([over.trace_id])).map(Some),
+        match self.gathered {
+            Some(spans) => Ok((self.at == 1).then(|| spans.to_vec())),
+            None => match self.over.shares.get(self.at - 1) {
+                Some(share) => self.blocks.spans(share.block, &HashSet::from([self.over.trace_id])).map(Some),
                 None => Ok(None),
             },
         }
@@ -149,7 +180,9 @@ impl Courier {
     ) -> Result<Result<Counts, Error>, SinkEnd> {
         let mut counts = Counts::new();
         let keeps = |over: &&Over| self.keep.is_none_or(|keep| keep.keeps(over.trace_id, &over.facts));
-        let (kept, left): (Vec<_>, Vec<_>) = over.iter().filter(|over| over.len() > 0).partition(keeps);
+        let tells_lost = self.sink.wants_starts();
+        let is_told = |over: &&Over| over.len() > 0 || tells_lost && !over.lost.is_empty();
+        let (kept, left): (Vec<_>, Vec<_>) = over.iter().filter(is_told).partition(keeps);
         for share in left.iter().flat_map(|over| &over.shares) {
             let Some(held) = traces.block(share.block) else { continue };
             counts.entry(held.part).or_default().dropped += u64::from(share.spans);
@@ -169,7 +202,7 @@ impl Courier {
                     Ok(placed) => placed,
                     Err(error) => return Ok(Err(error)),
                 };
-                self.deliver_placed(placed, resource, recorders, &mut counts).await?;
+                self.deliver_placed(placed, Vec::new(), resource, recorders, &mut counts).await?;
             }
             return Ok(Ok(counts));
         }
@@ -182,7 +215,7 @@ impl Courier {
             };
             let (group, behind) = rest.split_at(rest.iter().take_while(fits).count());
             if group.is_empty() {
-                let source = Source { from: From::Blocks(&mut blocks, first), at: 0, chunk: Vec::new() };
+                let source = Source::new(&mut blocks, first, None);
                 if let Err(error) = self.deliver_one(first, source, resource, recorders, &mut counts).await? {
                     return Ok(Err(error));
                 }
@@ -200,7 +233,7 @@ impl Courier {
             }
             for over in group {
                 let spans = gathered.remove(&over.trace_id).unwrap_or_default();
-                let source = Source { from: From::Memory(&spans), at: 0, chunk: Vec::new() };
+                let source = Source::new(&mut blocks, over, Some(&spans));
                 if let Err(error) = self.deliver_one(over, source, resource, recorders, &mut counts).await? {
                     return Ok(Err(error));
                 }
@@ -234,7 +267,18 @@ impl Courier {
                     Err(error) => return Ok(Err(error)),
                 };
                 let ready = order.take(chunk);
-                self.deliver_placed(ready, resource, recorders, counts).await?;
+                let starts = match self.sink.wants_starts() {
+                    true => {
+                        let of = ready.iter().map(|(_, span)| span.span_id);
+                        source.blocks.starts(over.trace_id, &over.announced, of)
+                    }
+                    false => Ok(Vec::new()),
+                };
+                let starts = match starts {
+                    Ok(starts) => starts,
+                    Err(error) => return Ok(Err(error)),
+                };
+                self.deliver_placed(ready, starts, resource, recorders, counts).await?;
             }
             if order.sent.len() == before {
                 if order.is_forced {
@@ -242,6 +286,41 @@ impl Courier {
                     break;
                 }
                 order.is_forced = true;
+            }
+        }
+        if self.sink.wants_starts() && !over.lost.is_empty() {
+            return self.tell_all_lost(over, source.blocks, resource, recorders).await;
+        }
+        Ok(Ok(()))
+    }
+
+    /// Tells the sink of the spans of a trace whose ends were lost.
+    async fn tell_all_lost(
+        &mut self,
+        over: &Over,
+        blocks: &mut Blocks<'_>,
+        resource: &Resource,
+        recorders: &[RecorderId],
+    ) -> Result<Result<(), Error>, SinkEnd> {
+        let lost = match blocks.starts(over.trace_id, &over.announced, over.lost.iter().copied()) {
+            Ok(lost) => lost,
+            Err(error) => return Ok(Err(error)),
+        };
+        for start in &lost {
+            let span = LiveSpan {
+                recorder: &recorders[0],
+                resource,
+                start: Some(start),
+                end: None,
+                is_under_another_process: false,
+            };
+            if let Some(reason) = self.tell_lost(&span).await? {
+                let reason = format!(
+                    "{} was told that the end of span {} was lost: {reason}",
+                    self.sink.name(),
+                    start.span_id
+                );
+                self.shared.notices.tell(Notice::Trouble { recorder: Some(recorders[0].clone()), reason });
             }
         }
         Ok(Ok(()))
@@ -306,6 +385,7 @@ impl Courier {
     async fn deliver_placed(
         &mut self,
         placed: Vec<Placed>,
+        starts: Vec<SpanData>,
         resource: &Resource,
         recorders: &[RecorderId],
         counts: &mut Counts,
@@ -313,7 +393,7 @@ impl Courier {
         let (places, spans): (Vec<_>, Vec<_>) = placed.into_iter().unzip();
         let Some(first) = places.first() else { return Ok(()) };
         let recorder = &first.recorder;
-        let load = Load { recorder, resource, spans: &spans, places: Places::Each(&places) };
+        let load = Load { recorder, resource, spans: &spans, starts: &starts, places: Places::Each(&places) };
         let Done { rejected, dead_lettered } = self.deliver(&load).await?;
         for place in &places {
             counts.entry(part_of(recorders, &place.recorder)).or_default().delivered += 1;

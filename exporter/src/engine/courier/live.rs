@@ -1,18 +1,32 @@
-//! Processes that live: the sink looks after them between deliveries, and they learn what its receiver wants of them.
+//! Processes that live: the sink looks after them between deliveries, is shown their spans while they run, and they learn what its receiver wants of
+//! them.
 //!
-//! Nothing that fails here counts or holds up a delivery for long.
+//! Nothing that fails here counts or holds up a delivery for long, and while the sink is taken for one that is out nothing is tried: the courier waits
+//! with a delivery then.
+//!
+//! # What is shown
+//!
+//! Starts as they were announced, and ends, of traces that are not over: rows of blocks, as they were read for the ordinary delivery. Noted is where
+//! they stand, and they are read again when it is their turn. A span is shown once its parent was; one whose parent is not announced waits until that
+//! has ended. What is not shown by then, since it waits, failed or was too much, comes with its trace.
 
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::Duration;
 
-use spanring_spool::{Error, Life, RecorderId};
+use spanring::{SpanId, TraceId, names};
+use spanring_spool::{Error, Life, RecorderId, SpanData, SpoolDir};
 use tokio::time::{Instant, timeout_at};
 
+use super::super::Mode;
 use super::super::discovery::{Census, Standing};
 use super::super::notice::Notice;
 use super::super::report::SinkEnd;
+use super::super::traces::Traces;
+use super::by_trace::Lineage;
+use super::gather::Blocks;
 use super::{Courier, stopped};
 use crate::error::with_causes;
-use crate::sink::{LiveProcess, Outcome, TerminationRequest};
+use crate::sink::{LiveProcess, LiveSpan, Outcome, Sink, TerminationRequest};
 
 /// How often the living are looked after, at most.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
@@ -21,6 +35,13 @@ const LOOK_MAX: Duration = Duration::from_secs(5);
 /// How long they are left alone after the sink failed several times in a row.
 const PAUSE_MAX: Duration = Duration::from_secs(60);
 
+/// How many rows of a process are shown in a look.
+const SHOWN_MAX: usize = 100;
+/// How many rows of a process wait to be shown. Some 50 bytes each.
+const ROWS_MAX: usize = 100_000;
+/// The flag of OTLP that says that a span's parent is in another process, and the one that says whether that is known.
+const REMOTE_PARENT: u64 = 0x300;
+
 /// When the living are looked after.
 #[derive(Debug, Default)]
 pub(super) struct Looks {
@@ -28,6 +49,8 @@ pub(super) struct Looks {
     next: Option<Instant>,
     /// How long they were left alone after the last failure.
     pause: Duration,
+    /// Who had its turn last.
+    last: Option<RecorderId>,
 }
 
 /// That a process is to be told to stop.
@@ -67,16 +90,40 @@ impl Courier {
         Ok(())
     }
 
+    /// Whether spans are shown to the sink while they run. Rules for whole traces cannot be asked before those are over.
+    pub(super) fn shows_the_living(&self) -> bool {
+        self.keep.is_none() && matches!(self.shared.mode, Mode::Follow { .. }) && self.sink.wants_starts()
+    }
+
     /// Whether the sink could do what it wanted.
     async fn look(&mut self, census: &Census) -> bool {
-        for (recorder, standing) in &census.recorders {
-            let of_lineage = self.lineages.get(recorder).map(|lineage| &lineage.strands[0].place);
-            let Some(place) = of_lineage.or_else(|| self.places.get(recorder)) else { continue };
-            if *standing == Standing::Growing {
-                let process = LiveProcess { recorder, resource: &place.resource };
-                if !matches!(self.sink.look_after(&process).await, Outcome::Delivered { .. }) {
-                    return false;
-                }
+        let is_growing = |&(recorder, standing): &(&RecorderId, Standing)| {
+            standing == Standing::Growing
+                && (self.lineages.contains_key(recorder) || self.places.contains_key(recorder))
+        };
+        let listed = census.recorders.iter().map(|(recorder, standing)| (recorder, *standing));
+        let mut growing: Vec<_> = listed.filter(is_growing).map(|(recorder, _)| recorder.clone()).collect();
+        // Where the time was over the last time, the next one has its turn.
+        let behind = growing.iter().position(|recorder| Some(recorder) > self.looks.last.as_ref());
+        growing.rotate_left(behind.unwrap_or(0));
+        for recorder in growing {
+            self.looks.last = Some(recorder.clone());
+            let Courier { sink, shared, lineages, places, .. } = self;
+            let lineage = lineages.get_mut(&recorder);
+            let of_lineage = lineage.as_ref().map(|lineage| lineage.strands[0].place.resource.clone());
+            let Some(resource) =
+                of_lineage.or_else(|| places.get(&recorder).map(|place| place.resource.clone()))
+            else {
+                continue;
+            };
+            let process = LiveProcess { recorder: &recorder, resource: &resource };
+            if !matches!(sink.look_after(&process).await, Outcome::Delivered { .. }) {
+                return false;
+            }
+            if let Some(lineage) = lineage
+                && !show(&mut **sink, &shared.spool, &process, lineage).await
+            {
+                return false;
             }
         }
         true
@@ -110,6 +157,167 @@ impl Courier {
         match self.shared.spool.life(recorder)? {
             Life::Alive | Life::Unproven { .. } => self.shared.spool.request_termination(recorder, reason),
             _ => Ok(false),
+        }
+    }
+}
+
+/// Shows the sink some rows of a process; whether it could be asked.
+async fn show(
+    sink: &mut dyn Sink,
+    spool: &SpoolDir,
+    process: &LiveProcess<'_>,
+    lineage: &mut Lineage,
+) -> bool {
+    let Lineage { strands, traces, shows, .. } = lineage;
+    shows.turn(traces);
+    let recorders = [strands[0].recorder.clone()];
+    let mut blocks = Blocks::new(spool, &recorders, traces);
+    for _ in 0..SHOWN_MAX {
+        let Some((row, is_under_another_process)) = shows.next(traces) else { break };
+        let Some((start, end)) = read(&mut blocks, traces, &row) else {
+            shows.pass_over(&row);
+            continue;
+        };
+        let LiveProcess { recorder, resource } = *process;
+        let (start, end) = (start.as_ref(), end.as_ref());
+        let span = LiveSpan { recorder, resource, start, end, is_under_another_process };
+        match sink.show(&span).await {
+            Outcome::Delivered { .. } => shows.was_shown(&row),
+            Outcome::Rejected { .. } => shows.pass_over(&row),
+            Outcome::Retry { .. } | Outcome::Parked { .. } => return false,
+        }
+    }
+    true
+}
+
+/// What was announced of a row's span, and how it ended, where the row says that.
+fn read(blocks: &mut Blocks<'_>, traces: &Traces, row: &Row) -> Option<(Option<SpanData>, Option<SpanData>)> {
+    traces.block(row.block)?;
+    let end = match row.is_end {
+        true => {
+            let (_, block) = blocks.get(row.block).ok()??;
+            let is_it = |span: &&SpanData| (span.trace_id, span.span_id) == (row.trace_id, row.span_id);
+            Some(block.spans.iter().find(is_it)?.clone())
+        }
+        false => None,
+    };
+    let announced = traces.announced(row.trace_id)?;
+    let start = blocks.starts(row.trace_id, announced, std::iter::once(row.span_id)).ok()?.pop();
+    (start.is_some() || end.is_some()).then_some((start, end))
+}
+
+/// A start or an end.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Row {
+    trace_id: TraceId,
+    span_id: SpanId,
+    parent_id: Option<SpanId>,
+    /// The number of its block.
+    block: u64,
+    is_end: bool,
+    has_remote_parent: bool,
+}
+
+impl Row {
+    fn of(span: &SpanData, block: u64) -> Self {
+        let flags = span.get(names::TRACE_FLAGS).and_then(|flags| flags.as_u64());
+        Row {
+            trace_id: span.trace_id,
+            span_id: span.span_id,
+            parent_id: span.parent_id,
+            block,
+            is_end: !span.is_open,
+            has_remote_parent: flags.is_some_and(|flags| flags & REMOTE_PARENT == REMOTE_PARENT),
+        }
+    }
+}
+
+/// A span, and its trace.
+type Identity = (TraceId, SpanId);
+
+/// What of a process the sink is to be shown.
+#[derive(Debug)]
+pub(super) struct Shows {
+    is_wanted: bool,
+    /// In the order in which they stand.
+    rows: VecDeque<Row>,
+    /// What waits for a parent, by that.
+    waiting: HashMap<Identity, Vec<Row>>,
+    /// What may be under another process, unless its parent turns up here within a look: what came since the last one, and what came before.
+    remote: [Vec<Row>; 2],
+    /// How many rows all of these are.
+    len: usize,
+    /// The spans that the sink was shown the start of, at least, of traces that are not over.
+    shown: HashSet<Identity>,
+}
+
+impl Shows {
+    pub(super) fn new(is_wanted: bool) -> Self {
+        let (rows, waiting) = (VecDeque::new(), HashMap::new());
+        Shows { is_wanted, rows, waiting, remote: Default::default(), len: 0, shown: HashSet::new() }
+    }
+
+    /// Notes the rows of a block of this number, as many as there is room for.
+    pub(super) fn note(&mut self, block: u64, starts: &[SpanData], ends: &[SpanData]) {
+        if !self.is_wanted {
+            return;
+        }
+        let room = ROWS_MAX.saturating_sub(self.len);
+        let ended: HashSet<_> = ends.iter().map(|span| (span.trace_id, span.span_id)).collect();
+        let starts = starts.iter().filter(|span| !ended.contains(&(span.trace_id, span.span_id)));
+        for row in starts.chain(ends).take(room).map(|span| Row::of(span, block)) {
+            self.len += 1;
+            match row.has_remote_parent {
+                true => self.remote[0].push(row),
+                false => self.rows.push_back(row),
+            }
+        }
+    }
+
+    /// Forgets what is of traces that are over, and takes what waited for this look.
+    fn turn(&mut self, traces: &Traces) {
+        self.rows.extend(self.remote[1].drain(..));
+        self.remote.swap(0, 1);
+        self.rows.retain(|row| traces.is_open(row.trace_id));
+        self.waiting.retain(|&(trace, _), _| traces.is_open(trace));
+        self.shown.retain(|&(trace, _)| traces.is_open(trace));
+        let waiting = self.waiting.values().chain(&self.remote).map(Vec::len).sum::<usize>();
+        self.len = self.rows.len() + waiting;
+    }
+
+    /// The next row that can be shown, which stays the next until it was shown or is passed over; and whether its parent is of another process.
+    fn next(&mut self, traces: &Traces) -> Option<(Row, bool)> {
+        loop {
+            let row = *self.rows.front()?;
+            let Some(parent_id) = row.parent_id else { return Some((row, false)) };
+            let parent = (row.trace_id, parent_id);
+            if self.shown.contains(&parent) || self.shown.contains(&(row.trace_id, row.span_id)) {
+                return Some((row, false));
+            }
+            let is_announced =
+                || traces.announced(row.trace_id).is_some_and(|all| all.contains_key(&row.span_id));
+            if !row.has_remote_parent || traces.knows(row.trace_id, parent_id) || !is_announced() {
+                self.rows.pop_front();
+                self.waiting.entry(parent).or_default().push(row);
+                continue;
+            }
+            return Some((row, true));
+        }
+    }
+
+    fn was_shown(&mut self, row: &Row) {
+        self.pass_over(row);
+        let identity = (row.trace_id, row.span_id);
+        self.shown.insert(identity);
+        for waiting in self.waiting.remove(&identity).into_iter().flatten().rev() {
+            self.rows.push_front(waiting);
+        }
+    }
+
+    fn pass_over(&mut self, row: &Row) {
+        if self.rows.front() == Some(row) {
+            self.rows.pop_front();
+            self.len = self.len.saturating_sub(1);
         }
     }
 }
