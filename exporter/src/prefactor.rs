@@ -1,4 +1,5 @@
-//! Spans as Prefactor takes them: an instance of an agent, and for each span one request that creates it finished.
+//! Spans as Prefactor takes them: an instance of an agent, and for each span one request that creates it finished, or one that creates it while it runs
+//! and one that finishes it.
 //!
 //! ```
 //! use spanring_exporter::prefactor::{Agent, Contents, SpanTypes, create};
@@ -43,12 +44,14 @@ mod contents;
 mod instance;
 mod json;
 mod langchain;
+mod live;
 mod payload;
 mod span;
 mod span_types;
 
 pub use contents::Contents;
 pub use instance::{Agent, Instance};
+pub use live::{Mode, Said, finish, lose, start};
 pub use payload::{Form, Payloads};
 pub use span::{SpanStatus, cancel, create};
 pub use span_types::SpanTypes;

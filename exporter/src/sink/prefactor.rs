@@ -34,11 +34,11 @@ use tokio::time::Instant;
 use super::http::{Caller, Limits, Transport};
 use super::prefactor_answer::{self, Answered, Asked};
 use super::{
-    Batch, Delivery, LiveProcess, Needs, Outcome, PrefactorOptions, Process, Response, Sink,
-    TerminationRequest,
+    Batch, BatchId, Delivery, LiveProcess, LiveSpan, Needs, Outcome, PrefactorOptions, Process, Response,
+    Sink, TerminationRequest,
 };
 use crate::Error;
-use crate::prefactor::{Instance, SpanStatus, cancel, create};
+use crate::prefactor::{Instance, Mode, Said, SpanStatus, cancel, create, finish, lose, start};
 
 /// How many spans a batch has: what a kill has sent again, at most.
 const SPANS_MAX: usize = 100;
@@ -57,12 +57,32 @@ pub struct PrefactorSink {
     caller: Caller,
     /// The server's identities of instances that were started, by their digests.
     instances: Known<TraceId, String>,
-    /// The server's identities of spans that are all there, by their instance's digest.
-    spans: Known<(TraceId, TraceId, SpanId), String>,
+    /// The spans that are there, by their instance's digest.
+    spans: Known<(TraceId, TraceId, SpanId), There>,
     /// The processes of those instances.
     watched: Known<RecorderId, Watched>,
     /// What the server has said of processes since it was taken.
     terminations: Vec<TerminationRequest>,
+}
+
+/// A span that is there.
+#[derive(Clone)]
+struct There {
+    /// The server's identity of it.
+    id: Box<str>,
+    /// Whether all of it is there.
+    is_finished: bool,
+}
+
+/// What there is to be told of a span.
+#[derive(Clone, Copy)]
+struct Told<'a> {
+    /// What was announced of it.
+    start: Option<&'a SpanData>,
+    /// The span, once it has ended.
+    end: Option<&'a SpanData>,
+    /// Whether it comes by itself, so that nobody knows what was said of it before.
+    is_alone: bool,
 }
 
 /// A process that the server may want stopped.
@@ -98,34 +118,122 @@ impl PrefactorSink {
     async fn deliver_spans(&mut self, batch: &Batch<'_>) -> Result<(), Outcome> {
         let instance = self.options.agent.instance(batch.id.recorder, batch.resource);
         let id = self.started(&instance).await?;
+        let is_alone = batch.id.part == BatchId::ALONE;
         for span in batch.spans {
-            let key = (instance.digest(), span.trace_id, span.span_id);
-            if self.spans.get(&key).is_none() {
-                let created = self.deliver_span(span, &instance, &id).await?;
-                self.spans.insert(key, created);
+            let told = Told { start: batch.start_of(span), end: Some(span), is_alone };
+            match span.is_pending || self.options.mode == Mode::Finished {
+                true => self.deliver_finished(span, &instance, &id).await?,
+                false => self.tell(told, &instance, &id).await?,
             }
         }
         Ok(())
     }
 
-    /// The server's identity of a span, which is all there then.
-    async fn deliver_span(
+    /// Has all of a span be there, by one request if it can be.
+    async fn deliver_finished(
         &mut self,
         span: &SpanData,
         instance: &Instance,
         id: &str,
-    ) -> Result<String, Outcome> {
-        let parent = span.parent_id.map(|parent| (instance.digest(), span.trace_id, parent));
-        let parent = parent.and_then(|parent| self.spans.get(&parent)).map(String::as_str);
-        let body = create(span, id, parent, instance, &self.options.contents);
+    ) -> Result<(), Outcome> {
+        let key = (instance.digest(), span.trace_id, span.span_id);
+        if self.spans.get(&key).is_some_and(|there| there.is_finished) {
+            return Ok(());
+        }
+        let parent = self.parent_of(span, instance);
+        let body = create(span, id, parent.as_deref(), instance, &self.options.contents);
         let created = self.post(Asked::Create, &["agent_spans"], &body).await?;
         self.heed(instance, &created);
-        if span.is_pending {
+        let finish = match span.is_pending {
+            true => Some(cancel(span, instance)),
+            // It was created by an exporter that shows spans while they run.
+            false if created.is_active => Some(finish(span, Said::Unknown, instance, &self.options.contents)),
+            false => None,
+        };
+        if let Some(body) = finish {
             let path = ["agent_spans", &created.id, "finish"];
-            let finished = self.post(Asked::Finish, &path, &cancel(span, instance)).await?;
+            let finished = self.post(Asked::Finish, &path, &body).await?;
             self.heed(instance, &finished);
         }
-        Ok(created.id)
+        self.spans.insert(key, There { id: created.id.into(), is_finished: true });
+        Ok(())
+    }
+
+    /// Has what is told of a span be there: that it runs, and how it ended.
+    async fn tell(&mut self, told: Told<'_>, instance: &Instance, id: &str) -> Result<(), Outcome> {
+        let Some(first) = told.start.or(told.end) else { return Ok(()) };
+        let key = (instance.digest(), first.trace_id, first.span_id);
+        let there = match self.spans.get(&key) {
+            Some(there) => there.clone(),
+            None => {
+                let parent = self.parent_of(first, instance);
+                let body = start(first, id, parent.as_deref(), instance, &self.options.contents);
+                let created = self.post(Asked::Create, &["agent_spans"], &body).await?;
+                self.heed(instance, &created);
+                let there = There { id: created.id.into(), is_finished: false };
+                self.spans.insert(key, there.clone());
+                there
+            }
+        };
+        if let (Some(span), false) = (told.end, there.is_finished) {
+            let said = match told.start {
+                _ if told.is_alone => Said::Unknown,
+                Some(start) => Said::Start(start),
+                None => Said::Payload,
+            };
+            let body = finish(span, said, instance, &self.options.contents);
+            self.finish_span(key, &there.id, &body, instance).await?;
+        }
+        Ok(())
+    }
+
+    async fn finish_span(
+        &mut self,
+        key: (TraceId, TraceId, SpanId),
+        id: &str,
+        body: &Json,
+        instance: &Instance,
+    ) -> Result<(), Outcome> {
+        let finished = self.post(Asked::Finish, &["agent_spans", id, "finish"], body).await?;
+        self.heed(instance, &finished);
+        self.spans.insert(key, There { id: id.into(), is_finished: true });
+        Ok(())
+    }
+
+    /// The server's identity of a span's parent, if that is known.
+    fn parent_of(&self, span: &SpanData, instance: &Instance) -> Option<Box<str>> {
+        let parent = (instance.digest(), span.trace_id, span.parent_id?);
+        self.spans.get(&parent).map(|there| there.id.clone())
+    }
+
+    async fn show_span(&mut self, live: &LiveSpan<'_>) -> Result<(), Outcome> {
+        let Some(span) = live.end.or(live.start) else { return Ok(()) };
+        let instance = self.options.agent.instance(live.recorder, live.resource);
+        let has_parent = self.parent_of(span, &instance).is_some();
+        if span.parent_id.is_some() && !has_parent && !live.is_under_another_process {
+            return Err(Outcome::Rejected { reason: "its parent is not known".to_owned() });
+        }
+        let id = self.started(&instance).await?;
+        if span.is_pending {
+            return self.deliver_finished(span, &instance, &id).await;
+        }
+        let told = Told { start: live.start, end: live.end, is_alone: false };
+        self.tell(told, &instance, &id).await
+    }
+
+    /// Finishes a span of which nobody knows how it ended.
+    async fn lose_span(&mut self, live: &LiveSpan<'_>) -> Result<(), Outcome> {
+        let Some(announced) = live.start else { return Ok(()) };
+        let instance = self.options.agent.instance(live.recorder, live.resource);
+        let id = self.started(&instance).await?;
+        self.tell(Told { start: live.start, end: None, is_alone: false }, &instance, &id).await?;
+        let key = (instance.digest(), announced.trace_id, announced.span_id);
+        match self.spans.get(&key).cloned() {
+            Some(There { id, is_finished: false }) => {
+                self.finish_span(key, &id, &lose(announced, &instance), &instance).await
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The server's identity of an instance, which is registered and started then.
@@ -141,7 +249,7 @@ impl PrefactorSink {
         Ok(id)
     }
 
-    async fn finish(&mut self, process: &Process<'_>) -> Result<(), Outcome> {
+    async fn finish_instance(&mut self, process: &Process<'_>) -> Result<(), Outcome> {
         let instance = self.options.agent.instance(process.recorder, process.resource);
         let id = self.started(&instance).await?;
         let status = if process.has_died { SpanStatus::Failed } else { SpanStatus::Complete };
@@ -224,12 +332,24 @@ impl Sink for PrefactorSink {
         })
     }
 
+    fn wants_starts(&self) -> bool {
+        self.options.mode == Mode::Live
+    }
+
+    fn show<'a>(&'a mut self, span: &'a LiveSpan<'a>) -> Delivery<'a> {
+        Box::pin(async { self.show_span(span).await.err().unwrap_or(Outcome::DELIVERED) })
+    }
+
+    fn lose<'a>(&'a mut self, span: &'a LiveSpan<'a>) -> Delivery<'a> {
+        Box::pin(async { self.lose_span(span).await.err().unwrap_or(Outcome::DELIVERED) })
+    }
+
     fn take_terminations(&mut self) -> Vec<TerminationRequest> {
         std::mem::take(&mut self.terminations)
     }
 
     fn process_over<'a>(&'a mut self, process: &'a Process<'a>) -> Delivery<'a> {
-        Box::pin(async { self.finish(process).await.err().unwrap_or(Outcome::DELIVERED) })
+        Box::pin(async { self.finish_instance(process).await.err().unwrap_or(Outcome::DELIVERED) })
     }
 }
 
@@ -333,7 +453,7 @@ mod tests {
             assert_eq!(look_after(&mut sink, &recorder).await, [], "it has no instance");
             let id =
                 BatchId { recorder: &recorder, block: Position::default(), number: 0, part: BatchId::WHOLE };
-            let batch = Batch { id, resource: &Resource::default(), spans: &[span(1)] };
+            let batch = Batch { id, resource: &Resource::default(), spans: &[span(1)], starts: &[] };
             assert_eq!(sink.deliver(&batch).await, Outcome::DELIVERED);
             assert_eq!(look_after(&mut sink, &recorder).await, [], "it was there just now");
             half_a_minute_passes().await;
@@ -353,7 +473,7 @@ mod tests {
             let recorder = RecorderId::from_parts(1, 2);
             let id =
                 BatchId { recorder: &recorder, block: Position::default(), number: 0, part: BatchId::WHOLE };
-            let batch = Batch { id, resource: &Resource::default(), spans: &[span(1)] };
+            let batch = Batch { id, resource: &Resource::default(), spans: &[span(1)], starts: &[] };
             assert_eq!(sink.deliver(&batch).await, Outcome::DELIVERED);
             for times in 1..4 {
                 half_a_minute_passes().await;

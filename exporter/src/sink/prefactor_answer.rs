@@ -33,6 +33,8 @@ pub(super) enum Asked {
 pub(super) struct Answered {
     /// The identity of what was made or changed; empty where it had been changed before.
     pub(super) id: String,
+    /// Whether it is a span that runs.
+    pub(super) is_active: bool,
     /// Why the agent is to stop, if it is.
     pub(super) termination: Option<String>,
 }
@@ -41,7 +43,10 @@ pub(super) struct Answered {
 pub(super) fn read(asked: Asked, response: &Response) -> Result<Answered, Outcome> {
     let reason = explain(response);
     let body = || serde_json::from_slice::<Json>(&response.body).unwrap_or_default();
-    let done = |id: &str, body: &Json| Answered { id: id.to_owned(), termination: wanted(asked, body) };
+    let done = |id: &str, body: &Json| {
+        let is_active = body["details"]["status"] == "active";
+        Answered { id: id.to_owned(), is_active, termination: wanted(asked, body) }
+    };
     let is_change = matches!(asked, Asked::Instance | Asked::Finish);
     match response.status {
         200..300 => {

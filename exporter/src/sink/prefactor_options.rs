@@ -10,6 +10,7 @@
 //! | `PREFACTOR_AGENT_NAME` | what the agent is called, in place of its process's service |
 //! | `PREFACTOR_AGENT_IDENTIFIER` | the agent's version, in place of its service's |
 //! | `PREFACTOR_SPAN_TYPES` | further types of spans to declare, separated by commas |
+//! | `PREFACTOR_MODE` | `finished`, as where it is not set: spans are created once they have ended; `live`: when they start |
 //! | `PREFACTOR_CAPTURE_INPUTS`, `PREFACTOR_CAPTURE_OUTPUTS` | `false` sends none |
 //! | `PREFACTOR_MAX_INPUT_LENGTH`, `PREFACTOR_MAX_OUTPUT_LENGTH` | how long their texts are at most, in characters; they are whole where it is not set |
 //!
@@ -23,7 +24,7 @@ use std::path::Path;
 use reqwest::Url;
 use reqwest::header::{HeaderValue, InvalidHeaderValue};
 
-use crate::prefactor::{Agent, Contents, SpanTypes};
+use crate::prefactor::{Agent, Contents, Mode, SpanTypes};
 use crate::{Error, secret};
 
 const API_URL: &str = "PREFACTOR_API_URL";
@@ -34,6 +35,7 @@ const ENVIRONMENT_ID: &str = "PREFACTOR_ENVIRONMENT_ID";
 const AGENT_NAME: &str = "PREFACTOR_AGENT_NAME";
 const AGENT_IDENTIFIER: &str = "PREFACTOR_AGENT_IDENTIFIER";
 const SPAN_TYPES: &str = "PREFACTOR_SPAN_TYPES";
+const MODE: &str = "PREFACTOR_MODE";
 const CAPTURE_INPUTS: &str = "PREFACTOR_CAPTURE_INPUTS";
 const CAPTURE_OUTPUTS: &str = "PREFACTOR_CAPTURE_OUTPUTS";
 const MAX_INPUT_LENGTH: &str = "PREFACTOR_MAX_INPUT_LENGTH";
@@ -49,6 +51,8 @@ pub struct PrefactorOptions {
     pub agent: Agent,
     /// How much of what spans carry is sent.
     pub contents: Contents,
+    /// When spans are created.
+    pub mode: Mode,
     url: Option<Url>,
     /// What is sent as `Authorization`.
     pub(super) authorization: Option<HeaderValue>,
@@ -125,6 +129,11 @@ impl PrefactorOptions {
                 input_len_max: len_max(MAX_INPUT_LENGTH)?,
                 output_len_max: len_max(MAX_OUTPUT_LENGTH)?,
             },
+            mode: match text(MODE)?.as_deref() {
+                None | Some("finished") => Mode::Finished,
+                Some("live") => Mode::Live,
+                Some(_) => return Err(wrong(MODE, "it is neither finished nor live")),
+            },
             url: url.map_err(|reason| wrong(API_URL, &reason))?,
             authorization: None,
         };
@@ -179,6 +188,7 @@ impl fmt::Debug for PrefactorOptions {
         f.debug_struct("PrefactorOptions")
             .field("agent", &self.agent)
             .field("contents", &self.contents)
+            .field("mode", &self.mode)
             .field("url", &self.url.as_ref().map(Url::as_str))
             .field("has_token", &self.authorization.is_some())
             .finish()
@@ -210,6 +220,7 @@ mod tests {
             AGENT_NAME,
             AGENT_IDENTIFIER,
             SPAN_TYPES,
+            MODE,
             CAPTURE_INPUTS,
             CAPTURE_OUTPUTS,
             MAX_INPUT_LENGTH,
@@ -217,7 +228,7 @@ mod tests {
         ];
         for options in [read(&[]).unwrap(), read(&names.map(|name| (name, ""))).unwrap()] {
             assert_eq!((&options.agent, &options.contents), (&Agent::default(), &Contents::default()));
-            assert!(options.authorization.is_none());
+            assert!(options.authorization.is_none() && options.mode == Mode::Finished);
             assert_eq!(options.url_or_default().as_str(), "https://app.prefactorai.com/");
         }
     }
@@ -232,6 +243,7 @@ mod tests {
             (AGENT_NAME, "My Agent"),
             (AGENT_IDENTIFIER, "v1"),
             (SPAN_TYPES, "my:type, ,your:type"),
+            (MODE, "live"),
             (CAPTURE_INPUTS, "False"),
             (CAPTURE_OUTPUTS, "1"),
             (MAX_INPUT_LENGTH, "10"),
@@ -250,6 +262,7 @@ mod tests {
         assert_eq!((&options.agent, &options.contents), (&agent, &contents));
         assert_eq!(options.authorization.as_ref().unwrap().to_str().unwrap(), "Bearer secret");
         assert_eq!(options.url_or_default().as_str(), "http://localhost:8000/base");
+        assert_eq!(options.mode, Mode::Live);
         assert!(!format!("{options:?}").contains("secret"));
     }
 
@@ -273,6 +286,7 @@ mod tests {
             (API_TOKEN, "se\ncret", "the token has characters that HTTP does not allow"),
             (API_TOKEN_FILE, &split, "the token has characters that HTTP does not allow"),
             (API_TOKEN_FILE, &empty, "the file that it names cannot be read: it is empty"),
+            (MODE, "Live", "it is neither finished nor live"),
             (CAPTURE_INPUTS, "secret", "it is neither true nor false"),
             (CAPTURE_OUTPUTS, "2", "it is neither true nor false"),
             (MAX_INPUT_LENGTH, "-1", "it is no whole number"),
