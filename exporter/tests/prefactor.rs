@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value as Json, json};
 use spanring_exporter::demo::receiver::{Answer, Received, Receiver};
-use spanring_spool::{Spool, SpoolDir};
+use spanring_spool::{Level, Spool, SpoolDir};
 
 use self::agent::TestSpool;
 
@@ -250,6 +250,9 @@ fn whoever_fails_or_is_killed_each_span_is_created_once_or_is_a_dead_letter() {
     assert!(rounds < 20 || at_work > 0, "no kill hit an exporter at work");
 }
 
+/// A process has one recorder at a time.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+
 /// Records a tree of spans: each that has children has three, and one that was given up before it started.
 fn record_tree(spool: &TestSpool, depth: usize) -> usize {
     fn grow(under: &spanring::Span, depth: usize) -> usize {
@@ -263,6 +266,7 @@ fn record_tree(spool: &TestSpool, depth: usize) -> usize {
         }
         count
     }
+    let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let recorder = Spool::open(spool.path()).service("shop").start().unwrap();
     let root = spanring::trace("root").start();
     let count = 1 + grow(&root, depth);
@@ -498,6 +502,41 @@ fn what_was_shown_is_finished_also_by_an_exporter_that_shows_nothing() {
     assert_shown_and_ended("finished");
 }
 
+#[test]
+fn a_span_that_was_announced_and_whose_end_was_lost_does_not_run_for_ever() {
+    let spool = TestSpool::new();
+    let patience = Duration::from_secs(60);
+    let turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    let recorder = Spool::open(spool.path()).service("shop").start().unwrap();
+    let root = spanring::span("lost").root().start();
+    recorder.flush(Level::Spooled, patience).unwrap();
+    let segment = spool.path().join(recorder.id().as_str()).join(format!("{:018}.segment", 1));
+    let before = fs::read(&segment).unwrap();
+    root.complete();
+    drop(spanring::span("kept").root().start());
+    recorder.flush(Level::Spooled, patience).unwrap();
+    let mut damaged = fs::read(&segment).unwrap();
+    let changed = (0..before.len()).filter(|&at| before[at] != damaged[at]).max().unwrap();
+    drop(spanring::span("kept too").root().start());
+    assert!(recorder.stop(patience).is_complete);
+    drop(turn);
+    damaged = fs::read(&segment).unwrap();
+    damaged[changed] ^= 1;
+    fs::write(&segment, damaged).unwrap();
+
+    let (_receiver, sink, server) = start(Server::default());
+    let output = live(&spool, &sink).args(["--once", "--json"]).output().unwrap();
+    let report: Json = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report["sinks"][0]["delivered"], 1, "it counts as what it is: {report}");
+    let server = server.lock().unwrap();
+    assert_eq!(server.wrong, [""; 0]);
+    let spans = named(&server);
+    assert_eq!(spans.keys().collect::<Vec<_>>(), ["kept too", "lost"]);
+    assert_eq!(spans["lost"]["status"], "failed");
+    assert_eq!(spans["lost"]["result_payload"]["error"]["error_type"], "spanring.end_lost");
+    assert!(server.finished.values().eq(&[1, 1]), "{:?}", server.finished);
+}
+
 const TREES: &str = "SPANRING_TEST_TREES";
 const TREES_SEED: &str = "SPANRING_TEST_TREES_SEED";
 /// How many spans a tree has.
@@ -598,6 +637,10 @@ fn whoever_is_killed_while_spans_are_shown_each_is_created_once_and_finished_onc
                 ["complete", "failed"].contains(&span["status"].as_str().unwrap()),
                 "seed {seed}: {span}"
             );
+        }
+        if server.poisoned.is_empty() {
+            let roots = server.spans.iter().filter(|span| span["parent_span_id"].is_null()).count();
+            assert_eq!(roots as u64, count / TREE, "seed {seed}: every other span is under its parent");
         }
         let interrupted = |span: &&Json| {
             let said = [&span["payload"], &span["result_payload"]];

@@ -321,3 +321,139 @@ impl Shows {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use spanring_spool::Position;
+
+    use super::*;
+
+    fn identity(number: u8) -> Identity {
+        (TraceId::from_bytes([1; 16]), SpanId::from_bytes([number; 8]))
+    }
+
+    /// A start, or an end, of the span of this number under that one.
+    fn row(number: u8, parent: Option<u8>, is_open: bool) -> SpanData {
+        let (trace_id, span_id) = identity(number);
+        let parent_id = parent.map(|parent| identity(parent).1);
+        SpanData { trace_id, span_id, parent_id, is_open, end_unix_ns: 1, ..SpanData::default() }
+    }
+
+    fn under_another_process(mut span: SpanData) -> SpanData {
+        span.attributes.push((names::TRACE_FLAGS.to_owned(), REMOTE_PARENT.into()));
+        span
+    }
+
+    /// What is to be shown, and the traces, of one block after the other.
+    #[derive(Debug)]
+    struct Noted {
+        shows: Shows,
+        traces: Traces,
+    }
+
+    impl Noted {
+        fn new() -> Self {
+            Noted { shows: Shows::new(true), traces: Traces::new(true) }
+        }
+
+        fn block(&mut self, starts: &[SpanData], ends: &[SpanData]) {
+            self.traces.note(0, [Position::default(); 2], ends, starts);
+            self.shows.note(self.traces.newest().unwrap(), starts, ends);
+        }
+
+        /// What a look shows, to a sink that takes all: the number of each span, whether it is its end, and whether it is under another process.
+        fn look(&mut self) -> Vec<(u8, bool, bool)> {
+            let mut shown = Vec::new();
+            self.shows.turn(&self.traces);
+            while let Some((row, is_under_another_process)) = self.shows.next(&self.traces) {
+                shown.push((row.span_id.to_bytes()[0], row.is_end, is_under_another_process));
+                self.shows.was_shown(&row);
+            }
+            shown
+        }
+    }
+
+    #[test]
+    fn spans_are_shown_in_their_order_and_none_before_its_parent() {
+        let mut noted = Noted::new();
+        noted.block(&[row(3, Some(2), true), row(2, Some(1), true), row(1, None, true)], &[]);
+        assert_eq!(noted.look(), [(1, false, false), (2, false, false), (3, false, false)]);
+        noted.block(&[], &[row(3, Some(2), false), row(2, Some(1), false)]);
+        assert_eq!(noted.look(), [(3, true, false), (2, true, false)]);
+        assert_eq!((noted.look(), noted.shows.len), (vec![], 0));
+    }
+
+    #[test]
+    fn what_is_under_a_span_that_is_not_announced_waits_until_that_has_ended() {
+        let mut noted = Noted::new();
+        noted.block(&[row(1, None, true)], &[row(3, Some(2), false)]);
+        assert_eq!(noted.look(), [(1, false, false)]);
+        assert_eq!(noted.look(), []);
+        noted.block(&[], &[row(2, Some(1), false)]);
+        assert_eq!(noted.look(), [(2, true, false), (3, true, false)]);
+    }
+
+    #[test]
+    fn a_start_that_comes_with_its_end_is_not_shown_by_itself() {
+        let mut noted = Noted::new();
+        noted.block(&[row(1, None, true)], &[row(1, None, false)]);
+        assert_eq!(noted.look(), [(1, true, false)]);
+        assert!(noted.traces.announced(identity(1).0).unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_span_under_another_process_is_shown_without_its_parent_once_that_has_not_turned_up_within_a_look() {
+        let mut noted = Noted::new();
+        noted.block(&[under_another_process(row(1, Some(9), true)), row(2, Some(1), true)], &[]);
+        assert_eq!(noted.look(), []);
+        assert_eq!(noted.look(), [(1, false, true), (2, false, false)]);
+        // The parent is in this process after all.
+        noted.block(&[under_another_process(row(3, Some(8), true))], &[]);
+        assert_eq!(noted.look(), []);
+        noted.block(&[row(8, None, true)], &[]);
+        assert_eq!(noted.look(), [(8, false, false), (3, false, false)]);
+        // Without an announcement nobody knows.
+        noted.block(&[], &[under_another_process(row(4, Some(7), false))]);
+        assert_eq!([noted.look(), noted.look()], [vec![], vec![]]);
+    }
+
+    #[test]
+    fn what_is_of_a_trace_that_is_over_is_forgotten_and_what_there_is_no_room_for_is_left() {
+        let mut noted = Noted::new();
+        noted.block(&[], &[row(2, Some(1), false)]);
+        noted.block(&[], &vec![row(3, None, false); ROWS_MAX]);
+        assert_eq!(noted.shows.len, ROWS_MAX);
+        noted.look();
+        assert_eq!((noted.shows.len, noted.shows.shown.len()), (1, 1));
+        let over = noted.traces.take_all();
+        noted.traces.done(&over);
+        noted.shows.turn(&noted.traces);
+        assert_eq!((noted.shows.len, noted.shows.shown.len(), noted.shows.waiting.len()), (0, 0, 0));
+    }
+
+    #[test]
+    fn a_row_that_was_not_shown_is_the_next_again() {
+        let mut noted = Noted::new();
+        noted.block(&[row(1, None, true), row(2, None, true)], &[]);
+        let first = noted.shows.next(&noted.traces);
+        assert_eq!(first, noted.shows.next(&noted.traces));
+        noted.shows.pass_over(&first.unwrap().0);
+        assert_eq!(noted.look(), [(2, false, false)]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_sink_that_fails_is_left_alone_ever_longer_and_a_long_look_gives_as_much_time_to_deliveries() {
+        let mut looks = Looks::default();
+        let wait = |looks: &Looks| looks.next.unwrap() - Instant::now();
+        for seconds in [1, 2, 4, 8, 16, 32, 60, 60] {
+            looks.done(Instant::now(), false);
+            assert_eq!(wait(&looks), Duration::from_secs(seconds));
+        }
+        looks.done(Instant::now(), true);
+        assert_eq!(wait(&looks), LOOK_INTERVAL);
+        let began = Instant::now();
+        tokio::time::advance(LOOK_MAX).await;
+        looks.done(began, true);
+        assert_eq!(wait(&looks), LOOK_MAX);
+    }
+}
