@@ -105,7 +105,8 @@ impl SpoolBuilder {
         self
     }
 
-    /// Announces every span when it starts, and not just roots.
+    /// Announces every span when it starts, and not just roots: with what is set in `start_with` or before. So does the variable `SPANRING_LIVE`. It
+    /// costs a second record for each span.
     pub fn live(mut self, live: bool) -> Self {
         self.options.live = live;
         self
@@ -162,7 +163,7 @@ impl SpoolBuilder {
     ///
     /// Where the variable `SPANRING_DISABLED` or `OTEL_SDK_DISABLED` is `true`, or recording was compiled out, it does nothing of that,
     /// and gives a spool that [is disabled](Spool::is_disabled). `OTEL_SERVICE_NAME`, `OTEL_RESOURCE_ATTRIBUTES`, `OTEL_TRACES_SAMPLER`
-    /// with its `_ARG`, `SPANRING_FILTER`, `SPANRING_CAPTURE_CONTENT` and `OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT` are read here too. A variable that makes no sense is ignored, as
+    /// with its `_ARG`, `SPANRING_FILTER`, `SPANRING_LIVE`, `SPANRING_CAPTURE_CONTENT` and `OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT` are read here too. A variable that makes no sense is ignored, as
     /// [`Health::warnings`](crate::Health::warnings) shows.
     ///
     /// # Errors
@@ -179,6 +180,7 @@ impl SpoolBuilder {
         }
         self.resource.add_missing(environment.resource);
         self.resource.add_missing(Resource::of_program());
+        self.options.live |= environment.is_live;
         if self.hooks.sampler.is_none() {
             self.hooks.sampler = environment.sampler.map(NamedSampler::sampler);
         }
