@@ -275,8 +275,7 @@ mod tests {
             let whole = create(&ended, "i", Some("p"), &instance(), &Contents::default());
             let (first, last) = (start_of(&announced, Some("p")), finish_of(&ended, Said::Start(&announced)));
             let texts = [first.to_string(), last.to_string()].concat();
-            let mut told =
-                |json: &Json| assert!(texts.contains(&json.to_string()), "{known:b}: {json}: {texts}");
+            let told = |json: &Json| assert!(texts.contains(&json.to_string()), "{known:b}: {json}: {texts}");
             for side in ["payload", "result_payload"] {
                 for (key, value) in whole["details"][side].as_object().unwrap() {
                     match (key.as_str(), value) {

@@ -1,7 +1,9 @@
-//! Prefactor's server: a run of a process is an instance of an agent there, and each span is created by a request of its own, finished.
+//! Prefactor's server: a run of a process is an instance of an agent there, and each span is created by a request of its own, finished, or when it starts.
 //!
 //! Of a recorder the instance is registered and started when its first spans come, and finished when the process is over. Spans come parents first,
 //! when their trace is over, and each says the identity that the server gave to its parent. Those identities are held in memory and nowhere else.
+//!
+//! In live mode a span is created when it is shown, and finished once it has ended; what was not shown is so created and finished when its trace is over.
 //!
 //! # What is relied on
 //!

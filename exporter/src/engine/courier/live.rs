@@ -30,7 +30,9 @@ use crate::sink::{LiveProcess, LiveSpan, Outcome, Sink, TerminationRequest};
 
 /// How often the living are looked after, at most.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
-/// How long that may take, for all of them.
+/// After how long nothing more is begun, for all of them.
+const LOOK_LONG: Duration = Duration::from_secs(3);
+/// After how long what was begun is cut off, which counts as a failure.
 const LOOK_MAX: Duration = Duration::from_secs(5);
 /// How long they are left alone after the sink failed several times in a row.
 const PAUSE_MAX: Duration = Duration::from_secs(60);
@@ -83,7 +85,7 @@ impl Courier {
         let looked = tokio::select! {
             biased;
             () = stopped(&mut stop) => return Err(SinkEnd::Stopped),
-            looked = timeout_at(began + LOOK_MAX, self.look(census)) => looked,
+            looked = timeout_at(began + LOOK_MAX, self.look(census, began + LOOK_LONG)) => looked,
         };
         self.looks.done(began, looked == Ok(true));
         self.pass_terminations_on();
@@ -95,8 +97,8 @@ impl Courier {
         self.keep.is_none() && matches!(self.shared.mode, Mode::Follow { .. }) && self.sink.wants_starts()
     }
 
-    /// Whether the sink could do what it wanted.
-    async fn look(&mut self, census: &Census) -> bool {
+    /// Looks after all of them, or as many as there is time for until `end`. Whether the sink could do what it wanted.
+    async fn look(&mut self, census: &Census, end: Instant) -> bool {
         let is_growing = |&(recorder, standing): &(&RecorderId, Standing)| {
             standing == Standing::Growing
                 && (self.lineages.contains_key(recorder) || self.places.contains_key(recorder))
@@ -107,6 +109,9 @@ impl Courier {
         let behind = growing.iter().position(|recorder| Some(recorder) > self.looks.last.as_ref());
         growing.rotate_left(behind.unwrap_or(0));
         for recorder in growing {
+            if Instant::now() >= end {
+                break;
+            }
             self.looks.last = Some(recorder.clone());
             let Courier { sink, shared, lineages, places, .. } = self;
             let lineage = lineages.get_mut(&recorder);
@@ -121,7 +126,7 @@ impl Courier {
                 return false;
             }
             if let Some(lineage) = lineage
-                && !show(&mut **sink, &shared.spool, &process, lineage).await
+                && !show(&mut **sink, &shared.spool, &process, lineage, end).await
             {
                 return false;
             }
@@ -161,26 +166,33 @@ impl Courier {
     }
 }
 
-/// Shows the sink some rows of a process; whether it could be asked.
+/// Shows the sink some rows of a process, until `end`; whether it could be asked.
 async fn show(
     sink: &mut dyn Sink,
     spool: &SpoolDir,
     process: &LiveProcess<'_>,
     lineage: &mut Lineage,
+    end: Instant,
 ) -> bool {
     let Lineage { strands, traces, shows, .. } = lineage;
     shows.turn(traces);
     let recorders = [strands[0].recorder.clone()];
     let mut blocks = Blocks::new(spool, &recorders, traces);
     for _ in 0..SHOWN_MAX {
-        let Some((row, is_under_another_process)) = shows.next(traces) else { break };
-        let Some((start, end)) = read(&mut blocks, traces, &row) else {
+        let next = shows.next(traces).filter(|_| Instant::now() < end);
+        let Some((row, is_under_another_process)) = next else { break };
+        let Some((start, ended)) = read(&mut blocks, traces, &row) else {
             shows.pass_over(&row);
             continue;
         };
         let LiveProcess { recorder, resource } = *process;
-        let (start, end) = (start.as_ref(), end.as_ref());
-        let span = LiveSpan { recorder, resource, start, end, is_under_another_process };
+        let span = LiveSpan {
+            recorder,
+            resource,
+            start: start.as_ref(),
+            end: ended.as_ref(),
+            is_under_another_process,
+        };
         match sink.show(&span).await {
             Outcome::Delivered { .. } => shows.was_shown(&row),
             Outcome::Rejected { .. } => shows.pass_over(&row),
