@@ -486,6 +486,82 @@ mod tests {
         });
     }
 
+    /// A sink in live mode, and the paths and bodies of what it has asked a server for that takes all.
+    fn live() -> (PrefactorSink, Receiver, Arc<Mutex<Vec<(String, Json)>>>) {
+        let asked = Arc::<Mutex<Vec<_>>>::default();
+        let kept = Arc::clone(&asked);
+        let receiver = Receiver::start(move |received| {
+            kept.lock().unwrap().push((received.path, serde_json::from_slice(&received.body).unwrap()));
+            let body = br#"{"details": {"id": "its id", "status": "active"}}"#.to_vec();
+            Answer { body, ..Answer::status(200) }
+        });
+        let receiver = receiver.unwrap();
+        let url = Url::parse(&format!("http://{}", receiver.address())).unwrap();
+        let variable = |name: &str| (name == "PREFACTOR_MODE").then(|| "live".into());
+        let options = PrefactorOptions::read(variable).unwrap();
+        let sink = PrefactorSink::open("prefactor".to_owned(), &url, &options).unwrap();
+        (sink, receiver, asked)
+    }
+
+    fn paths(asked: &Mutex<Vec<(String, Json)>>) -> Vec<String> {
+        asked.lock().unwrap().iter().map(|(path, _)| path.trim_start_matches("/api/v1/").to_owned()).collect()
+    }
+
+    const INSTANCE: [&str; 2] = ["agent_instance/register", "agent_instance/its%20id/start"];
+    const FINISH: &str = "agent_spans/its%20id/finish";
+
+    #[test]
+    fn what_was_shown_is_not_told_again_and_what_has_no_parent_there_is_not_shown() {
+        let (mut sink, _receiver, asked) = live();
+        let (recorder, resource) = (RecorderId::from_parts(1, 2), Resource::default());
+        let root = SpanData { is_open: true, ..span(1) };
+        let child = SpanData { parent_id: Some(root.span_id), is_open: true, ..span(2) };
+        on_a_runtime(async {
+            let show = |start, end, is_under_another_process| LiveSpan {
+                recorder: &recorder,
+                resource: &resource,
+                start,
+                end,
+                is_under_another_process,
+            };
+            let refused = sink.show(&show(Some(&child), None, false)).await;
+            assert!(matches!(refused, Outcome::Rejected { .. }), "{refused:?}");
+            assert_eq!(paths(&asked), [""; 0]);
+            for start in [&root, &child, &root] {
+                assert_eq!(sink.show(&show(Some(start), None, false)).await, Outcome::DELIVERED);
+            }
+            let ended = SpanData { parent_id: child.parent_id, ..span(2) };
+            assert_eq!(sink.show(&show(Some(&child), Some(&ended), false)).await, Outcome::DELIVERED);
+            let block = Position::default();
+            let id = BatchId { recorder: &recorder, block, number: 0, part: BatchId::WHOLE };
+            let (spans, starts) = ([span(1), ended.clone()], [root.clone(), child.clone()]);
+            let batch = Batch { id, resource: &resource, spans: &spans, starts: &starts };
+            for _ in 0..2 {
+                assert_eq!(sink.deliver(&batch).await, Outcome::DELIVERED);
+            }
+            let elsewhere = SpanData { parent_id: Some(SpanId::from_bytes([9; 8])), ..span(3) };
+            assert_eq!(sink.show(&show(None, Some(&elsewhere), true)).await, Outcome::DELIVERED);
+        });
+        let spans = ["agent_spans", "agent_spans", FINISH, FINISH, "agent_spans", FINISH];
+        assert_eq!(paths(&asked), [&INSTANCE[..], &spans].concat());
+        let asked = asked.lock().unwrap();
+        assert_eq!(asked[3].1["details"]["parent_span_id"], "its id");
+        assert!(asked[6].1["details"].get("parent_span_id").is_none());
+        assert_eq!(asked[6].1["details"]["payload"]["metadata"]["parent_id"], "09".repeat(8));
+    }
+
+    #[test]
+    fn a_span_that_comes_by_itself_out_of_the_dead_letters_says_all_of_it_when_it_is_finished() {
+        let (mut sink, _receiver, asked) = live();
+        let recorder = RecorderId::from_parts(1, 2);
+        let id = BatchId { recorder: &recorder, block: Position::default(), number: 0, part: BatchId::ALONE };
+        let batch = Batch { id, resource: &Resource::default(), spans: &[span(1)], starts: &[] };
+        on_a_runtime(async { assert_eq!(sink.deliver(&batch).await, Outcome::DELIVERED) });
+        assert_eq!(paths(&asked), [&INSTANCE[..], &["agent_spans", FINISH]].concat());
+        let asked = asked.lock().unwrap();
+        assert_eq!(asked[3].1["result_payload"]["metadata"], asked[2].1["details"]["payload"]["metadata"]);
+    }
+
     #[test]
     fn the_oldest_are_forgotten() {
         let mut known = Known::new(2);
