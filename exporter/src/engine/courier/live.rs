@@ -1,8 +1,8 @@
 //! Processes that live: the sink looks after them between deliveries, is shown their spans while they run, and they learn what its receiver wants of
 //! them.
 //!
-//! Nothing that fails here counts or holds up a delivery for long, and while the sink is taken for one that is out nothing is tried: the courier waits
-//! with a delivery then.
+//! Nothing that fails here counts or holds up a delivery for long; where it does not pass it is told. While the sink is taken for one that is out nothing
+//! is tried: the courier waits with a delivery then.
 //!
 //! # What is shown
 //!
@@ -36,6 +36,8 @@ const LOOK_LONG: Duration = Duration::from_secs(3);
 const LOOK_MAX: Duration = Duration::from_secs(5);
 /// How long they are left alone after the sink failed several times in a row.
 const PAUSE_MAX: Duration = Duration::from_secs(60);
+/// From which pause on it is told that the sink fails.
+const PAUSE_TOLD: Duration = Duration::from_secs(4);
 
 /// How many rows of a process are shown in a look.
 const SHOWN_MAX: usize = 100;
@@ -53,6 +55,8 @@ pub(super) struct Looks {
     pause: Duration,
     /// Who had its turn last.
     last: Option<RecorderId>,
+    /// Why the sink fails, as that was told last.
+    told: Option<String>,
 }
 
 /// That a process is to be told to stop.
@@ -64,13 +68,21 @@ pub(super) struct Wanted {
 }
 
 impl Looks {
-    /// Notes a look that began then, and what it came to. As much time as it took belongs to deliveries.
-    fn done(&mut self, began: Instant, is_good: bool) {
-        self.pause = match is_good {
-            true => Duration::ZERO,
-            false => (self.pause * 2).clamp(LOOK_INTERVAL, PAUSE_MAX),
+    /// Notes a look that began then, and what it came to; why it failed, if that is to be told. As much time as it took belongs to deliveries.
+    fn done(&mut self, began: Instant, came_to: Result<(), String>) -> Option<String> {
+        self.pause = match came_to {
+            Ok(()) => Duration::ZERO,
+            Err(_) => (self.pause * 2).clamp(LOOK_INTERVAL, PAUSE_MAX),
         };
         self.next = Some(Instant::now() + began.elapsed().max(LOOK_INTERVAL).max(self.pause));
+        match came_to {
+            Ok(()) => {
+                self.told = None;
+                None
+            }
+            Err(reason) if self.pause < PAUSE_TOLD || self.told.as_ref() == Some(&reason) => None,
+            Err(reason) => self.told.insert(reason).clone().into(),
+        }
     }
 }
 
@@ -87,7 +99,11 @@ impl Courier {
             () = stopped(&mut stop) => return Err(SinkEnd::Stopped),
             looked = timeout_at(began + LOOK_MAX, self.look(census, began + LOOK_LONG)) => looked,
         };
-        self.looks.done(began, looked == Ok(true));
+        let came_to = looked.unwrap_or_else(|_| Err("no answer in time".to_owned()));
+        if let Some(reason) = self.looks.done(began, came_to) {
+            let reason = format!("{} is shown nothing of what runs: {reason}", self.sink.name());
+            self.shared.notices.tell(Notice::Trouble { recorder: None, reason });
+        }
         self.pass_terminations_on();
         Ok(())
     }
@@ -97,8 +113,8 @@ impl Courier {
         self.keep.is_none() && matches!(self.shared.mode, Mode::Follow { .. }) && self.sink.wants_starts()
     }
 
-    /// Looks after all of them, or as many as there is time for until `end`. Whether the sink could do what it wanted.
-    async fn look(&mut self, census: &Census, end: Instant) -> bool {
+    /// Looks after all of them, or as many as there is time for until `end`; why the sink could not do what it wanted, if it could not.
+    async fn look(&mut self, census: &Census, end: Instant) -> Result<(), String> {
         let is_growing = |&(recorder, standing): &(&RecorderId, Standing)| {
             standing == Standing::Growing
                 && (self.lineages.contains_key(recorder) || self.places.contains_key(recorder))
@@ -122,16 +138,17 @@ impl Courier {
                 continue;
             };
             let process = LiveProcess { recorder: &recorder, resource: &resource };
-            if !matches!(sink.look_after(&process).await, Outcome::Delivered { .. }) {
-                return false;
+            match sink.look_after(&process).await {
+                Outcome::Delivered { .. } => {}
+                Outcome::Retry { reason, .. } | Outcome::Rejected { reason } | Outcome::Parked { reason } => {
+                    return Err(reason);
+                }
             }
-            if let Some(lineage) = lineage
-                && !show(&mut **sink, &shared.spool, &process, lineage, end).await
-            {
-                return false;
+            if let Some(lineage) = lineage {
+                show(&mut **sink, &shared.spool, &process, lineage, end).await?;
             }
         }
-        true
+        Ok(())
     }
 
     /// Tells processes that they are to stop, as far as the sink's receiver has said so.
@@ -166,14 +183,14 @@ impl Courier {
     }
 }
 
-/// Shows the sink some rows of a process, until `end`; whether it could be asked.
+/// Shows the sink some rows of a process, until `end`; why it could not be asked, if it could not.
 async fn show(
     sink: &mut dyn Sink,
     spool: &SpoolDir,
     process: &LiveProcess<'_>,
     lineage: &mut Lineage,
     end: Instant,
-) -> bool {
+) -> Result<(), String> {
     let Lineage { strands, traces, shows, .. } = lineage;
     shows.turn(traces);
     let recorders = [strands[0].recorder.clone()];
@@ -196,10 +213,10 @@ async fn show(
         match sink.show(&span).await {
             Outcome::Delivered { .. } => shows.was_shown(&row),
             Outcome::Rejected { .. } => shows.pass_over(&row),
-            Outcome::Retry { .. } | Outcome::Parked { .. } => return false,
+            Outcome::Retry { reason, .. } | Outcome::Parked { reason } => return Err(reason),
         }
     }
-    true
+    Ok(())
 }
 
 /// What was announced of a row's span, and how it ended, where the row says that.
@@ -457,15 +474,21 @@ mod tests {
     async fn a_sink_that_fails_is_left_alone_ever_longer_and_a_long_look_gives_as_much_time_to_deliveries() {
         let mut looks = Looks::default();
         let wait = |looks: &Looks| looks.next.unwrap() - Instant::now();
+        let no = || Err("no".to_owned());
         for seconds in [1, 2, 4, 8, 16, 32, 60, 60] {
-            looks.done(Instant::now(), false);
-            assert_eq!(wait(&looks), Duration::from_secs(seconds));
+            // Once, and not what may be over at once.
+            let told = looks.done(Instant::now(), no());
+            assert_eq!(
+                (wait(&looks), told),
+                (Duration::from_secs(seconds), (seconds == 4).then(|| "no".into()))
+            );
         }
-        looks.done(Instant::now(), true);
+        assert_eq!(looks.done(Instant::now(), Err("still no".to_owned())).as_deref(), Some("still no"));
+        assert_eq!(looks.done(Instant::now(), Ok(())), None);
         assert_eq!(wait(&looks), LOOK_INTERVAL);
         let began = Instant::now();
         tokio::time::advance(LOOK_MAX).await;
-        looks.done(began, true);
+        assert_eq!(looks.done(began, Ok(())), None);
         assert_eq!(wait(&looks), LOOK_MAX);
     }
 }
