@@ -1,4 +1,5 @@
-//! Spans as Prefactor takes them: an instance of an agent, and for each span one request that creates it finished.
+//! Spans as Prefactor takes them: an instance of an agent, and for each span one request that creates it finished, or one that creates it while it runs
+//! and one that finishes it.
 //!
 //! ```
 //! use spanring_exporter::prefactor::{Agent, Contents, SpanTypes, create};
@@ -45,6 +46,7 @@ mod data_risk;
 mod instance;
 mod json;
 mod langchain;
+mod live;
 mod payload;
 mod quality;
 mod quality_schema;
@@ -55,6 +57,7 @@ mod span_types;
 pub use contents::Contents;
 pub use data_risk::DataRisk;
 pub use instance::{Agent, Instance, Purpose};
+pub use live::{Mode, Said, finish, lose, start};
 pub use payload::{Form, Payloads};
 pub use quality::quality;
 pub use quality_schema::QualitySchema;

@@ -95,6 +95,36 @@ pub trait Sink: Send {
         Box::pin(async { Outcome::Parked { reason: "it takes no whole traces".to_owned() } })
     }
 
+    /// Looks after a process that lives, about once a second while an exporter follows its spool, unless a batch is being delivered. It is cut off
+    /// where it takes several seconds. What fails here costs nothing.
+    fn look_after<'a>(&'a mut self, _: &'a LiveProcess<'a>) -> Delivery<'a> {
+        Box::pin(async { Outcome::DELIVERED })
+    }
+
+    /// Whether it shows spans while they run: it has the announcements of spans then, in batches, and is [shown](Self::show) what happens. Only for a
+    /// sink that needs [parents first](Needs::ParentsFirst).
+    fn wants_starts(&self) -> bool {
+        false
+    }
+
+    /// Is shown a span of a process that lives, before its trace is over, where it [wants](Self::wants_starts) that: its start, and once more its
+    /// end. Both come again with the [delivery](Self::deliver), so what fails here costs nothing; nor need either come here at all. It is asked as
+    /// [`look_after`](Self::look_after) is.
+    fn show<'a>(&'a mut self, _: &'a LiveSpan<'a>) -> Delivery<'a> {
+        Box::pin(async { Outcome::DELIVERED })
+    }
+
+    /// Is told of a span that was announced and will never be delivered, since how it ended was lost; again after [`Outcome::Retry`], or after a
+    /// restart.
+    fn lose<'a>(&'a mut self, _: &'a LiveSpan<'a>) -> Delivery<'a> {
+        Box::pin(async { Outcome::DELIVERED })
+    }
+
+    /// Takes what the receiver has said since about processes that it wants stopped. It is asked after everything that it was called for.
+    fn take_terminations(&mut self) -> Vec<TerminationRequest> {
+        Vec::new()
+    }
+
     /// Is told that a process is over and that all it recorded was delivered or set aside, if it [needs](Self::needs) more than spans; again
     /// after [`Outcome::Retry`], and it may be once more after a restart. What it refuses here is told, and costs nothing else.
     fn process_over<'a>(&'a mut self, _: &'a Process<'a>) -> Delivery<'a> {
@@ -111,6 +141,39 @@ pub struct Process<'a> {
     pub resource: &'a Resource,
     /// Whether it was killed, or died otherwise, before it had stopped its spool.
     pub has_died: bool,
+}
+
+/// A process that lives, or of which nobody can tell whether it does.
+#[derive(Clone, Copy, Debug)]
+pub struct LiveProcess<'a> {
+    /// Its recorder.
+    pub recorder: &'a RecorderId,
+    /// What the process is.
+    pub resource: &'a Resource,
+}
+
+/// A span of a process, whose trace is not over.
+#[derive(Clone, Copy, Debug)]
+pub struct LiveSpan<'a> {
+    /// The process's recorder.
+    pub recorder: &'a RecorderId,
+    /// What the process is.
+    pub resource: &'a Resource,
+    /// What was announced of it when it started, if it was.
+    pub start: Option<&'a SpanData>,
+    /// The span, once it has ended.
+    pub end: Option<&'a SpanData>,
+    /// Whether its parent, where it has one, is a span of another process.
+    pub is_under_another_process: bool,
+}
+
+/// That a receiver wants a process stopped.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct TerminationRequest {
+    /// The process's recorder.
+    pub recorder: RecorderId,
+    /// Why, as the receiver said: on one line, and short.
+    pub reason: String,
 }
 
 /// What a sink has to know of a trace before it can take any of it.
@@ -136,9 +199,19 @@ pub struct Batch<'a> {
     pub resource: &'a Resource,
     /// The spans, in sequence order, or parents first.
     pub spans: &'a [SpanData],
+    /// For a sink that [wants](Sink::wants_starts) them, what was announced of spans when they started, of these among others, sorted by their
+    /// identities. Not every span was announced.
+    pub starts: &'a [SpanData],
 }
 
 impl Batch<'_> {
+    /// What was announced of a span when it started, if that is known.
+    pub fn start_of(&self, span: &SpanData) -> Option<&SpanData> {
+        let identity = |span: &SpanData| (span.trace_id, span.span_id);
+        let at = self.starts.binary_search_by_key(&identity(span), identity);
+        at.ok().map(|at| &self.starts[at])
+    }
+
     /// An OTLP/JSON request on a line by itself, with its line break.
     fn json_line(&self, names: Names) -> Vec<u8> {
         let request = otlp::request_with(names, &self.resource.attributes, self.spans);

@@ -12,14 +12,16 @@ mod agent;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::env;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value as Json, json};
 use spanring_exporter::demo::receiver::{Answer, Received, Receiver};
-use spanring_spool::{Spool, SpoolDir};
+use spanring_spool::{Level, Spool, SpoolDir};
 
 use self::agent::TestSpool;
 
@@ -47,6 +49,10 @@ struct Server {
     instances: Vec<Instance>,
     /// The spans, in the order in which they were created, as they are now.
     spans: Vec<Json>,
+    /// How often each span was finished, by its identity.
+    finished: BTreeMap<String, usize>,
+    /// What it says beside in answers about spans.
+    control: Option<Json>,
     /// What should not have come.
     wrong: Vec<String>,
 }
@@ -83,7 +89,8 @@ impl Server {
                 _ => {}
             }
         }
-        let key = body["idempotency_key"].as_str().unwrap_or_default().to_owned();
+        let key = [&body["idempotency_key"], &body["details"]["idempotency_key"]];
+        let key = key.into_iter().find_map(Json::as_str).unwrap_or_default().to_owned();
         self.check((8..=64).contains(&key.len()), || format!("the key {key:?}"));
         let answer = match self.answered.get(&key) {
             Some((path_before, before, answer)) => {
@@ -101,8 +108,11 @@ impl Server {
         }
         match answer {
             Ok(details) => {
-                let body = json!({"status": "success", "details": details}).to_string();
-                Answer { body: body.into_bytes(), ..Answer::status(200) }
+                let mut body = json!({"status": "success", "details": details});
+                if let Some(control) = self.control.as_ref().filter(|_| path.starts_with("agent_spans")) {
+                    body["control"] = control.clone();
+                }
+                Answer { body: body.to_string().into_bytes(), ..Answer::status(200) }
             }
             Err(status) => {
                 let body = json!({"status": "error", "code": "invalid_action", "message": "no"}).to_string();
@@ -140,11 +150,14 @@ impl Server {
             ["agent_spans"] => self.create(&body["details"]),
             ["agent_spans", id, "finish"] => {
                 let id = id.replace("%20", " ");
+                *self.finished.entry(id.clone()).or_default() += 1;
                 let span = self.spans.iter_mut().find(|span| span["id"] == id).unwrap();
-                if span["status"] != "pending" {
+                if span["status"] != "pending" && span["status"] != "active" {
                     return Err(409);
                 }
-                span["status"] = body["status"].clone();
+                for key in ["status", "result_payload"] {
+                    span[key] = body[key].clone();
+                }
                 Ok(span.clone())
             }
             _ => Err(404),
@@ -288,6 +301,9 @@ fn copied(spool: &TestSpool) -> TestSpool {
     copy
 }
 
+/// A process has one recorder at a time.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+
 /// Records a tree of spans: each that has children has three, and one that was given up before it started.
 fn record_tree(spool: &TestSpool, depth: usize) -> usize {
     fn grow(under: &spanring::Span, depth: usize) -> usize {
@@ -301,6 +317,7 @@ fn record_tree(spool: &TestSpool, depth: usize) -> usize {
         }
         count
     }
+    let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let recorder = Spool::open(spool.path()).service("shop").start().unwrap();
     let root = spanring::trace("root").start();
     let count = 1 + grow(&root, depth);
@@ -423,6 +440,331 @@ fn the_doctor_sends_one_span_with_the_token() {
         assert_eq!(server.wrong, [""; 0]);
         assert_eq!((server.spans.len(), server.instances.len()), (number, 1));
     }
+}
+
+const HEEDFUL: &str = "SPANRING_TEST_HEEDFUL";
+
+/// Works until it is told to stop, writes why, and stops in order.
+#[test]
+fn an_agent_that_heeds_what_it_is_told() {
+    let Some(dir) = env::var_os(HEEDFUL).map(PathBuf::from) else { return };
+    let spool = Spool::open(dir.join("spool")).service("shop").start().unwrap();
+    let began = Instant::now();
+    let termination = loop {
+        assert!(began.elapsed() < Duration::from_secs(60), "nobody told it to stop");
+        assert!(matches!(spanring::span("step").root().start().end(), spanring::Ended::Recorded));
+        if let Some(termination) = spool.termination() {
+            break termination;
+        }
+        thread::sleep(Duration::from_millis(5));
+    };
+    fs::write(dir.join("reason"), termination.reason).unwrap();
+    assert!(spool.stop(Duration::from_secs(60)).is_complete);
+}
+
+#[test]
+fn an_agent_learns_that_the_server_wants_it_stopped_and_all_it_recorded_is_delivered() {
+    let capture = "tests/captures/prefactor_core_terminate/003_POST_api_v1_agent_spans.json";
+    let capture = Path::new(env!("CARGO_MANIFEST_DIR")).join(capture);
+    let capture: Json = serde_json::from_slice(&fs::read(capture).unwrap()).unwrap();
+    let control = Some(capture["response_body"]["control"].clone());
+    let spool = TestSpool::new();
+    let (_receiver, sink, server) = start(Server { control, ..Server::default() });
+    let agent = Command::new(env::current_exe().unwrap())
+        .args(["--exact", "an_agent_that_heeds_what_it_is_told", "--nocapture"])
+        .env(HEEDFUL, spool.path().parent().unwrap())
+        .stdout(Stdio::null())
+        .spawn();
+    let mut agent = agent.unwrap();
+    agent::wait_until("the agent has a recorder", || spool.path().exists() && !spool.recorders().is_empty());
+    let log = fs::File::create(spool.file("log")).unwrap();
+    let mut command = export(&spool, &sink);
+    let mut exporter = command.args(["--log-format", "json"]).stderr(log).spawn().unwrap();
+
+    assert!(agent.wait().unwrap().success());
+    assert_eq!(fs::read_to_string(spool.file("reason")).unwrap(), "operator stop");
+    agent::wait_until("all is delivered and removed, the termination with it", || {
+        let mut names: Vec<_> =
+            fs::read_dir(spool.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        names.sort();
+        names == ["exporter.lock", "spanring-spool"]
+    });
+    exporter.kill().unwrap();
+    exporter.wait().unwrap();
+    let server = server.lock().unwrap();
+    assert_eq!(server.wrong, [""; 0]);
+    assert_eq!(server.instances.len(), 1);
+    let log = fs::read_to_string(spool.file("log")).unwrap();
+    let told: Vec<Json> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let told: Vec<_> = told.iter().filter(|told| told["event"] == "termination").collect();
+    assert_eq!(told.len(), 1, "{log}");
+    assert_eq!((&told[0]["sink"], &told[0]["reason"]), (&sink.into(), &"operator stop".into()));
+    assert_eq!(told[0]["recorder"], server.instances[0].registered["external_identifier"]);
+}
+
+/// The server's spans by their names.
+fn named(server: &Server) -> BTreeMap<String, Json> {
+    let name = |span: &Json| span["payload"]["metadata"]["name"].as_str().unwrap().to_owned();
+    server.spans.iter().map(|span| (name(span), span.clone())).collect()
+}
+
+fn status(server: &Mutex<Server>, name: &str) -> Option<String> {
+    let span = named(&server.lock().unwrap()).remove(name)?;
+    Some(span["status"].as_str().unwrap().to_owned())
+}
+
+fn live(spool: &TestSpool, sink: &str) -> Command {
+    let mut command = export(spool, sink);
+    command.env("PREFACTOR_MODE", "live");
+    command
+}
+
+const HOLDING: &str = "SPANRING_TEST_HOLDING";
+
+/// Holds a span and one under it open until it may go on.
+#[test]
+fn an_agent_that_holds_spans_open() {
+    let Some(dir) = env::var_os(HOLDING).map(PathBuf::from) else { return };
+    let spool = Spool::open(dir.join("spool")).service("shop").live(true).start().unwrap();
+    let may = |what: &str| agent::wait_until(what, || dir.join(what).exists());
+    let root = spanring::span("outer").root().start_with(|span| _ = span.input(&json!({"question": 1})));
+    let inner = root.llm("gpt-4o").start_with(|span| _ = span.input(&json!({"prompt": "Hi"})));
+    may("end the inner one");
+    inner.set("late", "yes").temperature(0.5).output(&json!({"text": "Ho"}));
+    inner.complete();
+    may("end the outer one");
+    root.fail(std::io::Error::other("no more"));
+    assert!(spool.stop(Duration::from_secs(60)).is_complete);
+}
+
+/// Spans are shown while they run, to a live exporter; one that works in this mode then delivers the rest.
+fn assert_shown_and_ended(mode: &str) {
+    let spool = TestSpool::new();
+    let (_receiver, sink, server) = start(Server::default());
+    let agent = Command::new(env::current_exe().unwrap())
+        .args(["--exact", "an_agent_that_holds_spans_open", "--nocapture"])
+        .env(HOLDING, spool.path().parent().unwrap())
+        .stdout(Stdio::null())
+        .spawn();
+    let mut agent = agent.unwrap();
+    agent::wait_until("the agent has a recorder", || spool.path().exists() && !spool.recorders().is_empty());
+    let mut exporter = live(&spool, &sink).spawn().unwrap();
+    let is = |name: &str, expected: &str| status(&server, name).as_deref() == Some(expected);
+    agent::wait_until("both run", || is("outer", "active") && is("chat gpt-4o", "active"));
+    {
+        let spans = named(&server.lock().unwrap());
+        assert_eq!(spans["outer"]["payload"]["question"], 1);
+        let inner = &spans["chat gpt-4o"];
+        assert_eq!(
+            (&inner["payload"]["prompt"], &inner["payload"]["model_name"]),
+            (&"Hi".into(), &"gpt-4o".into())
+        );
+        assert_eq!(inner["parent_span_id"], spans["outer"]["id"]);
+        assert!(inner.get("result_payload").is_none() && inner.get("finished_at").is_none(), "{inner}");
+    }
+    if mode == "finished" {
+        exporter.kill().unwrap();
+        exporter.wait().unwrap();
+        exporter = export(&spool, &sink).spawn().unwrap();
+    }
+    fs::write(spool.file("end the inner one"), "").unwrap();
+    if mode == "live" {
+        agent::wait_until("the inner one has ended", || is("chat gpt-4o", "complete"));
+        assert!(is("outer", "active"));
+    }
+    fs::write(spool.file("end the outer one"), "").unwrap();
+    assert!(agent.wait().unwrap().success());
+    agent::wait_until("all is delivered and removed", || spool.recorders().is_empty());
+    exporter.kill().unwrap();
+    exporter.wait().unwrap();
+    let server = server.lock().unwrap();
+    // A key comes with another body where the mode is another one.
+    assert!(mode == "finished" || server.wrong.is_empty(), "{:?}", server.wrong);
+    assert_eq!((server.spans.len(), server.instances.len()), (2, 1));
+    assert_eq!(server.finished.values().copied().collect::<Vec<_>>(), [1, 1], "each is finished once");
+    assert_eq!(server.instances[0].status, "complete");
+    let spans = named(&server);
+    let inner = &spans["chat gpt-4o"];
+    assert_eq!(inner["status"], "complete");
+    assert_eq!(inner["result_payload"]["text"], "Ho");
+    let late = &inner["result_payload"]["metadata"];
+    assert_eq!((&late["late"], &late["spanring.payload"]["temperature"]), (&"yes".into(), &0.5.into()));
+    if mode == "live" {
+        assert_eq!(late.as_object().unwrap().len(), 2, "what was said before is not said again: {late}");
+    }
+    assert_eq!(spans["outer"]["status"], "failed");
+    assert_eq!(spans["outer"]["result_payload"]["error"]["message"], "no more");
+}
+
+#[test]
+fn spans_are_seen_while_they_run_and_how_each_ended_before_its_trace_is_over() {
+    assert_shown_and_ended("live");
+}
+
+#[test]
+fn what_was_shown_is_finished_also_by_an_exporter_that_shows_nothing() {
+    assert_shown_and_ended("finished");
+}
+
+#[test]
+fn a_span_that_was_announced_and_whose_end_was_lost_does_not_run_for_ever() {
+    let spool = TestSpool::new();
+    let patience = Duration::from_secs(60);
+    let turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    let recorder = Spool::open(spool.path()).service("shop").start().unwrap();
+    let root = spanring::span("lost").root().start();
+    recorder.flush(Level::Spooled, patience).unwrap();
+    let segment = spool.path().join(recorder.id().as_str()).join(format!("{:018}.segment", 1));
+    let before = fs::read(&segment).unwrap();
+    root.complete();
+    drop(spanring::span("kept").root().start());
+    recorder.flush(Level::Spooled, patience).unwrap();
+    let mut damaged = fs::read(&segment).unwrap();
+    let changed = (0..before.len()).filter(|&at| before[at] != damaged[at]).max().unwrap();
+    drop(spanring::span("kept too").root().start());
+    assert!(recorder.stop(patience).is_complete);
+    drop(turn);
+    damaged = fs::read(&segment).unwrap();
+    damaged[changed] ^= 1;
+    fs::write(&segment, damaged).unwrap();
+
+    let (_receiver, sink, server) = start(Server::default());
+    let output = live(&spool, &sink).args(["--once", "--json"]).output().unwrap();
+    let report: Json = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report["sinks"][0]["delivered"], 1, "it counts as what it is: {report}");
+    let server = server.lock().unwrap();
+    assert_eq!(server.wrong, [""; 0]);
+    let spans = named(&server);
+    assert_eq!(spans.keys().collect::<Vec<_>>(), ["kept too", "lost"]);
+    assert_eq!(spans["lost"]["status"], "failed");
+    assert_eq!(spans["lost"]["result_payload"]["error"]["error_type"], "spanring.end_lost");
+    assert!(server.finished.values().eq(&[1, 1]), "{:?}", server.finished);
+}
+
+const TREES: &str = "SPANRING_TEST_TREES";
+const TREES_SEED: &str = "SPANRING_TEST_TREES_SEED";
+/// How many spans a tree has.
+const TREE: u64 = 7;
+
+/// Records trees of spans, some of them over several blocks, and waits to be killed with some open.
+#[test]
+fn an_agent_that_records_trees() {
+    let Some(dir) = env::var_os(TREES).map(PathBuf::from) else { return };
+    let spool = Spool::open(dir.join("spool")).service("shop").live(true).linger(Duration::from_millis(1));
+    let _spool = spool.start().unwrap();
+    let mut random = Random(env::var(TREES_SEED).unwrap().parse().unwrap());
+    let mut recorded = 0;
+    let mut number = |span: &spanring::Span| {
+        span.set("number", recorded);
+        recorded += 1;
+        fs::write(dir.join("recorded"), "").unwrap();
+    };
+    let mut open = Vec::new();
+    for _ in 0..10 {
+        let mut spans = Vec::<spanring::Span>::new();
+        for _ in 0..TREE {
+            let under = spans.get(usize::try_from(random.below(TREE)).unwrap());
+            let builder = match under.or(spans.first()) {
+                Some(parent) => parent.child("step"),
+                None => spanring::span("step").root(),
+            };
+            spans.push(builder.start_with(&mut number));
+            thread::sleep(Duration::from_millis(random.below(6)));
+        }
+        while !spans.is_empty() {
+            let span = spans.swap_remove(usize::try_from(random.below(spans.len() as u64)).unwrap());
+            span.set("late", random.below(100));
+            match random.below(8) {
+                0 => open.push(span),
+                1 => drop(span.fail(std::io::Error::other("no"))),
+                _ => drop(span.complete()),
+            }
+            thread::sleep(Duration::from_millis(random.below(6)));
+        }
+    }
+    fs::write(dir.join("open"), open.len().to_string()).unwrap();
+    fs::rename(dir.join("open"), dir.join("ready")).unwrap();
+    loop {
+        thread::sleep(Duration::from_secs(60));
+    }
+}
+
+#[test]
+fn whoever_is_killed_while_spans_are_shown_each_is_created_once_and_finished_once() {
+    let first = setting("SPANRING_PREFACTOR_SEED", 1);
+    let rounds = setting("SPANRING_PREFACTOR_ROUNDS", 20);
+    let count = 10 * TREE;
+    let (mut kills, mut shown) = (0, 0);
+    for seed in first..first + rounds {
+        let mut random = Random(seed);
+        let spool = TestSpool::new();
+        let agent = Command::new(env::current_exe().unwrap())
+            .args(["--exact", "an_agent_that_records_trees", "--nocapture"])
+            .env(TREES, spool.path().parent().unwrap())
+            .env(TREES_SEED, seed.to_string())
+            .stdout(Stdio::null())
+            .spawn();
+        let mut agent = agent.unwrap();
+        agent::wait_until("the agent records", || spool.file("recorded").exists());
+        let poisoned = (0..random.below(3)).map(|_| Some(random.below(count))).collect();
+        let (_receiver, sink, server) =
+            start(Server { random: Random(seed), fails: true, poisoned, ..Server::default() });
+        for _ in 0..1 + random.below(4) {
+            let mut command = live(&spool, &sink);
+            let mut exporter = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+            thread::sleep(Duration::from_micros(random.below(600_000)));
+            exporter.kill().unwrap();
+            exporter.wait().unwrap();
+            kills += 1;
+        }
+        shown += server.lock().unwrap().spans.iter().filter(|span| span["status"] == "active").count();
+        agent::wait_until("the agent has recorded", || spool.file("ready").exists());
+        let open: usize = fs::read_to_string(spool.file("ready")).unwrap().parse().unwrap();
+        agent.kill().unwrap();
+        agent.wait().unwrap();
+        server.lock().unwrap().fails = false;
+        let output = live(&spool, &sink).args(["--once", "--json"]).output().unwrap();
+        let server = server.lock().unwrap();
+        assert_eq!(server.wrong, [""; 0], "seed {seed}");
+        let status = i32::from(!server.poisoned.is_empty());
+        assert_eq!(output.status.code(), Some(status), "seed {seed}: {output:?}");
+        assert_eq!(spool.recorders(), [""; 0], "seed {seed}: all is delivered");
+        let statuses: Vec<_> = server.instances.iter().map(|instance| instance.status.as_str()).collect();
+        assert_eq!(statuses, ["failed"], "seed {seed}");
+        let mut created = BTreeMap::<_, usize>::new();
+        server.spans.iter().for_each(|span| *created.entry(number(span)).or_default() += 1);
+        let expected = (0..count).map(Some).filter(|number| !server.poisoned.contains(number));
+        assert_eq!(created, expected.map(|number| (number, 1)).collect(), "seed {seed}");
+        for span in &server.spans {
+            assert_eq!(server.finished.get(span["id"].as_str().unwrap()), Some(&1), "seed {seed}: {span}");
+            assert!(
+                ["complete", "failed"].contains(&span["status"].as_str().unwrap()),
+                "seed {seed}: {span}"
+            );
+        }
+        if server.poisoned.is_empty() {
+            let roots = server.spans.iter().filter(|span| span["parent_span_id"].is_null()).count();
+            assert_eq!(roots as u64, count / TREE, "seed {seed}: every other span is under its parent");
+        }
+        let interrupted = |span: &&Json| {
+            let said = [&span["payload"], &span["result_payload"]];
+            said.into_iter().any(|said| said["metadata"]["spanring.interrupted"] == true)
+        };
+        let aside = SpoolDir::open(spool.path()).unwrap().dead_letters();
+        let aside = aside.names().unwrap().into_iter().map(|name| aside.read(&name).unwrap().unwrap().span);
+        let aside: Vec<_> = aside.collect();
+        let numbers = aside.iter().map(|span| span.get("number").and_then(|number| number.as_u64()));
+        assert_eq!(numbers.collect::<BTreeSet<_>>(), server.poisoned, "seed {seed}");
+        let interrupted = server.spans.iter().filter(interrupted).count();
+        assert_eq!(interrupted + aside.iter().filter(|span| span.interrupted).count(), open, "seed {seed}");
+        let late = |span: &&Json| {
+            let said = [&span["payload"], &span["result_payload"]];
+            said.into_iter().any(|said| said["metadata"]["late"].is_u64())
+        };
+        assert_eq!(server.spans.iter().filter(late).count(), server.spans.len(), "seed {seed}");
+    }
+    eprintln!("{rounds} rounds, {kills} exporters killed, {shown} spans ran at the server when the last was");
+    assert!(rounds < 20 || shown > 0, "no span was ever shown");
 }
 
 /// splitmix64.

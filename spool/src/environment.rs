@@ -8,6 +8,7 @@
 //! | `OTEL_TRACES_SAMPLER` | which traces are recorded, unless the program has a sampler: `always_on`, `always_off`, `traceidratio`, and each with `parentbased_` before it |
 //! | `OTEL_TRACES_SAMPLER_ARG` | the share of `traceidratio`, from 0 to 1; 1 unless said otherwise |
 //! | `SPANRING_FILTER` | which callsites are enabled, beside the program's own filter: see [`Directives`] |
+//! | `SPANRING_LIVE` | `true` or `1`: every span is announced when it starts, and not just roots, as where the program says [`live`](crate::SpoolBuilder::live) |
 //! | `SPANRING_CAPTURE_CONTENT` | `false`: prompts, completions, arguments, results are left out |
 //! | `OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT` | the same, as OpenTelemetry says it: `false`, `NO_CONTENT`, `EVENT_ONLY`; the stricter of the two counts, and so does one that makes no sense |
 //!
@@ -33,6 +34,8 @@ const LEN_MAX: usize = 16 * 1024;
 pub(crate) struct Environment {
     /// Whether nothing is to be recorded.
     pub(crate) is_disabled: bool,
+    /// Whether all spans are announced when they start.
+    pub(crate) is_live: bool,
     /// Which traces are recorded.
     pub(crate) sampler: Option<NamedSampler>,
     /// Which callsites are enabled.
@@ -66,6 +69,12 @@ impl Environment {
                 read.is_disabled = true;
             } else if !(value.eq_ignore_ascii_case("false") || (is_ours && value == "0")) {
                 warn(action, "it is neither true nor false, and counts as false");
+            }
+        }
+        if let Some(value) = variable("SPANRING_LIVE") {
+            read.is_live = value.eq_ignore_ascii_case("true") || value == "1";
+            if !(read.is_live || value.eq_ignore_ascii_case("false") || value == "0") {
+                warn("use SPANRING_LIVE", "it is neither true nor false, and counts as false");
             }
         }
         if let Some(name) = variable("OTEL_TRACES_SAMPLER") {
@@ -279,6 +288,22 @@ mod tests {
     }
 
     #[test]
+    fn all_spans_are_announced_where_that_is_said() {
+        for (value, expected) in [
+            ("true", (true, 0)),
+            ("TRUE", (true, 0)),
+            ("1", (true, 0)),
+            ("", (false, 0)),
+            ("false", (false, 0)),
+            ("0", (false, 0)),
+            ("yes", (false, 1)),
+        ] {
+            let environment = read(&[("SPANRING_LIVE", value)]);
+            assert_eq!((environment.is_live, environment.warnings.len()), expected, "{value}");
+        }
+    }
+
+    #[test]
     fn callsites_are_filtered_by_directives() {
         assert_eq!(read(&[("SPANRING_FILTER", "shop=off")]).filter, Some("shop=off".parse().unwrap()));
         let environment = read(&[("SPANRING_FILTER", "shop=no")]);
@@ -323,7 +348,7 @@ mod tests {
     fn a_variable_that_is_no_text_is_ignored_and_told() {
         let environment = Environment::read(|_| Some(OsString::from_vec(vec![0xff])));
         assert!(!environment.is_disabled);
-        assert_eq!((environment.resource, environment.warnings.len()), (Resource::default(), 8));
+        assert_eq!((environment.resource, environment.warnings.len()), (Resource::default(), 9));
     }
 
     #[test]

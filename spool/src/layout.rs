@@ -15,6 +15,8 @@
 //!     lane-NNNN, table-NNNN    rings, and the spans that are in flight
 //!     NNNNNNNNNNNNNNNNNN.segment    the spans that were spooled, from number 1 on
 //!     cursor-XXXXXXXXXXXXXXXX  how far one sink has got
+//!     termination              stands when a receiver wants the process stopped; says why
+//!     .new-termination-XXXXXXXXXXXXXXXX  that while it is written
 //!     *.quarantined            lanes and the like of another boot, which nobody can trust
 //!     closed                   empty; stands when the process stopped in order, and all is in segments
 //!     recovered                empty; stands when all that rings and tables held is in the recovery recorder
@@ -53,6 +55,8 @@ pub(crate) const CALLSITES: &str = "callsites";
 pub(crate) const CLOSED: &str = "closed";
 /// Stands when everything in rings and tables was recovered.
 pub(crate) const RECOVERED: &str = "recovered";
+/// Stands when a receiver wants the recorder's process stopped.
+pub(crate) const TERMINATION: &str = "termination";
 
 /// Behind the name of a file of a recorder's memory that cannot be trusted.
 pub(crate) const QUARANTINED_SUFFIX: &str = ".quarantined";
@@ -60,6 +64,7 @@ pub(crate) const QUARANTINED_SUFFIX: &str = ".quarantined";
 const LANE_PREFIX: &str = "lane-";
 const TABLE_PREFIX: &str = "table-";
 const CURSOR_PREFIX: &str = "cursor-";
+const NEW_TERMINATION_PREFIX: &str = ".new-termination-";
 const SEGMENT_SUFFIX: &str = ".segment";
 #[cfg(feature = "trace")]
 const LETTER_SUFFIX: &str = ".letter";
@@ -98,6 +103,17 @@ pub(crate) fn cursor_hash(name: &str) -> Option<u64> {
     (cursor(hash) == name).then_some(hash)
 }
 
+/// The name of the file of a termination while it is written, which nobody else has.
+pub(crate) fn new_termination(random: u64) -> String {
+    format!("{NEW_TERMINATION_PREFIX}{random:016x}")
+}
+
+fn is_new_termination(name: &str) -> bool {
+    let digits = name.strip_prefix(NEW_TERMINATION_PREFIX);
+    let random = digits.and_then(|digits| u64::from_str_radix(digits, 16).ok());
+    random.is_some_and(|random| new_termination(random) == name)
+}
+
 /// The name of the dead letter of a span of this place, from a sink whose name has this hash.
 #[cfg(feature = "trace")]
 pub(crate) fn letter(sink: u64, recorder: &RecorderId, segment: u64, offset: u64, number: u64) -> String {
@@ -130,11 +146,12 @@ pub(crate) fn is_table(name: &str) -> bool {
 
 /// Whether recorders and exporters make files of this name in the directory of a recorder.
 pub(crate) fn is_known(name: &str) -> bool {
-    matches!(name, LOCK | RESOURCE | CLOSED | RECOVERED)
+    matches!(name, LOCK | RESOURCE | CLOSED | RECOVERED | TERMINATION)
         || is_memory(name)
         || name.strip_suffix(QUARANTINED_SUFFIX).is_some_and(is_memory)
         || segment_number(name).is_some()
         || cursor_hash(name).is_some()
+        || is_new_termination(name)
 }
 
 fn is_numbered(name: &str, prefix: &str) -> bool {
@@ -163,6 +180,9 @@ mod tests {
             CONTROL.into(),
             CALLSITES.into(),
             CLOSED.into(),
+            TERMINATION.into(),
+            new_termination(0),
+            new_termination(u64::MAX),
             lane(3),
         ] {
             assert!(is_known(&name), "{name}");
@@ -182,6 +202,9 @@ mod tests {
             "cursor-",
             "cursor-0123456789ABCDEF",
             "cursor-0123456789abcdef0",
+            ".new-termination-",
+            ".new-termination-0123456789ABCDEF",
+            "termination-",
             "lane-",
             "lane-1",
             "lane-00a0",

@@ -101,6 +101,7 @@ mod spool;
 mod spool_dir;
 mod storage;
 mod sync_thread;
+mod termination;
 #[cfg(feature = "trace")]
 mod trace;
 mod value;
@@ -130,6 +131,7 @@ pub use spanring::recorder::Limits;
 pub use spool::{Health, Level, Spool, SpoolBuilder, StopReport};
 pub use spool_dir::{ExportClaim, SpoolDir};
 pub use storage::{DiskStorage, LIST_MAX, Storage, StorageFile, StorageSync};
+pub use termination::Termination;
 #[cfg(feature = "trace")]
 pub use trace::{
     Colour, Figures, Node, PathStep, Place, PriceError, PriceFault, PriceTable, Priced, SpooledTraces,

@@ -10,11 +10,12 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
+use crate::Termination;
 use crate::storage::{StorageFile, StorageSync};
 
 /// Shared by the threads of one spool.
@@ -25,6 +26,8 @@ pub(crate) struct Progress {
     moved: Condvar,
     /// There is something to do for the sync thread.
     work: Condvar,
+    /// Set once a receiver wants the process stopped. Read without the lock, as often as a program likes.
+    pub(crate) termination: OnceLock<Termination>,
 }
 
 impl fmt::Debug for Progress {

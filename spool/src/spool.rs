@@ -14,7 +14,7 @@ pub use builder::SpoolBuilder;
 use recording::Recording;
 
 use crate::ledger::Ledger;
-use crate::{Error, RecorderId, SpanData, Trouble};
+use crate::{Error, RecorderId, SpanData, Termination, Trouble};
 
 /// What must have happened to a span. Each level includes those before it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -110,6 +110,27 @@ impl Spool {
         let nothing_fails =
             || Health { is_crash_safe: true, is_durable: true, trouble: None, warnings: Vec::new() };
         self.recording.as_ref().map_or_else(nothing_fails, Recording::health)
+    }
+
+    /// Whether a receiver of the spans wants this process stopped, and why; the process does with it what it likes. `None` until an exporter was told so,
+    /// and for a disabled spool. In a forked child that records, whether the child is to stop.
+    ///
+    /// ```
+    /// # fn work(spool: &spanring_spool::Spool, tasks: Vec<fn()>) {
+    /// for task in tasks {
+    ///     if let Some(termination) = spool.termination() {
+    ///         eprintln!("stopped: {termination}");
+    ///         break;
+    ///     }
+    ///     task();
+    /// }
+    /// # }
+    /// ```
+    ///
+    /// It is seen about a second after the exporter was told, later where the disk hangs: a thread of the spool looks for it once a second. The call
+    /// is a read of memory, which waits for nothing, and allocates only where there is something.
+    pub fn termination(&self) -> Option<Termination> {
+        self.recording.as_ref().and_then(Recording::termination)
     }
 
     /// Reads the spans of one trace that this process has recorded, in the order in which they ended: those that are

@@ -1,6 +1,6 @@
-//! The sync thread: it makes what was written survive a power cut, and prepares the next segment.
+//! The sync thread: it makes what was written survive a power cut, prepares the next segment, and looks whether the process is to stop.
 //!
-//! Both can take long on a slow disk, which is why the drain does neither.
+//! All can take long on a slow disk, which is why the drain does none of it.
 
 use std::io;
 use std::path::PathBuf;
@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::MutexGuard;
 
+use crate::Termination;
 use crate::boot_id::BootId;
 use crate::layout;
 use crate::progress::{Progress, Standby, State, Stop};
@@ -23,9 +24,13 @@ const SEGMENT_LEN_MAX: u64 = 16 << 20;
 const RETRY_MIN: Duration = Duration::from_millis(10);
 const RETRY_MAX: Duration = Duration::from_millis(500);
 
+/// How often it is looked for a termination.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+
 const PREPARE: &str = "prepare a segment";
 const CUT: &str = "cut a segment to its length";
 const SYNC: &str = "sync a segment";
+const LOOK: &str = "read a termination";
 
 pub(crate) struct SyncThread {
     pub(crate) progress: Arc<Progress>,
@@ -83,8 +88,13 @@ impl SyncThread {
     pub(crate) fn run(self) {
         let progress = self.progress.clone();
         let mut retry = (Instant::now(), RETRY_MIN);
+        let mut look_at = Instant::now() + LOOK_INTERVAL;
         let mut state = progress.lock();
         loop {
+            if Instant::now() >= look_at {
+                self.look_for_termination(&mut state);
+                look_at = Instant::now() + LOOK_INTERVAL;
+            }
             let is_wanted = state.standby_wanted > 0 && state.stop < Stop::Syncing;
             if is_wanted && Instant::now() >= retry.0 {
                 retry = self.prepare(&mut state, retry.1);
@@ -101,7 +111,7 @@ impl SyncThread {
                 let wait = if is_wanted {
                     until_retry.max(Duration::from_millis(1))
                 } else {
-                    Duration::from_secs(1)
+                    look_at.saturating_duration_since(Instant::now())
                 };
                 let age =
                     state.dirty.iter().filter(|dirty| !dirty.failed).map(|dirty| dirty.since.elapsed()).max();
@@ -141,6 +151,22 @@ impl SyncThread {
                 state.fail(PREPARE, error.to_string());
                 (Instant::now() + pause, (pause * 2).min(RETRY_MAX))
             }
+        }
+    }
+
+    /// Looks whether somebody wants the process stopped, unless that is known.
+    fn look_for_termination(&self, state: &mut MutexGuard<'_, State>) {
+        if self.progress.termination.get().is_some() {
+            return;
+        }
+        match MutexGuard::unlocked(state, || Termination::load(&self.preparer.dir)) {
+            Ok(found) => {
+                state.succeed(LOOK);
+                if let Some(termination) = found {
+                    self.progress.termination.get_or_init(|| termination);
+                }
+            }
+            Err(error) => state.fail(LOOK, error.to_string()),
         }
     }
 

@@ -69,7 +69,10 @@ fn lives(about: &str, spool: &SpoolDir, recorders: &[RecorderId]) -> Vec<Check> 
                     format!("recorder {recorder} is not recovered, since its process may live: {doubt}");
                 checks.push(Check::new(Verdict::Warn, about, text));
             }
-            Ok(_) => alive += 1,
+            Ok(_) => {
+                alive += 1;
+                checks.extend(termination(about, spool, recorder));
+            }
             // It was delivered and removed since it was listed.
             Err(Error::NoSuchRecorder { .. }) => {}
             Err(error) => {
@@ -81,6 +84,20 @@ fn lives(about: &str, spool: &SpoolDir, recorders: &[RecorderId]) -> Vec<Check> 
     let text = format!("recorders: {alive} alive, {over} over, {dead} dead, which an exporter recovers");
     checks.insert(0, Check::new(Verdict::Ok, about, text));
     checks
+}
+
+/// Whether a receiver wants a recorder's process stopped, which runs.
+fn termination(about: &str, spool: &SpoolDir, recorder: &RecorderId) -> Option<Check> {
+    match spool.termination(recorder) {
+        Ok(None) | Err(Error::NoSuchRecorder { .. }) => None,
+        Ok(Some(termination)) => {
+            let text = format!("recorder {recorder}: its process was told to stop, and runs: {termination}");
+            Some(Check::new(Verdict::Warn, about, text))
+        }
+        Err(error) => {
+            Some(Check::new(Verdict::Warn, about, format!("recorder {recorder}: {}", with_causes(&error))))
+        }
+    }
 }
 
 /// What a sink has not had yet.

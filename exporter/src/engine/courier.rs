@@ -18,6 +18,7 @@ mod aside;
 mod by_trace;
 mod delivery;
 mod gather;
+mod live;
 mod load;
 mod patience;
 mod place;
@@ -32,6 +33,7 @@ use tokio::time::{Instant, sleep};
 
 use self::by_trace::{Lineage, Strand};
 use self::delivery::Done;
+use self::live::{Looks, Wanted};
 use self::load::{Load, Places};
 use self::place::Place;
 use super::discovery::{Census, Progress, Standing};
@@ -93,6 +95,9 @@ pub(super) struct Courier {
     /// Why the sink failed, as it was told last while it is taken for one that is out.
     told: Option<String>,
     rate: Option<Rate>,
+    looks: Looks,
+    /// The processes that are to be told to stop.
+    terminations: BTreeMap<RecorderId, Wanted>,
     /// How many spans it has refused that it had not before, since it took any.
     refused_in_a_row: u32,
     journey: Journey,
@@ -127,6 +132,8 @@ impl Courier {
             breaker,
             told: None,
             rate,
+            looks: Looks::default(),
+            terminations: BTreeMap::new(),
             refused_in_a_row: 0,
             journey: Journey {
                 report,
@@ -191,6 +198,7 @@ impl Courier {
             let census = self.shared.census.borrow_and_update().clone();
             self.forget_all_but(&census);
             let delivered = self.round(&census).await?;
+            self.look_after_the_living(&census).await?;
             if delivered {
                 poll = POLL_FIRST;
                 tokio::task::yield_now().await;
@@ -304,6 +312,7 @@ impl Courier {
                 recorder,
                 resource: &place.resource,
                 spans: &block.spans,
+                starts: &[],
                 places: Places::Block(block.position),
             };
             let Done { rejected, dead_lettered } = self.deliver(&load).await?;

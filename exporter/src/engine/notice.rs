@@ -20,6 +20,7 @@
 //! | `refused` | error | `sink`, `span_id`, `reason` |
 //! | `not_taken` | error | `sink`, `span_id`, `reason` |
 //! | `abandoned` | warn | `sink`, `batch` |
+//! | `termination` | warn | `sink`, `recorder`, `reason` |
 //! | `ended` | error | `sink`, `reason` |
 
 use std::fmt;
@@ -154,6 +155,15 @@ pub enum Notice {
         /// Why it refuses.
         reason: String,
     },
+    /// A sink's receiver wants a process stopped, which was told so now.
+    Termination {
+        /// The sink.
+        sink: String,
+        /// The process's recorder.
+        recorder: RecorderId,
+        /// Why, as the receiver said.
+        reason: String,
+    },
     /// A sink will not be asked any more. What it did not take is kept.
     Ended {
         /// The sink.
@@ -182,6 +192,7 @@ impl Notice {
             Notice::Refused { .. } => "refused",
             Notice::Abandoned { .. } => "abandoned",
             Notice::NotTaken { .. } => "not_taken",
+            Notice::Termination { .. } => "termination",
             Notice::Ended { .. } => "ended",
         }
     }
@@ -196,7 +207,8 @@ impl Notice {
             | Notice::Retrying { .. }
             | Notice::Abandoned { .. }
             | Notice::Answered { rejected: 0, .. }
-            | Notice::Divided { .. } => Level::Warn,
+            | Notice::Divided { .. }
+            | Notice::Termination { .. } => Level::Warn,
             Notice::Skipped { .. }
             | Notice::Lost { .. }
             | Notice::Opened { .. }
@@ -238,6 +250,9 @@ impl Notice {
                 json!({"sink": sink, "batch": batch, "reason": reason})
             }
             Notice::Abandoned { sink, batch } => json!({"sink": sink, "batch": batch}),
+            Notice::Termination { sink, recorder, reason } => {
+                json!({"sink": sink, "recorder": recorder.as_str(), "reason": reason})
+            }
             Notice::SetAside { sink, span_id, reason }
             | Notice::Refused { sink, span_id, reason }
             | Notice::NotTaken { sink, span_id, reason } => {
@@ -311,6 +326,10 @@ impl fmt::Display for Notice {
             }
             Notice::NotTaken { sink, span_id, reason } => {
                 write!(f, "{sink} refuses span {span_id}, which stays in the spool as it is: {reason}")
+            }
+            Notice::Termination { sink, recorder, reason } => {
+                write!(f, "{sink} wants the process of recorder {recorder} stopped, which is told so: ")?;
+                f.write_str(if reason.is_empty() { "no reason was given" } else { reason })
             }
             Notice::Ended { sink, reason } => write!(f, "{sink}: {reason}"),
         }

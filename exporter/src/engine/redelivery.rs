@@ -195,7 +195,7 @@ impl Receiver {
         let mut first = 0;
         for (number, spans) in batches(&block.spans, self.sink.spans_max()).enumerate() {
             let id = BatchId { recorder, block: block.position, number, part: BatchId::WHOLE };
-            let mut parts = vec![Part { batch: Batch { id, resource, spans }, first }];
+            let mut parts = vec![Part { batch: Batch { id, resource, spans, starts: &[] }, first }];
             first += spans.len();
             while let Some(part) = parts.pop() {
                 let Some(reason) = self.deliver_batch(&part.batch).await? else { continue };

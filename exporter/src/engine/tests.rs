@@ -1,3 +1,4 @@
+mod live;
 mod outages;
 mod redelivering;
 mod side_by_side;

@@ -53,6 +53,8 @@ pub(super) struct Traces {
     clock: u64,
     /// How many spans had been dropped by the block that was noted last.
     endless: u64,
+    /// Whether it is kept where announcements stand.
+    keeps_starts: bool,
     /// Before the block that was noted last, and which part that is of.
     last: Option<(usize, Mark)>,
 }
@@ -97,6 +99,8 @@ struct Open {
     /// The announced spans that have not ended.
     started: HashSet<SpanId>,
     ended: HashSet<SpanId>,
+    /// In which block each announcement stands that came before its span's end, if that is kept.
+    announced: HashMap<SpanId, u64>,
     /// In which blocks its rows stand, in order.
     shares: Vec<Share>,
     facts: Facts,
@@ -117,6 +121,10 @@ pub(super) struct Over {
     pub(super) shares: Vec<Share>,
     /// Its spans.
     pub(super) ids: HashSet<SpanId>,
+    /// In which block each announcement stands, if that is kept.
+    pub(super) announced: HashMap<SpanId, u64>,
+    /// The announced spans that it has no end of.
+    pub(super) lost: HashSet<SpanId>,
     pub(super) facts: Facts,
     /// At most how many bytes its spans take in a request.
     pub(super) bytes: usize,
@@ -139,6 +147,27 @@ impl Traces {
     /// None, at a place where this was the latest moment that any row before told, and so many spans had been dropped.
     pub(super) fn at(clock: u64, endless: u64) -> Self {
         Traces { clock, endless, ..Traces::default() }
+    }
+
+    /// Keeps where announcements stand, or does not.
+    pub(super) fn keeping_starts(mut self, keeps_starts: bool) -> Self {
+        self.keeps_starts = keeps_starts;
+        self
+    }
+
+    /// Whether a trace is not over.
+    pub(super) fn is_open(&self, trace: TraceId) -> bool {
+        self.open.contains_key(&trace)
+    }
+
+    /// Whether a span of a trace that is not over has started or ended, as far as the rows tell.
+    pub(super) fn knows(&self, trace: TraceId, span: SpanId) -> bool {
+        self.open.get(&trace).is_some_and(|open| open.ended.contains(&span) || open.started.contains(&span))
+    }
+
+    /// Where the announcements of a trace stand that is not over, if that is kept.
+    pub(super) fn announced(&self, trace: TraceId) -> Option<&HashMap<SpanId, u64>> {
+        self.open.get(&trace).map(|open| &open.announced)
     }
 
     /// Goes on at such a place.
@@ -190,13 +219,20 @@ impl Traces {
         let mut ended_before = false;
         for span in starts {
             let start = self.tick(span.start_unix_ns);
+            let keeps_starts = self.keeps_starts;
             let open = self.open(span.trace_id);
             open.last_row = open.last_row.max(start);
             open.share(number);
             // It may have ended on another thread, whose ring was drained before.
             match open.ended.contains(&span.span_id) {
+                // It tells nothing that the end does not.
                 true => ended_before = true,
-                false => drop(open.started.insert(span.span_id)),
+                false => {
+                    open.started.insert(span.span_id);
+                    if keeps_starts {
+                        open.announced.entry(span.span_id).or_insert(number);
+                    }
+                }
             }
         }
         self.endless = self.endless.max(endless);
@@ -236,12 +272,9 @@ impl Traces {
     fn take(&mut self, is_over: impl Fn(&Open) -> bool) -> Vec<Over> {
         let taken = self.open.extract_if(|_, open| is_over(open));
         let mut over: Vec<_> = taken
-            .map(|(trace_id, Open { ended: ids, shares, facts, len: bytes, .. })| Over {
-                trace_id,
-                shares,
-                ids,
-                facts,
-                bytes,
+            .map(|(trace_id, open)| {
+                let Open { started: lost, ended: ids, announced, shares, facts, len: bytes, .. } = open;
+                Over { trace_id, shares, ids, announced, lost, facts, bytes }
             })
             .collect();
         over.sort_by_key(|over| (over.shares.first().map(|share| share.block), over.trace_id));

@@ -18,6 +18,7 @@ use spanring::names;
 use spanring::redaction::{KeyPattern, RedactText};
 use spanring_spool::{Patterns, SpanData};
 
+use super::live::PAYLOAD;
 use super::payload::attribute_at;
 
 /// Which values are sensitive. None are unless somebody says so.
@@ -186,6 +187,10 @@ impl At {
 
     fn within(&self, key: &str) -> Self {
         let path: Vec<_> = self.path.iter().cloned().chain([key.to_owned()]).collect();
+        // What a payload says late stands in the metadata of the result.
+        if self.side == Side::Result && path.len() == 2 && key == PAYLOAD {
+            return At::root(Side::Payload);
+        }
         let mut names: Vec<_> = self.names.iter().map(|name| format!("{name}.{key}")).collect();
         let [word, _] = self.side.names();
         match path.iter().map(String::as_str).collect::<Vec<_>>()[..] {

@@ -5,6 +5,7 @@ use spanring::{Status, names};
 use spanring_spool::SpanData;
 
 use super::json::moment;
+use super::live::finish_key;
 use super::payload::add_metadata;
 use super::{Contents, Form, Instance, Payloads};
 
@@ -54,10 +55,11 @@ pub fn create(
     contents: &Contents,
 ) -> Json {
     let Payloads { mut payload, result } = Payloads::of(span, Form::of(span), contents);
-    add_metadata(&mut payload, facts(span, parent_id, instance));
+    let schema = instance.type_of(span);
+    add_metadata(&mut payload, facts(span, parent_id, schema));
     let mut details = json!({
         "agent_instance_id": instance_id,
-        "schema_name": instance.type_of(span),
+        "schema_name": schema,
         "payload": payload,
         "parent_span_id": parent_id,
     });
@@ -80,11 +82,11 @@ pub fn create(
 
 /// The body that finishes a span that never started.
 pub fn cancel(span: &SpanData, instance: &Instance) -> Json {
-    json!({"status": SpanStatus::Cancelled.word(), "idempotency_key": format!("{}-f", instance.key_of(span))})
+    json!({"status": SpanStatus::Cancelled.word(), "idempotency_key": finish_key(span, instance)})
 }
 
-/// What a span is beyond its payloads, and has no place in a request.
-fn facts(span: &SpanData, parent_id: Option<&str>, instance: &Instance) -> Map<String, Json> {
+/// What a span is beyond its payloads, and has no place in a request, where it goes under this schema.
+pub(super) fn facts(span: &SpanData, parent_id: Option<&str>, schema: &str) -> Map<String, Json> {
     let mut facts = Map::new();
     let mut tell = |key: &str, value: Json| drop(facts.insert(key.to_owned(), value));
     tell("name", span.name.as_str().into());
@@ -98,13 +100,13 @@ fn facts(span: &SpanData, parent_id: Option<&str>, instance: &Instance) -> Map<S
         (names::FOREIGN_TRACE_ID, span.foreign_trace_id()),
         (names::FOREIGN_PARENT_ID, span.foreign_parent_id()),
         (names::FOREIGN_STATUS, span.foreign_status().filter(|said| *said != SpanStatus::of(span).word())),
-        (names::TYPE, span.type_name().filter(|said| *said != instance.type_of(span))),
+        (names::TYPE, span.type_name().filter(|said| *said != schema)),
     ] {
         if let Some(said) = said {
             tell(key, said.into());
         }
     }
-    if span.kind.name_in(spanring::System::Prefactor) != instance.type_of(span) {
+    if span.kind.name_in(spanring::System::Prefactor) != schema {
         tell(names::KIND, span.kind.name().into());
     }
     if span.status == Status::TimedOut {

@@ -1,7 +1,9 @@
-//! Prefactor's server: a run of a process is an instance of an agent there, and each span is created by a request of its own, finished.
+//! Prefactor's server: a run of a process is an instance of an agent there, and each span is created by a request of its own, finished, or when it starts.
 //!
 //! Of a recorder the instance is registered and started when its first spans come, and finished when the process is over. Spans come parents first,
 //! when their trace is over, and each says the identity that the server gave to its parent. Those identities are held in memory and nowhere else.
+//!
+//! In live mode a span is created when it is shown, and finished once it has ended; what was not shown is so created and finished when its trace is over.
 //!
 //! # What is relied on
 //!
@@ -15,6 +17,11 @@
 //! another instance, under keys of its own, so a server that takes the schemas later, and an exporter that has forgotten that it did not, begin the
 //! first one.
 //!
+//! # Who is to stop
+//!
+//! The server may say with any span that the agent is to stop, and of an instance that it was terminated, for which it is asked every 30 seconds while the
+//! process lives. Either is passed on to the process.
+//!
 //! # What becomes of a span without its parent
 //!
 //! A parent may be in another process, be refused, or be forgotten: where it came with an earlier part of the trace, which was over for two seconds, before a
@@ -24,18 +31,23 @@ use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::hash::Hash;
 use std::mem;
+use std::time::Duration;
 
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
 use reqwest::{Method, Url};
 use serde_json::Value as Json;
 use spanring::{SpanId, TraceId};
-use spanring_spool::SpanData;
+use spanring_spool::{RecorderId, SpanData};
+use tokio::time::Instant;
 
 use super::http::{Caller, Limits, Transport};
-use super::prefactor_answer::{self, Asked};
-use super::{Batch, Delivery, Needs, Outcome, PrefactorOptions, Process, Sink};
+use super::prefactor_answer::{self, Answered, Asked};
+use super::{
+    Batch, BatchId, Delivery, LiveProcess, LiveSpan, Needs, Outcome, PrefactorOptions, Process, Response,
+    Sink, TerminationRequest,
+};
 use crate::Error;
-use crate::prefactor::{Instance, SpanStatus, cancel, create, quality};
+use crate::prefactor::{Instance, Mode, Said, SpanStatus, cancel, create, finish, lose, quality, start};
 
 /// How many spans a batch has: what a kill has sent again, at most.
 const SPANS_MAX: usize = 100;
@@ -43,7 +55,8 @@ const SPANS_MAX: usize = 100;
 const KNOWN_SPANS_MAX: usize = 100_000;
 /// The same of instances.
 const KNOWN_INSTANCES_MAX: usize = 1_000;
-
+/// How often it is asked for an instance whose process lives.
+const ASK_INTERVAL: Duration = Duration::from_secs(30);
 /// How much is told with a delivery.
 const TOLD_MAX: usize = 3;
 
@@ -54,16 +67,50 @@ pub struct PrefactorSink {
     options: PrefactorOptions,
     caller: Caller,
     /// The server's identities of instances that were started, by their digests.
-    instances: Known<TraceId>,
-    /// The server's identities of spans that are all there, by their instance's digest.
-    spans: Known<(TraceId, TraceId, SpanId)>,
+    instances: Known<TraceId, String>,
+    /// The spans that are there, by their instance's digest.
+    spans: Known<(TraceId, TraceId, SpanId), There>,
     /// The digests of instances whose schemas the server refuses.
-    refused: Known<TraceId>,
+    refused: Known<TraceId, ()>,
     has_told_of_schemas: bool,
     /// What there is to be told with the next delivery.
     told: Vec<String>,
     /// How much beside was left out.
     untold: usize,
+    /// The processes of those instances.
+    watched: Known<RecorderId, Watched>,
+    /// What the server has said of processes since it was taken.
+    terminations: Vec<TerminationRequest>,
+}
+
+/// A span that is there.
+#[derive(Clone)]
+struct There {
+    /// The server's identity of it.
+    id: Box<str>,
+    /// Whether all of it is there.
+    is_finished: bool,
+}
+
+/// What there is to be told of a span.
+#[derive(Clone, Copy)]
+struct Told<'a> {
+    /// What was announced of it.
+    start: Option<&'a SpanData>,
+    /// The span, once it has ended.
+    end: Option<&'a SpanData>,
+    /// Whether it comes by itself, so that nobody knows what was said of it before.
+    is_alone: bool,
+}
+
+/// A process that the server may want stopped.
+struct Watched {
+    /// The server's identity of its instance.
+    id: String,
+    /// When it was asked for last.
+    asked: Instant,
+    /// Whether it is to stop.
+    is_terminated: bool,
 }
 
 impl PrefactorSink {
@@ -85,34 +132,54 @@ impl PrefactorSink {
             has_told_of_schemas: false,
             told: Vec::new(),
             untold: 0,
+            watched: Known::new(KNOWN_INSTANCES_MAX),
+            terminations: Vec::new(),
         })
     }
 
     async fn deliver_spans(&mut self, batch: &Batch<'_>) -> Result<(), Outcome> {
         let instance = self.options.agent.instance(batch.id.recorder, batch.resource);
         let (instance, id) = self.started(instance).await?;
+        let is_alone = batch.id.part == BatchId::ALONE;
         for span in batch.spans {
-            let key = (instance.digest(), span.trace_id, span.span_id);
-            if self.spans.get(&key).is_none() {
-                let created = self.deliver_span(span, &instance, &id).await?;
-                self.record_quality(span, &instance, &id).await?;
-                self.spans.insert(key, created);
+            let told = Told { start: batch.start_of(span), end: Some(span), is_alone };
+            match span.is_pending || self.options.mode == Mode::Finished {
+                true => self.deliver_finished(span, &instance, &id).await?,
+                false => self.tell_span(told, &instance, &id).await?,
             }
         }
         Ok(())
     }
 
-    /// The server's identity of a span, which is all there then.
-    async fn deliver_span(&self, span: &SpanData, instance: &Instance, id: &str) -> Result<String, Outcome> {
-        let parent = span.parent_id.map(|parent| (instance.digest(), span.trace_id, parent));
-        let parent = parent.and_then(|parent| self.spans.get(&parent));
-        let body = create(span, id, parent, instance, &self.options.contents);
-        let created = self.post(Asked::Create, &["agent_spans"], &body).await?;
-        if span.is_pending {
-            let path = ["agent_spans", &created, "finish"];
-            self.post(Asked::Finish, &path, &cancel(span, instance)).await?;
+    /// Has all of a span be there, by one request if it can be.
+    async fn deliver_finished(
+        &mut self,
+        span: &SpanData,
+        instance: &Instance,
+        id: &str,
+    ) -> Result<(), Outcome> {
+        let key = (instance.digest(), span.trace_id, span.span_id);
+        if self.spans.get(&key).is_some_and(|there| there.is_finished) {
+            return Ok(());
         }
-        Ok(created)
+        let parent = self.parent_of(span, instance);
+        let body = create(span, id, parent.as_deref(), instance, &self.options.contents);
+        let created = self.post(Asked::Create, &["agent_spans"], &body).await?;
+        self.heed(instance, &created);
+        let finish = match span.is_pending {
+            true => Some(cancel(span, instance)),
+            // It was created by an exporter that shows spans while they run.
+            false if created.is_active => Some(finish(span, Said::Unknown, instance, &self.options.contents)),
+            false => None,
+        };
+        if let Some(body) = finish {
+            let path = ["agent_spans", &created.id, "finish"];
+            let finished = self.post(Asked::Finish, &path, &body).await?;
+            self.heed(instance, &finished);
+        }
+        self.record_quality(span, instance, id).await?;
+        self.spans.insert(key, There { id: created.id.into(), is_finished: true });
+        Ok(())
     }
 
     /// Records what a span says of quality. The span has it too, so what is refused is told, and no loss.
@@ -134,13 +201,83 @@ impl PrefactorSink {
         Ok(())
     }
 
+    /// Has what is told of a span be there: that it runs, and how it ended.
+    async fn tell_span(&mut self, told: Told<'_>, instance: &Instance, id: &str) -> Result<(), Outcome> {
+        let Some(first) = told.start.or(told.end) else { return Ok(()) };
+        let key = (instance.digest(), first.trace_id, first.span_id);
+        let there = match self.spans.get(&key) {
+            Some(there) => there.clone(),
+            None => {
+                let parent = self.parent_of(first, instance);
+                let body = start(first, id, parent.as_deref(), instance, &self.options.contents);
+                let created = self.post(Asked::Create, &["agent_spans"], &body).await?;
+                self.heed(instance, &created);
+                let there = There { id: created.id.into(), is_finished: false };
+                self.spans.insert(key, there.clone());
+                there
+            }
+        };
+        if let (Some(span), false) = (told.end, there.is_finished) {
+            let said = match told.start {
+                _ if told.is_alone => Said::Unknown,
+                Some(start) => Said::Start(start),
+                None => Said::Payload,
+            };
+            let body = finish(span, said, instance, &self.options.contents);
+            self.finish_span(&there.id, &body, instance).await?;
+            self.record_quality(span, instance, id).await?;
+            self.spans.insert(key, There { is_finished: true, ..there });
+        }
+        Ok(())
+    }
+
+    async fn finish_span(&mut self, id: &str, body: &Json, instance: &Instance) -> Result<(), Outcome> {
+        let finished = self.post(Asked::Finish, &["agent_spans", id, "finish"], body).await?;
+        self.heed(instance, &finished);
+        Ok(())
+    }
+
+    /// The server's identity of a span's parent, if that is known.
+    fn parent_of(&self, span: &SpanData, instance: &Instance) -> Option<Box<str>> {
+        let parent = (instance.digest(), span.trace_id, span.parent_id?);
+        self.spans.get(&parent).map(|there| there.id.clone())
+    }
+
+    async fn show_span(&mut self, live: &LiveSpan<'_>) -> Result<(), Outcome> {
+        let Some(span) = live.end.or(live.start) else { return Ok(()) };
+        let instance = self.options.agent.instance(live.recorder, live.resource);
+        let (instance, id) = self.started(instance).await?;
+        let has_parent = self.parent_of(span, &instance).is_some();
+        if span.parent_id.is_some() && !has_parent && !live.is_under_another_process {
+            return Err(Outcome::Rejected { reason: "its parent is not known".to_owned() });
+        }
+        if span.is_pending {
+            return self.deliver_finished(span, &instance, &id).await;
+        }
+        let told = Told { start: live.start, end: live.end, is_alone: false };
+        self.tell_span(told, &instance, &id).await
+    }
+
+    /// Finishes a span of which nobody knows how it ended.
+    async fn lose_span(&mut self, live: &LiveSpan<'_>) -> Result<(), Outcome> {
+        let Some(announced) = live.start else { return Ok(()) };
+        let instance = self.options.agent.instance(live.recorder, live.resource);
+        let (instance, id) = self.started(instance).await?;
+        self.tell_span(Told { start: live.start, end: None, is_alone: false }, &instance, &id).await?;
+        let key = (instance.digest(), announced.trace_id, announced.span_id);
+        if let Some(There { id, is_finished: false }) = self.spans.get(&key).cloned() {
+            self.finish_span(&id, &lose(announced, &instance), &instance).await?;
+            self.spans.insert(key, There { id, is_finished: true });
+        }
+        Ok(())
+    }
+
     /// An instance with the server's identity of it, which is registered and started then. It is the one with open types where the server
     /// refuses the schemas.
     async fn started(&mut self, instance: Instance) -> Result<(Instance, String), Outcome> {
         let is_refused = self.refused.get(&instance.digest()).is_some();
         let mut instance = if is_refused { instance.open() } else { instance };
-        if let Some(id) = self.instances.get(&instance.digest()) {
-            let id = id.to_owned();
+        if let Some(id) = self.instances.get(&instance.digest()).cloned() {
             return Ok((instance, id));
         }
         let asked = if is_refused { Asked::RegisterOpen } else { Asked::Register };
@@ -148,20 +285,23 @@ impl PrefactorSink {
             Err(Outcome::Rejected { reason }) => {
                 let open = instance.open();
                 let id = self.register(Asked::RegisterOpen, &open).await?;
-                self.refused.insert(instance.digest(), String::new());
+                self.refused.insert(instance.digest(), ());
                 self.tell_of_schemas(&reason);
                 instance = open;
                 id
             }
             answered => answered?,
         };
-        self.post(Asked::Instance, &["agent_instance", &id, "start"], &instance.start()).await?;
+        self.post(Asked::Start, &["agent_instance", &id, "start"], &instance.start()).await?;
         self.instances.insert(instance.digest(), id.clone());
+        let watched = Watched { id: id.clone(), asked: Instant::now(), is_terminated: false };
+        self.watched.insert(instance.recorder().clone(), watched);
         Ok((instance, id))
     }
 
     async fn register(&self, asked: Asked, instance: &Instance) -> Result<String, Outcome> {
-        self.post(asked, &["agent_instance", "register"], instance.register()).await
+        let answered = self.post(asked, &["agent_instance", "register"], instance.register()).await?;
+        Ok(answered.id)
     }
 
     /// Has it told, once, that types are declared as open objects.
@@ -199,15 +339,52 @@ impl PrefactorSink {
         }
     }
 
-    async fn finish(&mut self, process: &Process<'_>) -> Result<(), Outcome> {
+    async fn finish_instance(&mut self, process: &Process<'_>) -> Result<(), Outcome> {
         let instance = self.options.agent.instance(process.recorder, process.resource);
         let (instance, id) = self.started(instance).await?;
         let status = if process.has_died { SpanStatus::Failed } else { SpanStatus::Complete };
         let path = ["agent_instance", &id, "finish"];
-        self.post(Asked::Instance, &path, &instance.finish(status)).await.map(drop)
+        self.post(Asked::Over, &path, &instance.finish(status)).await.map(drop)
     }
 
-    async fn post(&self, asked: Asked, path: &[&str], body: &Json) -> Result<String, Outcome> {
+    /// Heeds what an answer about a span says beside.
+    fn heed(&mut self, instance: &Instance, answered: &Answered) {
+        if let Some(reason) = &answered.termination {
+            self.terminate(instance.recorder(), reason);
+        }
+    }
+
+    /// Notes once that a process is to stop.
+    fn terminate(&mut self, recorder: &RecorderId, reason: &str) {
+        match self.watched.get_mut(recorder) {
+            Some(watched) if watched.is_terminated => return,
+            Some(watched) => watched.is_terminated = true,
+            None => {}
+        }
+        let request = TerminationRequest { recorder: recorder.clone(), reason: reason.to_owned() };
+        self.terminations.push(request);
+    }
+
+    /// Asks whether the instance of a process was terminated, if it is time. What fails is asked again in its time.
+    async fn ask_for(&mut self, recorder: &RecorderId) {
+        let Some(watched) = self.watched.get_mut(recorder) else { return };
+        if watched.is_terminated || watched.asked.elapsed() < ASK_INTERVAL {
+            return;
+        }
+        watched.asked = Instant::now();
+        let id = watched.id.clone();
+        let answer = self.ask(Method::GET, &["agent_instance", &id], String::new()).await;
+        if let Some(reason) = answer.ok().and_then(|response| prefactor_answer::terminated(&response)) {
+            self.terminate(recorder, &reason);
+        }
+    }
+
+    async fn post(&self, asked: Asked, path: &[&str], body: &Json) -> Result<Answered, Outcome> {
+        let response = self.ask(Method::POST, path, body.to_string()).await?;
+        prefactor_answer::read(asked, &response)
+    }
+
+    async fn ask(&self, method: Method, path: &[&str], body: String) -> Result<Response, Outcome> {
         let mut url = self.url.clone();
         if let Ok(mut segments) = url.path_segments_mut() {
             segments.pop_if_empty().extend(["api", "v1"]).extend(path);
@@ -217,10 +394,7 @@ impl PrefactorSink {
         if let Some(authorization) = &self.options.authorization {
             headers.insert(AUTHORIZATION, authorization.clone());
         }
-        let limit = Limits::default().request;
-        let body = body.to_string().into();
-        let response = self.caller.ask(Method::POST, url, headers, body, limit).await?;
-        prefactor_answer::read(asked, &response)
+        self.caller.ask(method, url, headers, body.into(), Limits::default().request).await
     }
 }
 
@@ -244,9 +418,32 @@ impl Sink for PrefactorSink {
         })
     }
 
+    fn look_after<'a>(&'a mut self, process: &'a LiveProcess<'a>) -> Delivery<'a> {
+        Box::pin(async {
+            self.ask_for(process.recorder).await;
+            Outcome::DELIVERED
+        })
+    }
+
+    fn wants_starts(&self) -> bool {
+        self.options.mode == Mode::Live
+    }
+
+    fn show<'a>(&'a mut self, span: &'a LiveSpan<'a>) -> Delivery<'a> {
+        Box::pin(async { self.show_span(span).await.err().unwrap_or(Outcome::DELIVERED) })
+    }
+
+    fn lose<'a>(&'a mut self, span: &'a LiveSpan<'a>) -> Delivery<'a> {
+        Box::pin(async { self.lose_span(span).await.err().unwrap_or(Outcome::DELIVERED) })
+    }
+
+    fn take_terminations(&mut self) -> Vec<TerminationRequest> {
+        std::mem::take(&mut self.terminations)
+    }
+
     fn process_over<'a>(&'a mut self, process: &'a Process<'a>) -> Delivery<'a> {
         Box::pin(async {
-            let finished = self.finish(process).await;
+            let finished = self.finish_instance(process).await;
             self.outcome(finished)
         })
     }
@@ -258,45 +455,217 @@ impl fmt::Debug for PrefactorSink {
     }
 }
 
-/// The server's identities, of the last so many things.
-struct Known<K> {
-    ids: HashMap<K, Box<str>>,
+/// What is known of the last so many things.
+struct Known<K, V> {
+    known: HashMap<K, V>,
     order: VecDeque<K>,
     max: usize,
 }
 
-impl<K: Copy + Eq + Hash> Known<K> {
+impl<K: Clone + Eq + Hash, V> Known<K, V> {
     fn new(max: usize) -> Self {
-        Known { ids: HashMap::new(), order: VecDeque::new(), max }
+        Known { known: HashMap::new(), order: VecDeque::new(), max }
     }
 
-    fn get(&self, key: &K) -> Option<&str> {
-        self.ids.get(key).map(|id| &**id)
+    fn get(&self, key: &K) -> Option<&V> {
+        self.known.get(key)
     }
 
-    fn insert(&mut self, key: K, id: String) {
-        if self.ids.insert(key, id.into()).is_none() {
+    fn get_mut(&mut self, key: &K) -> Option<&mut V> {
+        self.known.get_mut(key)
+    }
+
+    fn insert(&mut self, key: K, value: V) {
+        if self.known.insert(key.clone(), value).is_none() {
             self.order.push_back(key);
         }
         if self.order.len() > self.max
             && let Some(oldest) = self.order.pop_front()
         {
-            self.ids.remove(&oldest);
+            self.known.remove(&oldest);
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use serde_json::json;
+    use spanring_spool::{Position, Resource};
+
     use super::*;
+    use crate::demo::receiver::{Answer, Receiver};
+    use crate::sink::BatchId;
+    use crate::sink::tests::span;
+
+    /// A sink, and a server that says this of its instance when it is asked, and is broken where it says nothing; how often it was asked.
+    fn asked(says: Option<Json>) -> (PrefactorSink, Receiver, Arc<Mutex<Vec<String>>>) {
+        let asked = Arc::<Mutex<Vec<String>>>::default();
+        let kept = Arc::clone(&asked);
+        let receiver = Receiver::start(move |received| {
+            if received.method == "POST" {
+                let body = br#"{"details": {"id": "its id"}}"#.to_vec();
+                return Answer { body, ..Answer::status(200) };
+            }
+            kept.lock().unwrap().push(received.path);
+            match &says {
+                Some(details) => {
+                    let body = json!({"status": "success", "details": details}).to_string().into_bytes();
+                    Answer { body, ..Answer::status(200) }
+                }
+                None => Answer::broken(),
+            }
+        });
+        let receiver = receiver.unwrap();
+        let url = Url::parse(&format!("http://{}", receiver.address())).unwrap();
+        let sink = PrefactorSink::open("prefactor".to_owned(), &url, &PrefactorOptions::default()).unwrap();
+        (sink, receiver, asked)
+    }
+
+    async fn look_after(sink: &mut PrefactorSink, recorder: &RecorderId) -> Vec<TerminationRequest> {
+        let process = LiveProcess { recorder, resource: &Resource::default() };
+        assert_eq!(sink.look_after(&process).await, Outcome::DELIVERED);
+        sink.take_terminations()
+    }
+
+    async fn half_a_minute_passes() {
+        tokio::time::pause();
+        tokio::time::advance(ASK_INTERVAL).await;
+        tokio::time::resume();
+    }
+
+    fn on_a_runtime(test: impl Future<Output = ()>) {
+        tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(test);
+    }
 
     #[test]
-    fn the_oldest_identities_are_forgotten() {
+    fn an_instance_whose_process_lives_is_asked_for_every_half_minute_until_it_was_terminated() {
+        let says = json!({"status": "terminated", "termination_reason": "by hand"});
+        let (mut sink, _receiver, asked) = asked(Some(says));
+        on_a_runtime(async {
+            let (recorder, other) = (RecorderId::from_parts(1, 2), RecorderId::from_parts(3, 4));
+            half_a_minute_passes().await;
+            assert_eq!(look_after(&mut sink, &recorder).await, [], "it has no instance");
+            let id =
+                BatchId { recorder: &recorder, block: Position::default(), number: 0, part: BatchId::WHOLE };
+            let batch = Batch { id, resource: &Resource::default(), spans: &[span(1)], starts: &[] };
+            assert_eq!(sink.deliver(&batch).await, Outcome::DELIVERED);
+            assert_eq!(look_after(&mut sink, &recorder).await, [], "it was there just now");
+            half_a_minute_passes().await;
+            assert_eq!(look_after(&mut sink, &other).await, [], "it has no instance");
+            let wanted = TerminationRequest { recorder: recorder.clone(), reason: "by hand".to_owned() };
+            assert_eq!(look_after(&mut sink, &recorder).await, [wanted]);
+            half_a_minute_passes().await;
+            assert_eq!(look_after(&mut sink, &recorder).await, [], "that is known");
+        });
+        assert_eq!(*asked.lock().unwrap(), ["/api/v1/agent_instance/its%20id"]);
+    }
+
+    #[test]
+    fn a_question_that_fails_costs_nothing_and_is_asked_again_in_its_time() {
+        let (mut sink, _receiver, asked) = asked(None);
+        on_a_runtime(async {
+            let recorder = RecorderId::from_parts(1, 2);
+            let id =
+                BatchId { recorder: &recorder, block: Position::default(), number: 0, part: BatchId::WHOLE };
+            let batch = Batch { id, resource: &Resource::default(), spans: &[span(1)], starts: &[] };
+            assert_eq!(sink.deliver(&batch).await, Outcome::DELIVERED);
+            for times in 1..4 {
+                half_a_minute_passes().await;
+                assert_eq!(look_after(&mut sink, &recorder).await, []);
+                assert_eq!(look_after(&mut sink, &recorder).await, []);
+                assert_eq!(asked.lock().unwrap().len(), times);
+            }
+        });
+    }
+
+    /// What a server was asked: paths and bodies.
+    type Requests = Mutex<Vec<(String, Json)>>;
+
+    /// A sink in live mode, and what it has asked a server for that takes all.
+    fn live() -> (PrefactorSink, Receiver, Arc<Requests>) {
+        let asked = Arc::<Requests>::default();
+        let kept = Arc::clone(&asked);
+        let receiver = Receiver::start(move |received| {
+            kept.lock().unwrap().push((received.path, serde_json::from_slice(&received.body).unwrap()));
+            let body = br#"{"details": {"id": "its id", "status": "active"}}"#.to_vec();
+            Answer { body, ..Answer::status(200) }
+        });
+        let receiver = receiver.unwrap();
+        let url = Url::parse(&format!("http://{}", receiver.address())).unwrap();
+        let variable = |name: &str| (name == "PREFACTOR_MODE").then(|| "live".into());
+        let options = PrefactorOptions::read(variable).unwrap();
+        let sink = PrefactorSink::open("prefactor".to_owned(), &url, &options).unwrap();
+        (sink, receiver, asked)
+    }
+
+    fn paths(asked: &Requests) -> Vec<String> {
+        asked.lock().unwrap().iter().map(|(path, _)| path.trim_start_matches("/api/v1/").to_owned()).collect()
+    }
+
+    const INSTANCE: [&str; 2] = ["agent_instance/register", "agent_instance/its%20id/start"];
+    const FINISH: &str = "agent_spans/its%20id/finish";
+
+    #[test]
+    fn what_was_shown_is_not_told_again_and_what_has_no_parent_there_is_not_shown() {
+        let (mut sink, _receiver, asked) = live();
+        let (recorder, resource) = (RecorderId::from_parts(1, 2), Resource::default());
+        let root = SpanData { is_open: true, ..span(1) };
+        let child = SpanData { parent_id: Some(root.span_id), is_open: true, ..span(2) };
+        on_a_runtime(async {
+            let show = |start, end, is_under_another_process| LiveSpan {
+                recorder: &recorder,
+                resource: &resource,
+                start,
+                end,
+                is_under_another_process,
+            };
+            let refused = sink.show(&show(Some(&child), None, false)).await;
+            assert!(matches!(refused, Outcome::Rejected { .. }), "{refused:?}");
+            assert_eq!(paths(&asked), [""; 0]);
+            for start in [&root, &child, &root] {
+                assert_eq!(sink.show(&show(Some(start), None, false)).await, Outcome::DELIVERED);
+            }
+            let ended = SpanData { parent_id: child.parent_id, ..span(2) };
+            assert_eq!(sink.show(&show(Some(&child), Some(&ended), false)).await, Outcome::DELIVERED);
+            let block = Position::default();
+            let id = BatchId { recorder: &recorder, block, number: 0, part: BatchId::WHOLE };
+            let (spans, starts) = ([span(1), ended.clone()], [root.clone(), child.clone()]);
+            let batch = Batch { id, resource: &resource, spans: &spans, starts: &starts };
+            for _ in 0..2 {
+                assert_eq!(sink.deliver(&batch).await, Outcome::DELIVERED);
+            }
+            let elsewhere = SpanData { parent_id: Some(SpanId::from_bytes([9; 8])), ..span(3) };
+            assert_eq!(sink.show(&show(None, Some(&elsewhere), true)).await, Outcome::DELIVERED);
+        });
+        let spans = ["agent_spans", "agent_spans", FINISH, FINISH, "agent_spans", FINISH];
+        assert_eq!(paths(&asked), [&INSTANCE[..], &spans].concat());
+        let asked = asked.lock().unwrap();
+        assert_eq!(asked[3].1["details"]["parent_span_id"], "its id");
+        assert!(asked[6].1["details"].get("parent_span_id").is_none());
+        assert_eq!(asked[6].1["details"]["payload"]["metadata"]["parent_id"], "09".repeat(8));
+    }
+
+    #[test]
+    fn a_span_that_comes_by_itself_out_of_the_dead_letters_says_all_of_it_when_it_is_finished() {
+        let (mut sink, _receiver, asked) = live();
+        let recorder = RecorderId::from_parts(1, 2);
+        let id = BatchId { recorder: &recorder, block: Position::default(), number: 0, part: BatchId::ALONE };
+        let batch = Batch { id, resource: &Resource::default(), spans: &[span(1)], starts: &[] };
+        on_a_runtime(async { assert_eq!(sink.deliver(&batch).await, Outcome::DELIVERED) });
+        assert_eq!(paths(&asked), [&INSTANCE[..], &["agent_spans", FINISH]].concat());
+        let asked = asked.lock().unwrap();
+        assert_eq!(asked[3].1["result_payload"]["metadata"], asked[2].1["details"]["payload"]["metadata"]);
+    }
+
+    #[test]
+    fn the_oldest_are_forgotten() {
         let mut known = Known::new(2);
         for (key, id) in [(1, "a"), (2, "b"), (1, "c"), (3, "d")] {
-            known.insert(key, id.to_owned());
-            assert!(known.ids.len() <= 2 && known.ids.len() == known.order.len());
+            known.insert(key, id);
+            assert!(known.known.len() <= 2 && known.known.len() == known.order.len());
         }
-        assert_eq!([1, 2, 3].map(|key| known.get(&key)), [None, Some("b"), Some("d")]);
+        assert_eq!([1, 2, 3].map(|key| known.get(&key)), [None, Some(&"b"), Some(&"d")]);
     }
 }

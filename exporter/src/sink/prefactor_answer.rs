@@ -1,21 +1,24 @@
 //! What Prefactor's answers mean.
 //!
-//! | answer | to the registration or start of an instance | to the creation or finish of a span |
+//! | answer | to the registration, start or finish of an instance | to the creation or finish of a span |
 //! |---|---|---|
 //! | 2xx, with the identity of what it is about | done | done |
 //! | other 2xx | parked: something else answers there | parked |
 //! | 2xx that breaks off; 408, 425, 429, 5xx but 501 and 505; no answer | retry, after the wait that `Retry-After` asks for | the same |
-//! | 409 with `invalid_action` | done, where it was started or finished before | done, where it was finished before |
+//! | 409 with `invalid_action` | done, where it was started before | done, where it was finished before |
+//! | 409 | done, where it was finished before, or terminated | |
 //! | 400, 422 to a registration with schemas | rejected: it is registered again with open ones | |
+//! | 400, 404, 413, 422 to a finish | told: nothing more comes of the process | |
 //! | 400, 409, 413, 422 | parked: all spans of the process would be refused | rejected: this span would be refused again, and others may be taken |
 //! | the same to a record of quality | | told: the span has the record too |
 //! | any other, 401, 403 and 404 above all | parked | parked: every span would be refused |
 //!
-//! What an answer says beside, such as that the agent shall be stopped, means nothing here.
+//! An answer to the creation or finish of a span may say beside that the agent is to stop: `control.terminate`, with a `reason`.
 
 use reqwest::StatusCode;
 use serde_json::Value as Json;
 
+use super::http::excerpt;
 use super::{Outcome, Response};
 
 /// What was asked.
@@ -24,8 +27,10 @@ pub(super) enum Asked {
     Register,
     /// The same with types that are open objects, as its schemas were refused.
     RegisterOpen,
-    /// For an instance to be started or finished.
-    Instance,
+    /// For an instance to be started.
+    Start,
+    /// For an instance to be finished.
+    Over,
     Create,
     /// For quality to be recorded of an instance.
     Quality,
@@ -33,26 +38,64 @@ pub(super) enum Asked {
     Finish,
 }
 
+/// What an answer that is none of failure says.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub(super) struct Answered {
+    /// The identity of what was made or changed; empty where it had been changed before.
+    pub(super) id: String,
+    /// Whether it is a span that runs.
+    pub(super) is_active: bool,
+    /// Why the agent is to stop, if it is.
+    pub(super) termination: Option<String>,
+}
+
 /// The identity of what was made or changed, or what became of it otherwise.
-pub(super) fn read(asked: Asked, response: &Response) -> Result<String, Outcome> {
+pub(super) fn read(asked: Asked, response: &Response) -> Result<Answered, Outcome> {
     let reason = explain(response);
     let body = || serde_json::from_slice::<Json>(&response.body).unwrap_or_default();
-    let is_change = matches!(asked, Asked::Instance | Asked::Quality | Asked::Finish);
+    let done = |id: &str, body: &Json| {
+        let is_active = body["details"]["status"] == "active";
+        Answered { id: id.to_owned(), is_active, termination: wanted(asked, body) }
+    };
+    let is_change = matches!(asked, Asked::Start | Asked::Quality | Asked::Finish);
     match response.status {
-        200..300 => match body()["details"]["id"].as_str() {
-            Some(id) if !id.is_empty() && id.len() <= ID_LEN_MAX => Ok(id.to_owned()),
-            _ if !response.whole => Err(Outcome::Retry { after: None, reason: reason + ", and broke off" }),
-            _ => Err(Outcome::Parked { reason: reason + ", and named no identity, as Prefactor does" }),
-        },
-        409 if is_change && body()["code"] == "invalid_action" => Ok(String::new()),
+        200..300 => {
+            let body = body();
+            match body["details"]["id"].as_str() {
+                Some(id) if !id.is_empty() && id.len() <= ID_LEN_MAX => Ok(done(id, &body)),
+                _ if !response.whole => {
+                    Err(Outcome::Retry { after: None, reason: reason + ", and broke off" })
+                }
+                _ => Err(Outcome::Parked { reason: reason + ", and named no identity, as Prefactor does" }),
+            }
+        }
+        409 if asked == Asked::Over || is_change && body()["code"] == "invalid_action" => {
+            Ok(done("", &body()))
+        }
+        400 | 404 | 413 | 422 if asked == Asked::Over => Err(Outcome::Rejected { reason }),
+        400 | 422 if asked == Asked::Register => Err(Outcome::Rejected { reason }),
         400 | 409 | 413 | 422 if matches!(asked, Asked::Create | Asked::Quality | Asked::Finish) => {
             Err(Outcome::Rejected { reason })
         }
-        400 | 422 if asked == Asked::Register => Err(Outcome::Rejected { reason }),
         501 | 505 => Err(Outcome::Parked { reason }),
         408 | 425 | 429 | 500..=599 => Err(Outcome::Retry { after: response.retry_after, reason }),
         _ => Err(Outcome::Parked { reason }),
     }
+}
+
+/// Why the agent is to stop, if the answer to a request about a span says so.
+fn wanted(asked: Asked, body: &Json) -> Option<String> {
+    let control = &body["control"];
+    let is_wanted = matches!(asked, Asked::Create | Asked::Finish) && control["terminate"] == true;
+    is_wanted.then(|| excerpt(control["reason"].as_str().unwrap_or_default()))
+}
+
+/// Why an instance was terminated, if the answer to the question for it says that it was.
+pub(super) fn terminated(response: &Response) -> Option<String> {
+    let body: Json = serde_json::from_slice(&response.body).ok()?;
+    let details = &body["details"];
+    let is_terminated = response.status == 200 && details["status"] == "terminated";
+    is_terminated.then(|| excerpt(details["termination_reason"].as_str().unwrap_or_default()))
 }
 
 /// No identity is longer, in bytes. Prefactor's have 32.
@@ -75,15 +118,22 @@ mod tests {
 
     use super::*;
 
-    const ALL: [Asked; 6] =
-        [Asked::Register, Asked::RegisterOpen, Asked::Instance, Asked::Create, Asked::Quality, Asked::Finish];
+    const ALL: [Asked; 7] = [
+        Asked::Register,
+        Asked::RegisterOpen,
+        Asked::Start,
+        Asked::Over,
+        Asked::Create,
+        Asked::Quality,
+        Asked::Finish,
+    ];
 
     fn response(status: u16, body: &str) -> Response {
         let retry_after = Some(Duration::from_secs(2));
         Response { status, retry_after, whole: true, body: body.into(), ..Response::default() }
     }
 
-    fn name(read: Result<String, Outcome>) -> &'static str {
+    fn name(read: Result<Answered, Outcome>) -> &'static str {
         match read {
             Ok(_) | Err(Outcome::Delivered { .. }) => "done",
             Err(Outcome::Retry { after, .. }) => {
@@ -102,6 +152,8 @@ mod tests {
         {
             let expected = match (status, asked) {
                 (200..300, _) => "done",
+                (409, Asked::Over) => "done",
+                (400 | 404 | 413 | 422, Asked::Over) => "rejected",
                 (400 | 409 | 413 | 422, Asked::Create | Asked::Quality | Asked::Finish) => "rejected",
                 (400 | 422, Asked::Register) => "rejected",
                 (408 | 425 | 429, _) => "retry",
@@ -118,7 +170,7 @@ mod tests {
     fn what_was_started_or_finished_before_is_done() {
         let response = response(409, r#"{"status": "error", "code": "invalid_action", "message": "no"}"#);
         let read = ALL.map(|asked| name(read(asked, &response)));
-        assert_eq!(read, ["parked", "parked", "done", "rejected", "done", "done"]);
+        assert_eq!(read, ["parked", "parked", "done", "done", "rejected", "done", "done"]);
     }
 
     #[test]
@@ -131,6 +183,42 @@ mod tests {
         }
         let long = format!(r#"{{"details": {{"id": "{}"}}}}"#, "x".repeat(ID_LEN_MAX + 1));
         assert_eq!(name(read(Asked::Create, &response(200, &long))), "parked");
+    }
+
+    #[test]
+    fn an_answer_about_a_span_may_say_that_the_agent_is_to_stop_and_a_short_reason_on_one_line() {
+        let said = |asked, status, control: &str| {
+            let body =
+                format!(r#"{{"code": "invalid_action", "details": {{"id": "x"}}, "control": {control}}}"#);
+            read(asked, &response(status, &body)).map(|answered| answered.termination)
+        };
+        let stop = r#"{"terminate": true, "reason": "operator\nstop"}"#;
+        for (asked, status) in [(Asked::Create, 200), (Asked::Finish, 200), (Asked::Finish, 409)] {
+            assert_eq!(said(asked, status, stop), Ok(Some("operator stop".to_owned())), "{asked:?}");
+        }
+        for asked in [Asked::Register, Asked::Start, Asked::Over, Asked::Quality] {
+            assert_eq!(said(asked, 200, stop), Ok(None));
+        }
+        let long = format!(r#"{{"terminate": true, "reason": "{}"}}"#, "x".repeat(10_000));
+        assert_eq!(said(Asked::Create, 200, &long).unwrap().unwrap().chars().count(), 201);
+        for without_reason in [r#"{"terminate": true}"#, r#"{"terminate": true, "reason": 1}"#] {
+            assert_eq!(said(Asked::Create, 200, without_reason), Ok(Some(String::new())));
+        }
+        for other in ["null", "true", "{}", "[]", r#"{"terminate": "true"}"#, r#"{"terminate": false}"#] {
+            assert_eq!(said(Asked::Create, 200, other), Ok(None), "{other}");
+        }
+    }
+
+    #[test]
+    fn an_instance_is_terminated_where_its_status_says_so() {
+        let said =
+            |status, details: &str| terminated(&response(status, &format!(r#"{{"details": {details}}}"#)));
+        let stopped = r#"{"status": "terminated", "termination_reason": "why"}"#;
+        assert_eq!(said(200, stopped), Some("why".to_owned()));
+        assert_eq!(said(500, stopped), None);
+        assert_eq!(said(200, r#"{"status": "terminated", "termination_reason": null}"#), Some(String::new()));
+        assert_eq!(said(200, r#"{"status": "active"}"#), None);
+        assert_eq!(terminated(&response(200, "terminated")), None);
     }
 
     #[test]

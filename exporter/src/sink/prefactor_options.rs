@@ -10,6 +10,7 @@
 //! | `PREFACTOR_AGENT_NAME` | what the agent is called, in place of its process's service |
 //! | `PREFACTOR_AGENT_IDENTIFIER` | the agent's version, in place of its service's |
 //! | `PREFACTOR_SPAN_TYPES` | further types of spans to declare, separated by commas |
+//! | `PREFACTOR_MODE` | `finished`, as where it is not set: spans are created once they have ended; `live`: when they start |
 //! | `PREFACTOR_SPAN_TYPES_FILE` | a file of TOML that declares types, each a `[[span_types]]`, as a [configuration](crate::config) does |
 //! | `PREFACTOR_PURPOSE` | why the agent runs: `live`, `smoke_test` or `eval`; not said where it is not set |
 //! | `PREFACTOR_CAPTURE_INPUTS`, `PREFACTOR_CAPTURE_OUTPUTS` | `false` sends none |
@@ -29,7 +30,7 @@ use reqwest::header::{HeaderValue, InvalidHeaderValue};
 
 use crate::config::span_types_in;
 use crate::error::with_causes;
-use crate::prefactor::{Agent, Contents, Purpose, Sensitive, SensitiveTexts, SpanTypes};
+use crate::prefactor::{Agent, Contents, Mode, Purpose, Sensitive, SensitiveTexts, SpanTypes};
 use crate::{Error, secret};
 
 const API_URL: &str = "PREFACTOR_API_URL";
@@ -40,6 +41,7 @@ const AGENT_NAME: &str = "PREFACTOR_AGENT_NAME";
 const AGENT_IDENTIFIER: &str = "PREFACTOR_AGENT_IDENTIFIER";
 const SPAN_TYPES: &str = "PREFACTOR_SPAN_TYPES";
 const PURPOSE: &str = "PREFACTOR_PURPOSE";
+const MODE: &str = "PREFACTOR_MODE";
 const CAPTURE_INPUTS: &str = "PREFACTOR_CAPTURE_INPUTS";
 const CAPTURE_OUTPUTS: &str = "PREFACTOR_CAPTURE_OUTPUTS";
 const MAX_INPUT_LENGTH: &str = "PREFACTOR_MAX_INPUT_LENGTH";
@@ -58,6 +60,8 @@ pub struct PrefactorOptions {
     pub agent: Agent,
     /// How much of what spans carry is sent.
     pub contents: Contents,
+    /// When spans are created.
+    pub mode: Mode,
     url: Option<Url>,
     /// What is sent as `Authorization`.
     pub(super) authorization: Option<HeaderValue>,
@@ -156,6 +160,11 @@ impl PrefactorOptions {
                 output_len_max: len_max(MAX_OUTPUT_LENGTH)?,
                 sensitive,
             },
+            mode: match text(MODE)?.as_deref() {
+                None | Some("finished") => Mode::Finished,
+                Some("live") => Mode::Live,
+                Some(_) => return Err(wrong(MODE, "it is neither finished nor live")),
+            },
             url: url.map_err(|reason| wrong(API_URL, &reason))?,
             authorization: None,
         };
@@ -198,6 +207,7 @@ impl fmt::Debug for PrefactorOptions {
         f.debug_struct("PrefactorOptions")
             .field("agent", &self.agent)
             .field("contents", &self.contents)
+            .field("mode", &self.mode)
             .field("url", &self.url.as_ref().map(Url::as_str))
             .field("has_token", &self.authorization.is_some())
             .finish()
@@ -236,6 +246,7 @@ mod tests {
             SENSITIVE_KEYS,
             SENSITIVE_TEXTS,
             PURPOSE,
+            MODE,
             CAPTURE_INPUTS,
             CAPTURE_OUTPUTS,
             MAX_INPUT_LENGTH,
@@ -243,7 +254,7 @@ mod tests {
         ];
         for options in [read(&[]).unwrap(), read(&names.map(|name| (name, ""))).unwrap()] {
             assert_eq!((&options.agent, &options.contents), (&Agent::default(), &Contents::default()));
-            assert!(options.authorization.is_none());
+            assert!(options.authorization.is_none() && options.mode == Mode::Finished);
             assert_eq!(options.url_or_default().as_str(), "https://app.prefactorai.com/");
         }
     }
@@ -265,6 +276,7 @@ mod tests {
             (SENSITIVE_KEYS, "user.email, card"),
             (SENSITIVE_TEXTS, "emails"),
             (PURPOSE, "smoke_test"),
+            (MODE, "live"),
             (CAPTURE_INPUTS, "False"),
             (CAPTURE_OUTPUTS, "1"),
             (MAX_INPUT_LENGTH, "10"),
@@ -292,6 +304,7 @@ mod tests {
         assert_eq!((&options.agent, &options.contents), (&agent, &contents));
         assert_eq!(options.authorization.as_ref().unwrap().to_str().unwrap(), "Bearer secret");
         assert_eq!(options.url_or_default().as_str(), "http://localhost:8000/base");
+        assert_eq!(options.mode, Mode::Live);
         assert!(!format!("{options:?}").contains("secret"));
     }
 
@@ -328,6 +341,7 @@ mod tests {
                 &format!("{types}:2:1: unknown key `titel` in a type; did you mean `title`?"),
             ),
             (PURPOSE, "secret", "it is none of live, smoke_test, eval"),
+            (MODE, "Live", "it is neither finished nor live"),
             (CAPTURE_INPUTS, "secret", "it is neither true nor false"),
             (CAPTURE_OUTPUTS, "2", "it is neither true nor false"),
             (MAX_INPUT_LENGTH, "-1", "it is no whole number"),

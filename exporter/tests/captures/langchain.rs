@@ -31,7 +31,7 @@ pub(crate) const REQUESTS: Form = Form {
     },
 };
 
-fn fill(span: &Span, payload: &Json, result: Option<&Json>) {
+pub(crate) fn fill(span: &Span, payload: &Json, result: Option<&Json>) {
     for (key, value) in pairs(payload) {
         match key {
             "inputs" => span.input(value),

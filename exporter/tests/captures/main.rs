@@ -18,6 +18,7 @@ mod openai_agents;
 mod openai_agents_delivered;
 mod openai_host;
 mod prefactor;
+mod prefactor_delivered;
 mod prela;
 mod prela_delivered;
 mod prela_files;

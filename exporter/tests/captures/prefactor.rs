@@ -15,7 +15,7 @@ use crate::rules::{HTTP, Rule, Table};
 use crate::words::{Statuses, kind, kind_name, say_type};
 use crate::{Form, any_other, folder};
 
-const STATUSES: Statuses =
+pub(crate) const STATUSES: Statuses =
     Statuses(&[("complete", Status::Ok), ("failed", Status::Error), ("cancelled", Status::Cancelled)]);
 
 pub(crate) const REQUESTS: Form = Form {
@@ -125,7 +125,7 @@ fn add(arranged: &mut Json, operation: &str, request: &Json) {
 }
 
 /// The identity that the server gave to a span.
-fn span_id(span: &Json) -> &str {
+pub(crate) fn span_id(span: &Json) -> &str {
     let in_path = || span["finish"]["path"].as_str()?.rsplit('/').nth(1);
     text(&span["create"]["response_body"]["details"], "id").or_else(in_path).unwrap()
 }

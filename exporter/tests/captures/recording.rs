@@ -98,6 +98,11 @@ impl Recording {
         usize::try_from(self.places).unwrap()
     }
 
+    /// Has what follows stand in other blocks.
+    pub(crate) fn cut(&self) {
+        self.spool.flush(Level::Spooled, MINUTE).unwrap();
+    }
+
     pub(crate) fn next_place(&mut self) -> u64 {
         self.places += 1;
         self.places - 1

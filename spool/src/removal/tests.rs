@@ -75,7 +75,7 @@ fn a_recorder_goes_as_a_whole_once_it_is_over_and_delivered() {
         let (_dir, spool) = new_spool();
         let id = id(1);
         dead(&spool, &id, &[1, 2]);
-        touch(&spool, &id, &["cursor-0123456789abcdef", marker]);
+        touch(&spool, &id, &["cursor-0123456789abcdef", "termination", marker]);
         let removed = spool.remove_delivered(&id, &[behind(2)]).unwrap();
         assert!(removed.recorder && removed.segments == 2 && removed.bytes >= 16_384);
         assert_eq!(names(&spool), [""; 0]);

@@ -19,7 +19,9 @@ use crate::progress::{Progress, Stop};
 use crate::ring_files::{RingFiles, left_in_shared_memory, remove_memory};
 use crate::segment_writer::SegmentWriter;
 use crate::sync_thread::{Preparer, SyncThread};
-use crate::{DiskStorage, Error, RecorderId, Resource, SpoolDir, Storage, Trouble, Value, layout};
+use crate::{
+    DiskStorage, Error, RecorderId, Resource, SpoolDir, Storage, Termination, Trouble, Value, layout,
+};
 
 /// How a spool works. What is not said here has a default that suits an agent.
 #[derive(Clone, Debug)]
@@ -37,6 +39,8 @@ pub struct SpoolBuilder {
     sync_bytes: u64,
 }
 
+/// In a forked child that records: its recorder, and what that knows.
+static IN_CHILD: Mutex<Option<(&'static Recorder, Arc<Progress>)>> = Mutex::new(None);
 /// How the recorders of forked children are made.
 static CHILDREN: Mutex<Option<SpoolBuilder>> = Mutex::new(None);
 
@@ -101,7 +105,8 @@ impl SpoolBuilder {
         self
     }
 
-    /// Announces every span when it starts, and not just roots.
+    /// Announces every span when it starts, and not just roots: with what is set in `start_with` or before. So does the variable `SPANRING_LIVE`. It
+    /// costs a second record for each span.
     pub fn live(mut self, live: bool) -> Self {
         self.options.live = live;
         self
@@ -158,7 +163,7 @@ impl SpoolBuilder {
     ///
     /// Where the variable `SPANRING_DISABLED` or `OTEL_SDK_DISABLED` is `true`, or recording was compiled out, it does nothing of that,
     /// and gives a spool that [is disabled](Spool::is_disabled). `OTEL_SERVICE_NAME`, `OTEL_RESOURCE_ATTRIBUTES`, `OTEL_TRACES_SAMPLER`
-    /// with its `_ARG`, `SPANRING_FILTER`, `SPANRING_CAPTURE_CONTENT` and `OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT` are read here too. A variable that makes no sense is ignored, as
+    /// with its `_ARG`, `SPANRING_FILTER`, `SPANRING_LIVE`, `SPANRING_CAPTURE_CONTENT` and `OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT` are read here too. A variable that makes no sense is ignored, as
     /// [`Health::warnings`](crate::Health::warnings) shows.
     ///
     /// # Errors
@@ -175,6 +180,7 @@ impl SpoolBuilder {
         }
         self.resource.add_missing(environment.resource);
         self.resource.add_missing(Resource::of_program());
+        self.options.live |= environment.is_live;
         if self.hooks.sampler.is_none() {
             self.hooks.sampler = environment.sampler.map(NamedSampler::sampler);
         }
@@ -326,8 +332,19 @@ impl Setup<'_> {
 fn start_in_child() {
     let Some(builder) = CHILDREN.try_lock().and_then(|children| children.clone()) else { return };
     if let Ok(recording) = builder.start_unguarded(Vec::new()) {
+        if let Some(mut in_child) = IN_CHILD.try_lock() {
+            *in_child = Some((recording.recorder, Arc::clone(&recording.progress)));
+        }
         std::mem::forget(recording);
     }
+}
+
+/// Whether this process is a forked child that records, and is to stop.
+pub(super) fn termination_of_child() -> Option<Termination> {
+    let in_child = IN_CHILD.try_lock()?;
+    // A child of that child finds what was its parent's.
+    let (_, progress) = in_child.as_ref().filter(|(recorder, _)| !recorder.is_forked())?;
+    progress.termination.get().cloned()
 }
 
 /// Has forked children make no recorders any more.

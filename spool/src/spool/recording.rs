@@ -8,13 +8,13 @@ use std::time::{Duration, Instant};
 use spanring::TraceId;
 use spanring::recorder::Recorder;
 
-use super::builder::forget_children;
+use super::builder::{forget_children, termination_of_child};
 use super::{Health, Level, StopReport};
 use crate::ledger::Ledger;
 use crate::lock::RecorderLock;
 use crate::progress::{Progress, Stop};
 use crate::ring_files::{Placement, remove_memory};
-use crate::{Cursor, Error, RecorderId, RecorderReader, SpanData, SpoolDir, Trouble, layout};
+use crate::{Cursor, Error, RecorderId, RecorderReader, SpanData, SpoolDir, Termination, Trouble, layout};
 
 /// How long [`Drop`] waits for the spool to be emptied.
 const DROP_TIMEOUT: Duration = Duration::from_secs(5);
@@ -155,6 +155,13 @@ impl Recording {
                 .map(|(action, reason)| Trouble { action, reason: reason.clone() }),
             warnings: self.warnings.clone(),
         }
+    }
+
+    pub(super) fn termination(&self) -> Option<Termination> {
+        if self.recorder.is_forked() {
+            return termination_of_child();
+        }
+        self.progress.termination.get().cloned()
     }
 
     pub(super) fn trace(&self, id: TraceId) -> Result<Vec<SpanData>, Error> {

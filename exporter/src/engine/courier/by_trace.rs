@@ -30,6 +30,7 @@ use super::super::discovery::Standing;
 use super::super::notice::Notice;
 use super::super::report::SinkEnd;
 use super::super::traces::{Over, SETTLE, Traces};
+use super::live::Shows;
 use super::{BLOCKS_PER_TURN, Courier, Place, Turn};
 use crate::sink::{Needs, Process};
 
@@ -42,6 +43,8 @@ pub(super) struct Lineage {
     /// Which of them is read.
     at: usize,
     pub(super) traces: Traces,
+    /// What of it the sink is to be shown.
+    pub(super) shows: Shows,
     /// Traces that are over, and that the sink is not done with: where a block cannot be read now.
     pending: Vec<Over>,
     /// Whether the sink has got further than the cursors say.
@@ -150,7 +153,8 @@ impl Courier {
         let strand = self.open_strand(origin)?;
         let clock = strand.place.state.clock.max(origin.created_unix_ns());
         Ok(Lineage {
-            traces: Traces::at(clock, strand.place.state.endless),
+            traces: Traces::at(clock, strand.place.state.endless).keeping_starts(self.sink.wants_starts()),
+            shows: Shows::new(self.shows_the_living()),
             strands: vec![strand],
             at: 0,
             pending: Vec::new(),
@@ -196,7 +200,7 @@ impl Courier {
             return Ok(Err(error));
         }
         for _ in 0..BLOCKS_PER_TURN {
-            let Lineage { strands, at, traces, .. } = lineage;
+            let Lineage { strands, at, traces, shows, .. } = lineage;
             let (part, strand) = (*at, &mut strands[*at]);
             if let Some(state) = strand.restored
                 && state.settled < ALL
@@ -225,6 +229,9 @@ impl Courier {
                         &block.starts,
                         block.ledger.dropped.total(),
                     );
+                    if let Some(number) = traces.newest() {
+                        shows.note(number, &block.starts, &block.spans);
+                    }
                     (strand.read_to, strand.settled) = (block.position, 0);
                     over.extend(traces.take_over());
                     let is_restored = strand.is_restored() && !strand.is_damaged();

@@ -12,7 +12,7 @@ use super::super::status::SinkState;
 use super::super::stopped;
 use super::Courier;
 use super::load::{Load, Parcel};
-use crate::sink::{Batch, BatchId, Outcome, Process, Trace};
+use crate::sink::{Batch, BatchId, LiveSpan, Outcome, Process, Trace};
 
 /// What became of spans that the sink was not delivered.
 #[derive(Clone, Copy, Default)]
@@ -39,12 +39,12 @@ impl Courier {
     /// Delivers spans.
     pub(super) async fn deliver<'a>(&mut self, load: &'a Load<'a>) -> Result<Done, SinkEnd> {
         let mut done = Done::default();
-        let Load { resource, spans, .. } = *load;
+        let Load { resource, spans, starts, .. } = *load;
         let oldest = spans.iter().map(|span| span.end_unix_ns).min().unwrap_or(0);
         self.show(|standing| standing.backlog.oldest_unix_ns = oldest);
         let mut first = 0;
         let whole = |(number, spans): (usize, &'a [SpanData])| {
-            let part = Part { batch: Batch { id: load.id(number, first), resource, spans }, first };
+            let part = Part { batch: Batch { id: load.id(number, first), resource, spans, starts }, first };
             first += spans.len();
             part
         };
@@ -76,6 +76,14 @@ impl Courier {
         self.send(Parcel::Trace(trace)).await
     }
 
+    /// Tells the sink of a span whose end was lost; why it does not want to know, if it does not.
+    pub(super) async fn tell_lost(&mut self, span: &LiveSpan<'_>) -> Result<Option<String>, SinkEnd> {
+        Ok(match self.send(Parcel::Lost(span)).await? {
+            Answer::Taken { .. } | Answer::Unread => None,
+            Answer::Refused { reason } => Some(reason),
+        })
+    }
+
     /// Tells the sink that a process is over; why it does not want to know, if it does not.
     pub(super) async fn tell_over(&mut self, process: &Process<'_>) -> Result<Option<String>, SinkEnd> {
         Ok(match self.send(Parcel::Over(process)).await? {
@@ -105,6 +113,7 @@ impl Courier {
             let delivery = match &mut parcel {
                 Parcel::Batch(batch, next) => self.sink.deliver_before(batch, *next),
                 Parcel::Trace(trace) => self.sink.deliver_trace(trace),
+                Parcel::Lost(span) => self.sink.lose(span),
                 Parcel::Over(process) => self.sink.process_over(process),
             };
             let outcome = tokio::select! {
@@ -112,6 +121,7 @@ impl Courier {
                 outcome = delivery => Some(outcome),
                 () = overdue => None,
             };
+            self.pass_terminations_on();
             if let Parcel::Trace(trace) = &parcel
                 && trace.spans.has_failed()
             {

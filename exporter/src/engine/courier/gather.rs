@@ -15,7 +15,7 @@ use super::by_trace::{Count, Counts};
 use super::delivery::{Answer, Done};
 use super::load::{Load, Places, SpanPlace};
 use crate::error::with_causes;
-use crate::sink::{BatchId, Needs, Trace, TraceSpans};
+use crate::sink::{BatchId, LiveSpan, Needs, Trace, TraceSpans};
 
 /// At most how many spans of traces that are delivered one by one are in memory, block aside. A longer trace is read as often as it must.
 const SPANS_AT_ONCE: usize = 4096;
@@ -26,7 +26,7 @@ const BYTES_AT_ONCE: usize = 8 << 20;
 type Placed = (SpanPlace, SpanData);
 
 /// Finds blocks again.
-struct Blocks<'a> {
+pub(super) struct Blocks<'a> {
     spool: &'a SpoolDir,
     recorders: &'a [RecorderId],
     traces: &'a Traces,
@@ -35,9 +35,13 @@ struct Blocks<'a> {
     last: Option<(u64, Block)>,
 }
 
-impl Blocks<'_> {
+impl<'a> Blocks<'a> {
+    pub(super) fn new(spool: &'a SpoolDir, recorders: &'a [RecorderId], traces: &'a Traces) -> Self {
+        Blocks { spool, recorders, traces, readers: HashMap::new(), last: None }
+    }
+
     /// The block of this number, and of which recorder it is, unless it was damaged since it was read first.
-    fn get(&mut self, number: u64) -> Result<Option<(&RecorderId, &Block)>, Error> {
+    pub(super) fn get(&mut self, number: u64) -> Result<Option<(&RecorderId, &Block)>, Error> {
         let Held { part, before, position, .. } =
             self.traces.block(number).expect("by T1, what is not done has its block held");
         let recorder = &self.recorders[part];
@@ -67,34 +71,57 @@ impl Blocks<'_> {
         };
         Ok(block.spans.iter().enumerate().filter(is_wanted).map(placed).collect())
     }
+
+    /// What was announced of these spans of a trace, sorted by their identities, where each announcement stands in that block.
+    pub(super) fn starts(
+        &mut self,
+        trace_id: TraceId,
+        announced: &HashMap<SpanId, u64>,
+        of: impl Iterator<Item = SpanId>,
+    ) -> Result<Vec<SpanData>, Error> {
+        let mut blocks = BTreeMap::<u64, HashSet<SpanId>>::new();
+        for span in of {
+            if let Some(number) = announced.get(&span) {
+                blocks.entry(*number).or_default().insert(span);
+            }
+        }
+        let mut starts = Vec::new();
+        for (number, of) in blocks {
+            let Some((_, block)) = self.get(number)? else { continue };
+            let is_wanted = |span: &&SpanData| span.trace_id == trace_id && of.contains(&span.span_id);
+            starts.extend(block.starts.iter().filter(is_wanted).cloned());
+        }
+        starts.sort_by_key(|span| span.span_id);
+        // What was announced first holds.
+        starts.dedup_by_key(|span| span.span_id);
+        Ok(starts)
+    }
 }
 
 /// The spans of one trace, from memory or from blocks.
 struct Source<'a, 'b> {
-    from: From<'a, 'b>,
+    blocks: &'a mut Blocks<'b>,
+    over: &'a Over,
+    /// All of them, where they are in memory.
+    gathered: Option<&'a [Placed]>,
     at: usize,
     chunk: Vec<SpanData>,
     /// Why it could not be read on, if it could not.
     error: Option<Error>,
 }
 
-enum From<'a, 'b> {
-    Memory(&'a [Placed]),
-    Blocks(&'a mut Blocks<'b>, &'a Over),
-}
-
 impl<'a, 'b> Source<'a, 'b> {
-    fn new(from: From<'a, 'b>) -> Self {
-        Source { from, at: 0, chunk: Vec::new(), error: None }
+    fn new(blocks: &'a mut Blocks<'b>, over: &'a Over, gathered: Option<&'a [Placed]>) -> Self {
+        Source { blocks, over, gathered, at: 0, chunk: Vec::new(), error: None }
     }
 
     /// The next spans, with their places.
     fn chunk(&mut self) -> Result<Option<Vec<Placed>>, Error> {
         self.at += 1;
-        match &mut self.from {
-            From::Memory(spans) => Ok((self.at == 1).then(|| spans.to_vec())),
-            From::Blocks(blocks, over) => match over.shares.get(self.at - 1) {
-                Some(share) => blocks.spans(share.block, &HashSet::from([over.trace_id])).map(Some),
+        match self.gathered {
+            Some(spans) => Ok((self.at == 1).then(|| spans.to_vec())),
+            None => match self.over.shares.get(self.at - 1) {
+                Some(share) => self.blocks.spans(share.block, &HashSet::from([self.over.trace_id])).map(Some),
                 None => Ok(None),
             },
         }
@@ -188,7 +215,7 @@ impl Courier {
                 Err(error) => return Ok(Err(error)),
             };
             let found = placed.len() as u64;
-            self.deliver_placed(placed, resource, blocks.recorders, counts).await?;
+            self.deliver_placed(placed, Vec::new(), resource, blocks.recorders, counts).await?;
             let shares = over.iter().flat_map(|over| &over.shares).filter(|share| share.block == number);
             let expected: u64 = shares.map(|share| u64::from(share.spans)).sum();
             if let Some(held) = blocks.traces.block(number).filter(|_| found < expected) {
@@ -208,7 +235,9 @@ impl Courier {
         counts: &mut Counts,
         missing: &mut Counts,
     ) -> Result<Result<(), Error>, SinkEnd> {
-        let mut rest: Vec<_> = over.iter_mut().filter(|over| over.len() > 0).collect();
+        let tells_lost = self.sink.wants_starts();
+        let is_told = |over: &&mut Over| over.len() > 0 || tells_lost && !over.lost.is_empty();
+        let mut rest: Vec<_> = over.iter_mut().filter(is_told).collect();
         let mut rest = rest.as_mut_slice();
         while !rest.is_empty() {
             let (mut spans, mut bytes) = (0, 0_usize);
@@ -235,8 +264,7 @@ impl Courier {
                 let (traces, recorders) = (blocks.traces, blocks.recorders);
                 let mut of_trace = Counts::new();
                 let spans = gathered.remove(&over.trace_id).unwrap_or_default();
-                let from = if is_large { From::Blocks(&mut *blocks, over) } else { From::Memory(&spans) };
-                let source = Source::new(from);
+                let source = Source::new(blocks, over, if is_large { None } else { Some(&spans) });
                 if let Err(error) = self.deliver_one(over, source, resource, recorders, &mut of_trace).await?
                 {
                     return Ok(Err(error));
@@ -252,6 +280,7 @@ impl Courier {
                     counts.entry(part).or_default().add(count);
                 }
                 over.delivered(None);
+                over.lost.clear();
             }
         }
         missing.retain(|_, count| count.dropped > 0);
@@ -282,7 +311,18 @@ impl Courier {
                     Err(error) => return Ok(Err(error)),
                 };
                 let ready = order.take(chunk);
-                self.deliver_placed(ready, resource, recorders, counts).await?;
+                let starts = match self.sink.wants_starts() {
+                    true => {
+                        let of = ready.iter().map(|(_, span)| span.span_id);
+                        source.blocks.starts(over.trace_id, &over.announced, of)
+                    }
+                    false => Ok(Vec::new()),
+                };
+                let starts = match starts {
+                    Ok(starts) => starts,
+                    Err(error) => return Ok(Err(error)),
+                };
+                self.deliver_placed(ready, starts, resource, recorders, counts).await?;
             }
             if order.sent.len() == before {
                 if order.is_forced {
@@ -290,6 +330,41 @@ impl Courier {
                     break;
                 }
                 order.is_forced = true;
+            }
+        }
+        if self.sink.wants_starts() && !over.lost.is_empty() {
+            return self.tell_all_lost(over, source.blocks, resource, recorders).await;
+        }
+        Ok(Ok(()))
+    }
+
+    /// Tells the sink of the spans of a trace whose ends were lost.
+    async fn tell_all_lost(
+        &mut self,
+        over: &Over,
+        blocks: &mut Blocks<'_>,
+        resource: &Resource,
+        recorders: &[RecorderId],
+    ) -> Result<Result<(), Error>, SinkEnd> {
+        let lost = match blocks.starts(over.trace_id, &over.announced, over.lost.iter().copied()) {
+            Ok(lost) => lost,
+            Err(error) => return Ok(Err(error)),
+        };
+        for start in &lost {
+            let span = LiveSpan {
+                recorder: &recorders[0],
+                resource,
+                start: Some(start),
+                end: None,
+                is_under_another_process: false,
+            };
+            if let Some(reason) = self.tell_lost(&span).await? {
+                let reason = format!(
+                    "{} was told that the end of span {} was lost: {reason}",
+                    self.sink.name(),
+                    start.span_id
+                );
+                self.shared.notices.tell(Notice::Trouble { recorder: Some(recorders[0].clone()), reason });
             }
         }
         Ok(Ok(()))
@@ -349,6 +424,7 @@ impl Courier {
     async fn deliver_placed(
         &mut self,
         placed: Vec<Placed>,
+        starts: Vec<SpanData>,
         resource: &Resource,
         recorders: &[RecorderId],
         counts: &mut Counts,
@@ -356,7 +432,7 @@ impl Courier {
         let (places, spans): (Vec<_>, Vec<_>) = placed.into_iter().unzip();
         let Some(first) = places.first() else { return Ok(()) };
         let recorder = &first.recorder;
-        let load = Load { recorder, resource, spans: &spans, places: Places::Each(&places) };
+        let load = Load { recorder, resource, spans: &spans, starts: &starts, places: Places::Each(&places) };
         let done = self.deliver(&load).await?;
         let mut parts = BTreeMap::<usize, u64>::new();
         for place in &places {

@@ -2,13 +2,15 @@
 
 use spanring_spool::{Position, RecorderId, Resource, SpanData};
 
-use crate::sink::{Batch, BatchId, Process, Trace};
+use crate::sink::{Batch, BatchId, LiveSpan, Process, Trace};
 
 /// Spans on their way, and where each stands.
 pub(super) struct Load<'a> {
     pub(super) recorder: &'a RecorderId,
     pub(super) resource: &'a Resource,
     pub(super) spans: &'a [SpanData],
+    /// What was announced of them, where the sink wants that.
+    pub(super) starts: &'a [SpanData],
     pub(super) places: Places<'a>,
 }
 
@@ -35,6 +37,8 @@ pub(super) enum Parcel<'a, 'b> {
     /// A batch, and the one that comes next, if that is known.
     Batch(&'a Batch<'b>, Option<&'a Batch<'b>>),
     Trace(&'a mut Trace<'b>),
+    /// That the end of a span was lost.
+    Lost(&'a LiveSpan<'b>),
     /// That a process is over: nothing, to be acknowledged.
     Over(&'a Process<'b>),
 }
@@ -44,7 +48,7 @@ impl Parcel<'_, '_> {
         match self {
             Parcel::Batch(batch, _) => batch.id,
             Parcel::Trace(trace) => trace.id,
-            Parcel::Over(Process { recorder, .. }) => {
+            Parcel::Lost(LiveSpan { recorder, .. }) | Parcel::Over(Process { recorder, .. }) => {
                 BatchId { recorder, block: Position::default(), number: 0, part: BatchId::WHOLE }
             }
         }
@@ -54,7 +58,7 @@ impl Parcel<'_, '_> {
         match self {
             Parcel::Batch(batch, _) => batch.spans.len(),
             Parcel::Trace(trace) => trace.len,
-            Parcel::Over(_) => 0,
+            Parcel::Lost(_) | Parcel::Over(_) => 0,
         }
     }
 }

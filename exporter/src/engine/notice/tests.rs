@@ -19,7 +19,7 @@ fn each() -> Vec<Notice> {
         Notice::Skipped { recorder: recorder.clone(), skipped: Skipped::default() },
         Notice::Lost { recorder: recorder.clone(), spans: 3 },
         Notice::BeganLate { sink: text(), recorder: recorder.clone(), segments: 3 },
-        Notice::Trouble { recorder: Some(recorder), reason: text() },
+        Notice::Trouble { recorder: Some(recorder.clone()), reason: text() },
         Notice::Trouble { recorder: None, reason: text() },
         Notice::Retrying { sink: text(), wait: Duration::from_millis(1500), reason: text() },
         Notice::Opened { sink: text(), reason: text() },
@@ -31,6 +31,7 @@ fn each() -> Vec<Notice> {
         Notice::Refused { sink: text(), span_id, reason: text() },
         Notice::NotTaken { sink: text(), span_id, reason: text() },
         Notice::Abandoned { sink: text(), batch: text() },
+        Notice::Termination { sink: text(), recorder, reason: text() },
         Notice::Ended { sink: text(), reason: text() },
     ];
     for notice in &notices {
@@ -51,6 +52,7 @@ fn each() -> Vec<Notice> {
             | Notice::Refused { .. }
             | Notice::NotTaken { .. }
             | Notice::Abandoned { .. }
+            | Notice::Termination { .. }
             | Notice::Ended { .. } => {}
         }
     }
@@ -103,6 +105,7 @@ set_aside error event level reason sink span_id time
 refused error event level reason sink span_id time
 not_taken error event level reason sink span_id time
 abandoned warn batch event level sink time
+termination warn event level reason recorder sink time
 ended error event level reason sink time";
     assert_eq!(told.join("\n"), expected);
 }
