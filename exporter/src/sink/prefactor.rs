@@ -486,9 +486,12 @@ mod tests {
         });
     }
 
-    /// A sink in live mode, and the paths and bodies of what it has asked a server for that takes all.
-    fn live() -> (PrefactorSink, Receiver, Arc<Mutex<Vec<(String, Json)>>>) {
-        let asked = Arc::<Mutex<Vec<_>>>::default();
+    /// What a server was asked: paths and bodies.
+    type Requests = Mutex<Vec<(String, Json)>>;
+
+    /// A sink in live mode, and what it has asked a server for that takes all.
+    fn live() -> (PrefactorSink, Receiver, Arc<Requests>) {
+        let asked = Arc::<Requests>::default();
         let kept = Arc::clone(&asked);
         let receiver = Receiver::start(move |received| {
             kept.lock().unwrap().push((received.path, serde_json::from_slice(&received.body).unwrap()));
@@ -503,7 +506,7 @@ mod tests {
         (sink, receiver, asked)
     }
 
-    fn paths(asked: &Mutex<Vec<(String, Json)>>) -> Vec<String> {
+    fn paths(asked: &Requests) -> Vec<String> {
         asked.lock().unwrap().iter().map(|(path, _)| path.trim_start_matches("/api/v1/").to_owned()).collect()
     }
 
