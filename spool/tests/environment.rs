@@ -13,7 +13,7 @@ use spanring::{Ended, TraceId, span};
 use spanring_spool::{Health, Ledger, Level, Resource, Spool, SpoolDir, Value};
 
 const MINUTE: Duration = Duration::from_secs(60);
-const VARIABLES: [&str; 9] = [
+const VARIABLES: [&str; 10] = [
     "SPANRING_DISABLED",
     "OTEL_SDK_DISABLED",
     "OTEL_SERVICE_NAME",
