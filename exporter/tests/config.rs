@@ -267,7 +267,7 @@ fn the_sinks_of_every_system_are_asked_as_the_file_says_and_by_their_own_names_a
 }
 
 #[test]
-fn what_is_said_of_prefactor_in_a_file_is_sent_and_shown_by_no_check() {
+fn what_is_said_of_prefactor_in_a_file_is_sent_and_shown_by_a_check_without_the_token() {
     let spool = TestSpool::new();
     spool.record(0, 1);
     let (receiver, requests) = anybody();
@@ -285,13 +285,19 @@ fn what_is_said_of_prefactor_in_a_file_is_sent_and_shown_by_no_check() {
             title = "Mine"
             [sink.span_types.data_risk.action_profile]
             read_data = "allowed"
+            [[sink.quality_schemas]]
+            name = "accuracy"
             "#,
             receiver.address()
         ),
     );
     let (status, printed, told) = check(&config);
     assert_eq!((status, told.as_str()), (0, ""));
-    assert!(!printed.contains("secret"), "{printed}");
+    let expected = format!(
+        "to prefactor+http://{}: purpose smoke_test, type my:type, quality accuracy, sensitive values marked\n",
+        receiver.address()
+    );
+    assert!(printed.contains(&expected) && !printed.contains("secret"), "{printed}");
     assert_eq!(complaint(export(&config).arg("--once").output().unwrap()), (0, String::new()));
     let bodies: Vec<(String, Json)> = requests
         .try_iter()

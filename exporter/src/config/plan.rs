@@ -6,7 +6,8 @@ use std::time::Duration;
 use spanring_spool::SpoolDir;
 
 use crate::otlp::Names;
-use crate::sink::{Compression, FileOptions, SinkAddress, SinkOptions};
+use crate::prefactor::Sensitive;
+use crate::sink::{Compression, FileOptions, PrefactorOptions, SinkAddress, SinkOptions, System};
 use crate::{Error, Exporter, Exporters, Route, RouteOptions};
 
 /// What an exporter is to do. Its text says so to a person, without a secret.
@@ -60,6 +61,9 @@ impl fmt::Display for Plan {
             match address {
                 _ if address.is_file() => write_file_options(f, &options.file)?,
                 _ if address.is_otlp() => write!(f, ": {}", options.otlp)?,
+                _ if address.system() == Some(System::Prefactor) => {
+                    write_prefactor_options(f, &options.prefactor)?;
+                }
                 _ => {}
             }
             if address.writes_otlp() && options.otlp.given_names() != Names::default() {
@@ -82,6 +86,19 @@ fn write_route_options(f: &mut fmt::Formatter<'_>, options: &RouteOptions) -> fm
         Some(keep) => write!(f, ", of traces that are over {keep}"),
         None => Ok(()),
     }
+}
+
+/// What Prefactor is told of an agent beside whose it is.
+fn write_prefactor_options(f: &mut fmt::Formatter<'_>, options: &PrefactorOptions) -> fmt::Result {
+    let agent = &options.agent;
+    let mut said: Vec<_> =
+        agent.purpose.map(|purpose| format!("purpose {}", purpose.word())).into_iter().collect();
+    said.extend(agent.types.further().map(|name| format!("type {}", name.escape_debug())));
+    said.extend(agent.quality.iter().map(|declared| format!("quality {}", declared.name.escape_debug())));
+    if options.contents.sensitive != Sensitive::default() {
+        said.push("sensitive values marked".to_owned());
+    }
+    if said.is_empty() { Ok(()) } else { write!(f, ": {}", said.join(", ")) }
 }
 
 fn write_file_options(f: &mut fmt::Formatter<'_>, options: &FileOptions) -> fmt::Result {

@@ -54,6 +54,11 @@ impl SpanTypes {
         self
     }
 
+    /// The names of those that somebody said.
+    pub fn further(&self) -> impl Iterator<Item = &str> {
+        self.further.keys().map(String::as_str)
+    }
+
     /// The same types, each declared as an object of which nothing more is said.
     pub(super) fn open(self) -> Self {
         SpanTypes { is_open: true, ..self }
@@ -80,7 +85,7 @@ impl SpanTypes {
     /// The schemas of all types. What spanring or a program adds to payloads is against none of them but those that somebody declared.
     pub(super) fn schemas(&self) -> Vec<Json> {
         let is_further = |name: &&str| !Self::usual().any(|usual| usual == *name);
-        let further = self.further.keys().map(String::as_str).filter(is_further);
+        let further = self.further().filter(is_further);
         Self::usual().map(|name| self.schema(name)).chain(further.map(|name| self.schema(name))).collect()
     }
 

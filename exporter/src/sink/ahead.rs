@@ -86,7 +86,7 @@ mod tests {
         number: usize,
     ) -> Batch<'a> {
         let id = BatchId { recorder, block: Position::default(), number, part: BatchId::WHOLE };
-        Batch { id, resource, spans }
+        Batch { id, resource, spans, starts: &[] }
     }
 
     #[tokio::test]
