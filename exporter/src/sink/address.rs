@@ -118,10 +118,7 @@ impl SinkAddress {
     /// As for [`open`](Self::open), and where a certificate of the options cannot be read.
     pub fn open_with(&self, options: &SinkOptions) -> Result<Box<dyn Sink>, Error> {
         Ok(match self {
-            SinkAddress::File(path) => {
-                let lines = OtlpLines(options.otlp.names);
-                Box::new(FileSink::of_lines(self.to_string(), path, &options.file, lines)?)
-            }
+            SinkAddress::File(path) => Box::new(self.file(path, options)?),
             SinkAddress::Stdout => Box::new(StdoutSink::open()?.names(options.otlp.names)),
             SinkAddress::OtlpHttp { url, is_whole } => {
                 let api = OtlpHttp::new(url, *is_whole, &options.otlp);
@@ -153,10 +150,8 @@ impl SinkAddress {
     /// As for [`open_with`](Self::open_with).
     pub fn open_each(&self, options: &SinkOptions, spools: usize) -> Result<Vec<Box<dyn Sink>>, Error> {
         Ok(match self {
-            SinkAddress::File(path) => {
-                clones(FileSink::open_with(self.to_string(), path, &options.file)?, spools)
-            }
-            SinkAddress::Stdout => clones(StdoutSink::open()?, spools),
+            SinkAddress::File(path) => clones(self.file(path, options)?, spools),
+            SinkAddress::Stdout => clones(StdoutSink::open()?.names(options.otlp.names), spools),
             SinkAddress::PrelaFile(path) => {
                 clones(PrelaFileSink::open(self.to_string(), path, &options.prela)?, spools)
             }
@@ -172,6 +167,12 @@ impl SinkAddress {
                 (0..spools).map(|_| self.open_with(options)).collect::<Result<_, _>>()?
             }
         })
+    }
+
+    /// The file of OTLP/JSON lines that this is.
+    fn file(&self, path: &Path, options: &SinkOptions) -> Result<FileSink, Error> {
+        let lines = OtlpLines(options.otlp.names);
+        FileSink::of_lines(self.to_string(), path, &options.file, lines)
     }
 
     /// OpenAI itself.

@@ -246,11 +246,11 @@ impl PrefactorSink {
     async fn show_span(&mut self, live: &LiveSpan<'_>) -> Result<(), Outcome> {
         let Some(span) = live.end.or(live.start) else { return Ok(()) };
         let instance = self.options.agent.instance(live.recorder, live.resource);
-        let (instance, id) = self.started(instance).await?;
-        let has_parent = self.parent_of(span, &instance).is_some();
+        let has_parent = self.parent_of(span, &self.taken(&instance)).is_some();
         if span.parent_id.is_some() && !has_parent && !live.is_under_another_process {
             return Err(Outcome::Rejected { reason: "its parent is not known".to_owned() });
         }
+        let (instance, id) = self.started(instance).await?;
         if span.is_pending {
             return self.deliver_finished(span, &instance, &id).await;
         }
@@ -276,7 +276,7 @@ impl PrefactorSink {
     /// refuses the schemas.
     async fn started(&mut self, instance: Instance) -> Result<(Instance, String), Outcome> {
         let is_refused = self.refused.get(&instance.digest()).is_some();
-        let mut instance = if is_refused { instance.open() } else { instance };
+        let mut instance = self.taken(&instance);
         if let Some(id) = self.instances.get(&instance.digest()).cloned() {
             return Ok((instance, id));
         }
@@ -297,6 +297,14 @@ impl PrefactorSink {
         let watched = Watched { id: id.clone(), asked: Instant::now(), is_terminated: false };
         self.watched.insert(instance.recorder().clone(), watched);
         Ok((instance, id))
+    }
+
+    /// An instance as the server takes it, as far as that is known: with open types where it has refused the schemas.
+    fn taken(&self, instance: &Instance) -> Instance {
+        match self.refused.get(&instance.digest()) {
+            Some(()) => instance.open(),
+            None => instance.clone(),
+        }
     }
 
     async fn register(&self, asked: Asked, instance: &Instance) -> Result<String, Outcome> {
