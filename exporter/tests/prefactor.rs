@@ -5,6 +5,9 @@
 //! random moments; a last one delivers what is left. Then there is one instance, each span was created once, under a parent that was there before it,
 //! and what the server refuses are dead letters, and no others.
 //!
+//! In other rounds exporters in live mode show trees of spans while they are recorded: each is created once and finished once, and has all that was said of
+//! it. Beside these an agent is stopped from the server, and holds spans open that are seen there.
+//!
 //! `SPANRING_PREFACTOR_ROUNDS` sets how many rounds there are (20 unless said otherwise), `SPANRING_PREFACTOR_SEED` with which one they begin. A failure
 //! names its seed.
 
@@ -14,7 +17,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -442,6 +445,17 @@ fn the_doctor_sends_one_span_with_the_token() {
     }
 }
 
+/// A process that is killed when this is dropped, also where a test fails.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // One that has ended cannot be killed.
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
+}
+
 const HEEDFUL: &str = "SPANRING_TEST_HEEDFUL";
 
 /// Works until it is told to stop, writes why, and stops in order.
@@ -475,13 +489,13 @@ fn an_agent_learns_that_the_server_wants_it_stopped_and_all_it_recorded_is_deliv
         .env(HEEDFUL, spool.path().parent().unwrap())
         .stdout(Stdio::null())
         .spawn();
-    let mut agent = agent.unwrap();
+    let mut agent = Running(agent.unwrap());
     agent::wait_until("the agent has a recorder", || spool.path().exists() && !spool.recorders().is_empty());
     let log = fs::File::create(spool.file("log")).unwrap();
     let mut command = export(&spool, &sink);
-    let mut exporter = command.args(["--log-format", "json"]).stderr(log).spawn().unwrap();
+    let exporter = Running(command.args(["--log-format", "json"]).stderr(log).spawn().unwrap());
 
-    assert!(agent.wait().unwrap().success());
+    assert!(agent.0.wait().unwrap().success());
     assert_eq!(fs::read_to_string(spool.file("reason")).unwrap(), "operator stop");
     agent::wait_until("all is delivered and removed, the termination with it", || {
         let mut names: Vec<_> =
@@ -489,8 +503,7 @@ fn an_agent_learns_that_the_server_wants_it_stopped_and_all_it_recorded_is_deliv
         names.sort();
         names == ["exporter.lock", "spanring-spool"]
     });
-    exporter.kill().unwrap();
-    exporter.wait().unwrap();
+    drop(exporter);
     let server = server.lock().unwrap();
     assert_eq!(server.wrong, [""; 0]);
     assert_eq!(server.instances.len(), 1);
@@ -546,9 +559,9 @@ fn assert_shown_and_ended(mode: &str) {
         .env(HOLDING, spool.path().parent().unwrap())
         .stdout(Stdio::null())
         .spawn();
-    let mut agent = agent.unwrap();
+    let mut agent = Running(agent.unwrap());
     agent::wait_until("the agent has a recorder", || spool.path().exists() && !spool.recorders().is_empty());
-    let mut exporter = live(&spool, &sink).spawn().unwrap();
+    let mut exporter = Running(live(&spool, &sink).spawn().unwrap());
     let is = |name: &str, expected: &str| status(&server, name).as_deref() == Some(expected);
     agent::wait_until("both run", || is("outer", "active") && is("chat gpt-4o", "active"));
     {
@@ -563,9 +576,8 @@ fn assert_shown_and_ended(mode: &str) {
         assert!(inner.get("result_payload").is_none() && inner.get("finished_at").is_none(), "{inner}");
     }
     if mode == "finished" {
-        exporter.kill().unwrap();
-        exporter.wait().unwrap();
-        exporter = export(&spool, &sink).spawn().unwrap();
+        drop(exporter);
+        exporter = Running(export(&spool, &sink).spawn().unwrap());
     }
     fs::write(spool.file("end the inner one"), "").unwrap();
     if mode == "live" {
@@ -573,10 +585,9 @@ fn assert_shown_and_ended(mode: &str) {
         assert!(is("outer", "active"));
     }
     fs::write(spool.file("end the outer one"), "").unwrap();
-    assert!(agent.wait().unwrap().success());
+    assert!(agent.0.wait().unwrap().success());
     agent::wait_until("all is delivered and removed", || spool.recorders().is_empty());
-    exporter.kill().unwrap();
-    exporter.wait().unwrap();
+    drop(exporter);
     let server = server.lock().unwrap();
     // A key comes with another body where the mode is another one.
     assert!(mode == "finished" || server.wrong.is_empty(), "{:?}", server.wrong);
@@ -704,24 +715,23 @@ fn whoever_is_killed_while_spans_are_shown_each_is_created_once_and_finished_onc
             .env(TREES_SEED, seed.to_string())
             .stdout(Stdio::null())
             .spawn();
-        let mut agent = agent.unwrap();
+        let agent = Running(agent.unwrap());
         agent::wait_until("the agent records", || spool.file("recorded").exists());
         let poisoned = (0..random.below(3)).map(|_| Some(random.below(count))).collect();
         let (_receiver, sink, server) =
             start(Server { random: Random(seed), fails: true, poisoned, ..Server::default() });
         for _ in 0..1 + random.below(4) {
             let mut command = live(&spool, &sink);
-            let mut exporter = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+            let exporter = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+            let exporter = Running(exporter);
             thread::sleep(Duration::from_micros(random.below(600_000)));
-            exporter.kill().unwrap();
-            exporter.wait().unwrap();
+            drop(exporter);
             kills += 1;
         }
         shown += server.lock().unwrap().spans.iter().filter(|span| span["status"] == "active").count();
         agent::wait_until("the agent has recorded", || spool.file("ready").exists());
         let open: usize = fs::read_to_string(spool.file("ready")).unwrap().parse().unwrap();
-        agent.kill().unwrap();
-        agent.wait().unwrap();
+        drop(agent);
         server.lock().unwrap().fails = false;
         let output = live(&spool, &sink).args(["--once", "--json"]).output().unwrap();
         let server = server.lock().unwrap();
