@@ -72,7 +72,9 @@ impl Agent {
     /// The run that was recorded by this recorder, or by the one that this is the recovery of, of a process that is known as `resource`.
     pub fn instance(&self, recorder: &RecorderId, resource: &Resource) -> Instance {
         let recorder = recorder.origin().unwrap_or_else(|| recorder.clone());
-        let said = |key: &str| resource.get(key).and_then(Value::as_str);
+        // A server may refuse what is empty, and with it all that the process recorded.
+        let said =
+            |key: &str| resource.get(key).and_then(Value::as_str).filter(|said| !said.trim().is_empty());
         let name = self.name.as_deref().or_else(|| said("service.name")).unwrap_or("agent");
         let version = self.version.as_deref().or_else(|| said("service.version")).unwrap_or("unversioned");
         let mut register = json!({

@@ -174,8 +174,8 @@ impl Payloads {
                 metadata.insert(word.to_owned(), value);
             }
         }
-        metadata.extend(events(span).map(|events| ("events".to_owned(), events)));
-        metadata.extend(links(span).map(|links| ("links".to_owned(), links)));
+        metadata.extend(events(span, form, contents).map(|events| ("events".to_owned(), events)));
+        metadata.extend(links(span, form, contents).map(|links| ("links".to_owned(), links)));
         match span.metadata() {
             Some(Value::Map(said)) => metadata.extend(object(said)),
             Some(said) => drop(metadata.insert(names::METADATA.to_owned(), to_json(said))),
@@ -286,17 +286,38 @@ fn error(span: &SpanData) -> Option<Json> {
     (!error.is_empty()).then_some(Json::Object(error))
 }
 
-fn events(span: &SpanData) -> Option<Json> {
+/// The attributes of an event or a link, as far as they may be sent.
+fn about(pairs: &[(String, Value)], form: Form, contents: &Contents) -> Json {
+    let admitted = |(key, value): &(String, Value)| {
+        let side = match place(key, form) {
+            Place::Inputs(_) => Some(Side::Input),
+            Place::Outputs(_) => Some(Side::Output),
+            Place::Own if key == names::INPUT => Some(Side::Input),
+            Place::Own if key == names::OUTPUT => Some(Side::Output),
+            Place::Own | Place::Payload(_) | Place::Metadata => side(key),
+        };
+        let value = match side {
+            Some(side) => contents.admit(side, value)?,
+            None => value.clone(),
+        };
+        Some((key.clone(), value))
+    };
+    Json::Object(object(&pairs.iter().filter_map(admitted).collect::<Vec<_>>()))
+}
+
+fn events(span: &SpanData, form: Form, contents: &Contents) -> Option<Json> {
     let events = span.events.iter().map(|event| {
-        json!({"name": event.name, "time": moment(event.time_unix_ns), "attributes": object(&event.attributes)})
+        let attributes = about(&event.attributes, form, contents);
+        json!({"name": event.name, "time": moment(event.time_unix_ns), "attributes": attributes})
     });
     (!span.events.is_empty()).then(|| events.collect())
 }
 
-fn links(span: &SpanData) -> Option<Json> {
+fn links(span: &SpanData, form: Form, contents: &Contents) -> Option<Json> {
     let links = span.links.iter().map(|link| {
         let (trace_id, span_id) = (link.trace_id.to_string(), link.span_id.to_string());
-        json!({"trace_id": trace_id, "span_id": span_id, "attributes": object(&link.attributes)})
+        let attributes = about(&link.attributes, form, contents);
+        json!({"trace_id": trace_id, "span_id": span_id, "attributes": attributes})
     });
     (!span.links.is_empty()).then(|| links.collect())
 }

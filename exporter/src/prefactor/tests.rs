@@ -345,3 +345,63 @@ fn an_instance_says_whose_run_it_is() {
     assert_eq!((body.get("agent_id"), body.get("environment_id")), (None, None));
     assert_eq!(body["agent_version"]["external_identifier"], "v1");
 }
+
+#[test]
+fn what_is_not_to_be_sent_is_not_sent_with_an_event_or_a_link_either() {
+    let attributes = vec![
+        (names::INPUT_MESSAGES.to_owned(), "given".into()),
+        (names::OUTPUT_MESSAGES.to_owned(), "came".into()),
+        (names::INPUT.to_owned(), "given".into()),
+        ("number".to_owned(), 7.into()),
+    ];
+    let span = SpanData {
+        events: vec![EventData { attributes: attributes.clone(), ..EventData::default() }],
+        links: vec![LinkData { attributes, ..LinkData::default() }],
+        ..span(&[])
+    };
+    for (inputs, outputs) in [(true, true), (false, true), (true, false), (false, false)] {
+        let contents = Contents { inputs, outputs, ..Contents::default() };
+        let [payload, _] = payloads(&span, Form::Free, &contents);
+        for of in ["events", "links"] {
+            let sent = &payload["metadata"][of][0]["attributes"];
+            assert_eq!(sent["number"], 7);
+            let text = sent.to_string();
+            assert_eq!((text.contains("given"), text.contains("came")), (inputs, outputs), "{of}: {text}");
+        }
+    }
+    let short = Contents { input_len_max: Some(2), ..Contents::default() };
+    let [payload, _] = payloads(&span, Form::Free, &short);
+    assert_eq!(payload["metadata"]["events"][0]["attributes"][names::INPUT_MESSAGES], "gi");
+}
+
+#[test]
+fn what_is_sensitive_is_marked_when_a_span_starts_and_when_it_ends_wherever_it_stands_then() {
+    let card = || map(&[("card", "4711".into())]);
+    let sensitive = Sensitive::default().key("inputs.card").key("email");
+    let contents = Contents { sensitive, ..Contents::default() };
+    let sealed = json!({"$sensitive": "string", "value": "4711"});
+    let instance = instance();
+    let announced = span(&[(names::INPUT, card())]);
+    let started = start(&announced, "i", None, &instance, &contents);
+    assert_eq!(started["details"]["payload"]["card"], sealed);
+    assert_eq!(started["details"]["sensitive_encoding"], true);
+    // What was not known when it started stands in the metadata of the result.
+    let ended = span(&[(names::INPUT, card()), ("email", "a@b".into())]);
+    let body = finish(&ended, Said::Start(&span(&[])), &instance, &contents);
+    let late = &body["result_payload"]["metadata"];
+    assert_eq!(late["spanring.payload"]["card"], sealed);
+    assert_eq!(late["email"], json!({"$sensitive": "string", "value": "a@b"}));
+    assert_eq!(body["sensitive_encoding"], true);
+    let body = finish(&announced, Said::Start(&announced), &instance, &contents);
+    assert!(body.get("sensitive_encoding").is_none(), "nothing is marked: {body}");
+}
+
+#[test]
+fn a_service_with_an_empty_name_or_version_has_none() {
+    let resource = Resource {
+        attributes: vec![("service.version".into(), " ".into()), ("service.name".into(), "".into())],
+    };
+    let instance = Agent::default().instance(&RecorderId::from_parts(1, 2), &resource);
+    let version = &instance.register()["agent_version"];
+    assert_eq!((&version["name"], &version["external_identifier"]), (&"agent".into(), &"unversioned".into()));
+}
