@@ -6,7 +6,7 @@ use toml::de::DeValue;
 
 use super::error::{ConfigError, Fault};
 use super::table::{self, Table};
-use crate::prefactor::{DataRisk, Purpose, QualitySchema, Sensitive, SensitiveTexts, SpanType, SpanTypes};
+use crate::prefactor::{DataRisk, Purpose, QualitySchema, SensitiveTexts, SpanType, SpanTypes};
 use crate::sink::PrefactorOptions;
 
 pub(super) const SPAN_TYPES: &str = "span_types";
@@ -21,7 +21,8 @@ pub(super) struct PrefactorSaid {
     span_types: Vec<SpanType>,
     quality: Option<Vec<QualitySchema>>,
     purpose: Option<Purpose>,
-    sensitive: Option<Sensitive>,
+    sensitive_keys: Option<Vec<String>>,
+    sensitive_texts: Option<Vec<SensitiveTexts>>,
 }
 
 impl PrefactorSaid {
@@ -31,7 +32,8 @@ impl PrefactorSaid {
             span_types: span_types(table)?.unwrap_or_default(),
             quality: quality_schemas(table)?,
             purpose: table.plain(PURPOSE, table::quoted(purpose, PURPOSES))?,
-            sensitive: sensitive(table)?,
+            sensitive_keys: table.plain(SENSITIVE_KEYS, table::texts)?.map(owned),
+            sensitive_texts: table.plain(SENSITIVE_TEXTS, sensitive_texts)?,
         })
     }
 
@@ -45,22 +47,16 @@ impl PrefactorSaid {
         if self.purpose.is_some() {
             options.agent.purpose = self.purpose;
         }
-        if let Some(sensitive) = &self.sensitive {
-            options.contents.sensitive = sensitive.clone();
-        }
+        let sensitive = std::mem::take(&mut options.contents.sensitive);
+        options.contents.sensitive =
+            sensitive.replacing(self.sensitive_keys.as_deref(), self.sensitive_texts.as_deref());
     }
 }
 
 const PURPOSES: &str = "it is \"live\", \"smoke_test\" or \"eval\"";
 
-fn sensitive(table: &Table<'_>) -> Result<Option<Sensitive>, ConfigError> {
-    let (keys, texts) =
-        (table.plain(SENSITIVE_KEYS, table::texts)?, table.plain(SENSITIVE_TEXTS, sensitive_texts)?);
-    if keys.is_none() && texts.is_none() {
-        return Ok(None);
-    }
-    let sensitive = keys.unwrap_or_default().into_iter().fold(Sensitive::default(), Sensitive::key);
-    Ok(Some(texts.unwrap_or_default().into_iter().fold(sensitive, Sensitive::texts)))
+fn owned(texts: Vec<&str>) -> Vec<String> {
+    texts.into_iter().map(str::to_owned).collect()
 }
 
 fn sensitive_texts(value: &DeValue<'_>) -> Result<Vec<SensitiveTexts>, &'static str> {

@@ -11,7 +11,7 @@
 //! A recorder may drop the end of a span that it has announced, and say no more than how many it dropped. So a trace of which nothing has come for ten
 //! minutes is over as well where spans were dropped since it began.
 //!
-//! What is relied on: an announcement is spooled with the end of its span or before it, or at once behind it, where another thread's ring was drained
+//! What is relied on: an announcement is spooled with the end of its span or before it, or some blocks behind it, where another thread's ring was drained
 //! in between.
 //!
 //! # Invariants
@@ -38,6 +38,8 @@ pub(super) const SETTLE: Duration = Duration::from_nanos(SETTLE_NS);
 const SETTLE_NS: u64 = 2_000_000_000;
 /// How long nothing of a trace must have come that may have lost an end.
 const GIVE_UP_NS: u64 = 600_000_000_000;
+/// By how many blocks an end may stand before the announcement of its span: what a drain makes of the rings of several threads in one go.
+const PARTED_MAX: usize = 16;
 /// How far a row moves the time at most, in nanoseconds: whoever records says when a span ended, and may err.
 const LEAP_MAX_NS: u64 = 3_600_000_000_000;
 
@@ -55,8 +57,8 @@ pub(super) struct Traces {
     endless: u64,
     /// Whether it is kept where announcements stand.
     keeps_starts: bool,
-    /// Before the block that was noted last, and which part that is of.
-    last: Option<(usize, Mark)>,
+    /// The spans that ended in the last blocks, by the number of the block; a span's announcement comes soon if it is not there.
+    ended: VecDeque<(u64, HashSet<SpanId>)>,
 }
 
 /// Where to read on, and what time it is there.
@@ -76,11 +78,18 @@ pub(super) struct Held {
     pub(super) part: usize,
     /// Where to read on to find it.
     pub(super) before: Mark,
-    /// Where to read on to find all that it is about, where that begins earlier: it announces a span that ended in the block before.
+    /// Where to read on to find all that it is about, where that begins earlier: it announces a span that ended in a block before.
     whole: Option<Mark>,
     /// Behind it.
     pub(super) position: Position,
     waiting: u32,
+}
+
+impl Held {
+    /// Where to read on to find all that it is about.
+    fn whole(&self) -> Mark {
+        self.whole.unwrap_or(self.before)
+    }
 }
 
 /// What of a trace stands in one block.
@@ -123,7 +132,7 @@ pub(super) struct Over {
     pub(super) ids: HashSet<SpanId>,
     /// In which block each announcement stands, if that is kept.
     pub(super) announced: HashMap<SpanId, u64>,
-    /// The announced spans that it has no end of.
+    /// The announced spans that it has no end of, where nothing more will come.
     pub(super) lost: HashSet<SpanId>,
     pub(super) facts: Facts,
     /// At most how many bytes its spans take in a request.
@@ -216,7 +225,7 @@ impl Traces {
             open.end(span, end);
             open.share(number).spans += 1;
         }
-        let mut ended_before = false;
+        let mut whole: Option<Mark> = None;
         for span in starts {
             let start = self.tick(span.start_unix_ns);
             let keeps_starts = self.keeps_starts;
@@ -226,7 +235,12 @@ impl Traces {
             // It may have ended on another thread, whose ring was drained before.
             match open.ended.contains(&span.span_id) {
                 // It tells nothing that the end does not.
-                true => ended_before = true,
+                true => {
+                    let earlier = self.ended.iter().find(|(_, ids)| ids.contains(&span.span_id));
+                    let earlier = earlier.and_then(|(number, _)| self.block(*number));
+                    let marks = earlier.filter(|held| held.part == part).map(|held| held.whole());
+                    whole = whole.into_iter().chain(marks).min_by_key(|mark| mark.position);
+                }
                 false => {
                     open.started.insert(span.span_id);
                     if keeps_starts {
@@ -236,12 +250,15 @@ impl Traces {
             }
         }
         self.endless = self.endless.max(endless);
-        let earlier = self.last.replace((part, before)).filter(|(of, _)| *of == part);
+        self.ended.push_back((number, spans.iter().map(|span| span.span_id).collect()));
+        if self.ended.len() > PARTED_MAX {
+            self.ended.pop_front();
+        }
         let rows = spans.len() + starts.len();
         self.blocks.push_back(Held {
             part,
             before,
-            whole: earlier.filter(|_| ended_before).map(|(_, earlier)| earlier),
+            whole,
             position,
             waiting: u32::try_from(rows).unwrap_or(u32::MAX),
         });
@@ -266,15 +283,24 @@ impl Traces {
 
     /// Takes all: nothing more will come.
     pub(super) fn take_all(&mut self) -> Vec<Over> {
-        self.take(|_| true)
+        let lost: HashMap<_, _> = self
+            .open
+            .iter_mut()
+            .map(|(trace_id, open)| (*trace_id, std::mem::take(&mut open.started)))
+            .collect();
+        let mut over = self.take(|_| true);
+        for over in &mut over {
+            over.lost = lost.get(&over.trace_id).cloned().unwrap_or_default();
+        }
+        over
     }
 
     fn take(&mut self, is_over: impl Fn(&Open) -> bool) -> Vec<Over> {
         let taken = self.open.extract_if(|_, open| is_over(open));
         let mut over: Vec<_> = taken
             .map(|(trace_id, open)| {
-                let Open { started: lost, ended: ids, announced, shares, facts, len: bytes, .. } = open;
-                Over { trace_id, shares, ids, announced, lost, facts, bytes }
+                let Open { ended: ids, announced, shares, facts, len: bytes, .. } = open;
+                Over { trace_id, shares, ids, announced, lost: HashSet::new(), facts, bytes }
             })
             .collect();
         over.sort_by_key(|over| (over.shares.first().map(|share| share.block), over.trace_id));
@@ -291,11 +317,15 @@ impl Traces {
         self.shift();
     }
 
-    /// The place before the first block of this part with a row that is waited for; `read_to` where there is no such block.
-    pub(super) fn watermark(&self, part: usize, read_to: Position) -> Mark {
+    /// The place before the first block of this part with a row that is waited for; `read_to`, where that was read to, if there is no such block.
+    pub(super) fn watermark(&self, part: usize, read_to: Mark) -> Mark {
         let first = self.blocks.iter().find(|held| held.part == part && held.waiting > 0);
-        let here = Mark { position: read_to, clock: self.clock, endless: self.endless };
-        first.map_or(here, |held| held.whole.unwrap_or(held.before))
+        first.map_or(read_to, Held::whole)
+    }
+
+    /// The latest moment that any row told, and how many spans had been dropped.
+    pub(super) fn now(&self) -> (u64, u64) {
+        (self.clock, self.endless)
     }
 
     /// Where a block is found, which has spans that are waited for.

@@ -93,6 +93,18 @@ pub(super) fn attribute_at(path: &[&str]) -> Option<&'static str> {
     }
 }
 
+/// What content may be called that stands elsewhere than in its place: what it would be called there, and the whole that it is of.
+pub(super) fn displaced_names(key: &str) -> Vec<String> {
+    let of = |side: &str, word: &str| vec![side.to_owned(), format!("{side}.{word}")];
+    match (key, place(key, Form::Langchain)) {
+        (names::INPUT, _) => vec!["inputs".to_owned()],
+        (names::OUTPUT, _) => vec!["outputs".to_owned()],
+        (_, Place::Inputs(word)) => of("inputs", word),
+        (_, Place::Outputs(word)) => of("outputs", word),
+        _ => Vec::new(),
+    }
+}
+
 fn has_its_own(key: &str) -> bool {
     [
         names::INPUT,

@@ -16,10 +16,10 @@ use std::sync::LazyLock;
 use serde_json::{Map, Value as Json, json};
 use spanring::names;
 use spanring::redaction::{KeyPattern, RedactText};
-use spanring_spool::{Patterns, SpanData};
+use spanring_spool::{Patterns, SpanData, Value};
 
 use super::live::PAYLOAD;
-use super::payload::attribute_at;
+use super::payload::{attribute_at, displaced_names};
 
 /// Which values are sensitive. None are unless somebody says so.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -84,6 +84,17 @@ impl Sensitive {
         self
     }
 
+    /// With these keys, and these texts, in place of its own where there are any.
+    pub(crate) fn replacing(mut self, keys: Option<&[String]>, texts: Option<&[SensitiveTexts]>) -> Self {
+        if let Some(keys) = keys {
+            self.keys = keys.iter().map(|key| KeyPattern::new(key)).collect();
+        }
+        if let Some(texts) = texts {
+            self.texts = texts.iter().copied().collect();
+        }
+        self
+    }
+
     /// Marks what is sensitive in the `payload` and `result_payload` of these details of a span, which then say so. What finishes a span has
     /// them in the body itself.
     pub(super) fn mark(&self, span: &SpanData, details: &mut Map<String, Json>) {
@@ -98,7 +109,18 @@ impl Sensitive {
             let at = At::root(side);
             // Schemas are about objects, so what is in it is marked, and not itself.
             let is_whole = self.is_key(&at);
+            let given = given_metadata(span, side);
             for (key, value) in pairs.into_iter().flatten() {
+                if let (true, Some(given), Json::Object(late)) = (is_metadata(key), given, &mut *value) {
+                    for (name, value) in late.iter_mut().filter(|(name, _)| given.get(name).is_some()) {
+                        let at = At::root(Side::Payload).within(METADATA).within(name);
+                        has_marks |= if self.is_key(&At::root(Side::Payload)) || self.is_key(&at) {
+                            seal(value)
+                        } else {
+                            false
+                        };
+                    }
+                }
                 let is_sensitive = is_whole && (key != METADATA || side.has_metadata(span));
                 has_marks |= if is_sensitive { seal(value) } else { self.mark_value(value, &at.within(key)) };
             }
@@ -119,6 +141,10 @@ impl Sensitive {
 
     /// Marks what is sensitive of a value; whether anything is.
     fn mark_value(&self, value: &mut Json, at: &At) -> bool {
+        // It was marked under another name: what is the program's own has a further `$`.
+        if value.get(MARK).is_some() {
+            return false;
+        }
         if self.is_key(at) {
             return seal(value);
         }
@@ -137,6 +163,15 @@ impl Sensitive {
     fn is_key(&self, at: &At) -> bool {
         self.keys.iter().any(|key| at.names.iter().any(|name| key.matches(name)))
     }
+}
+
+/// The input's own metadata, where what is late of it stands on this side.
+fn given_metadata(span: &SpanData, side: Side) -> Option<&Value> {
+    if side == Side::Result { span.input()?.get(METADATA) } else { None }
+}
+
+fn is_metadata(key: &str) -> bool {
+    key == METADATA || key == names::METADATA
 }
 
 /// A payload of a span.
@@ -192,6 +227,9 @@ impl At {
             return At::root(Side::Payload);
         }
         let mut names: Vec<_> = self.names.iter().map(|name| format!("{name}.{key}")).collect();
+        if self.path.first().is_some_and(|first| is_metadata(first)) {
+            names.extend(displaced_names(key));
+        }
         let [word, _] = self.side.names();
         match path.iter().map(String::as_str).collect::<Vec<_>>()[..] {
             [only] if only == word => names.extend(self.side.names().map(str::to_owned)),

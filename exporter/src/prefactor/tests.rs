@@ -392,6 +392,16 @@ fn what_is_sensitive_is_marked_when_a_span_starts_and_when_it_ends_wherever_it_s
     assert_eq!(late["spanring.payload"]["card"], sealed);
     assert_eq!(late["email"], json!({"$sensitive": "string", "value": "a@b"}));
     assert_eq!(body["sensitive_encoding"], true);
+    // So does the metadata that an input has of its own.
+    let own = map(&[("metadata", map(&[("ssn", "1".into()), ("shift", "2".into())]))]);
+    for pattern in ["inputs", "inputs.metadata.ssn"] {
+        let contents = Contents { sensitive: Sensitive::default().key(pattern), ..Contents::default() };
+        let late =
+            finish(&span(&[(names::INPUT, own.clone())]), Said::Start(&span(&[])), &instance, &contents);
+        let late = &late["result_payload"]["metadata"];
+        assert_eq!(late["ssn"], json!({"$sensitive": "string", "value": "1"}), "{pattern}");
+        assert_eq!(late["shift"] == "2", pattern != "inputs", "{pattern}: {late}");
+    }
     let body = finish(&announced, Said::Start(&announced), &instance, &contents);
     assert!(body.get("sensitive_encoding").is_none(), "nothing is marked: {body}");
 }

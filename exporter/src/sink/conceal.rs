@@ -15,7 +15,19 @@ impl Secrets {
         let behind =
             |value: &[u8]| value.iter().position(|&byte| byte == b' ').map(|at| value[at + 1..].to_vec());
         let values = sensitive.flat_map(|value| [Some(value.to_vec()), behind(value)]).flatten();
-        Secrets(values.filter(|value| value.len() >= LEN_MIN).collect())
+        let mut secrets: Vec<_> = values.filter(|value| value.len() >= LEN_MIN).collect();
+        // As some write them in JSON.
+        let escaped = |secret: &Vec<u8>| {
+            secret
+                .iter()
+                .flat_map(|&byte| {
+                    if byte == b'/' { &b"\\/"[..] } else { std::slice::from_ref(&byte) }.to_vec()
+                })
+                .collect::<Vec<_>>()
+        };
+        secrets
+            .extend(secrets.iter().filter(|secret| secret.contains(&b'/')).map(escaped).collect::<Vec<_>>());
+        Secrets(secrets)
     }
 
     /// Overwrites them with asterisks in what a server said: as many, since what it said may have a form with lengths.
@@ -58,6 +70,7 @@ mod tests {
         for text in ["", "abcd-", "Bearer"] {
             assert_eq!(concealed("Bearer abcd-1", text), text);
         }
+        assert_eq!(concealed("Basic ab/c=", r#"{"no": "Basic ab\/c="}"#), r#"{"no": "************"}"#);
         assert_eq!(concealed("Bearer a", "a pear"), "a pear");
     }
 }

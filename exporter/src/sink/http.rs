@@ -258,7 +258,10 @@ impl Caller {
         match sent.await {
             Ok(response) => {
                 let mut response = read(response, deadline, body_max).await;
-                secrets.conceal(&mut response.body);
+                // What is no failure is read by others than people.
+                if response.status >= 300 {
+                    secrets.conceal(&mut response.body);
+                }
                 Ok(response)
             }
             Err(error) if error.is_builder() => Err(Outcome::Parked { reason: reason(error) }),

@@ -90,6 +90,8 @@ struct There {
     id: Box<str>,
     /// Whether all of it is there.
     is_finished: bool,
+    /// Whether it was created with what was announced of it.
+    is_announced: bool,
 }
 
 /// What there is to be told of a span.
@@ -173,12 +175,10 @@ impl PrefactorSink {
             false => None,
         };
         if let Some(body) = finish {
-            let path = ["agent_spans", &created.id, "finish"];
-            let finished = self.post(Asked::Finish, &path, &body).await?;
-            self.heed(instance, &finished);
+            self.finish_span(&created.id, &body, instance).await?;
         }
         self.record_quality(span, instance, id).await?;
-        self.spans.insert(key, There { id: created.id.into(), is_finished: true });
+        self.spans.insert(key, There { id: created.id.into(), is_finished: true, is_announced: false });
         Ok(())
     }
 
@@ -212,7 +212,8 @@ impl PrefactorSink {
                 let body = start(first, id, parent.as_deref(), instance, &self.options.contents);
                 let created = self.post(Asked::Create, &["agent_spans"], &body).await?;
                 self.heed(instance, &created);
-                let there = There { id: created.id.into(), is_finished: false };
+                let is_announced = told.start.is_some();
+                let there = There { id: created.id.into(), is_finished: false, is_announced };
                 self.spans.insert(key, there.clone());
                 there
             }
@@ -221,10 +222,17 @@ impl PrefactorSink {
             let said = match told.start {
                 _ if told.is_alone => Said::Unknown,
                 Some(start) => Said::Start(start),
+                // It cannot be read any more.
+                None if there.is_announced => Said::Unknown,
                 None => Said::Payload,
             };
             let body = finish(span, said, instance, &self.options.contents);
-            self.finish_span(&there.id, &body, instance).await?;
+            let finished = self.finish_span(&there.id, &body, instance).await;
+            if let Err(Outcome::Rejected { .. }) = finished {
+                // The server may have forgotten it.
+                self.spans.remove(&key);
+            }
+            finished?;
             self.record_quality(span, instance, id).await?;
             self.spans.insert(key, There { is_finished: true, ..there });
         }
@@ -265,9 +273,9 @@ impl PrefactorSink {
         let (instance, id) = self.started(instance).await?;
         self.tell_span(Told { start: live.start, end: None, is_alone: false }, &instance, &id).await?;
         let key = (instance.digest(), announced.trace_id, announced.span_id);
-        if let Some(There { id, is_finished: false }) = self.spans.get(&key).cloned() {
-            self.finish_span(&id, &lose(announced, &instance), &instance).await?;
-            self.spans.insert(key, There { id, is_finished: true });
+        if let Some(there) = self.spans.get(&key).filter(|there| !there.is_finished).cloned() {
+            self.finish_span(&there.id, &lose(announced, &instance), &instance).await?;
+            self.spans.insert(key, There { is_finished: true, ..there });
         }
         Ok(())
     }
@@ -483,6 +491,12 @@ impl<K: Clone + Eq + Hash, V> Known<K, V> {
         self.known.get_mut(key)
     }
 
+    fn remove(&mut self, key: &K) {
+        if self.known.remove(key).is_some() {
+            self.order.retain(|known| known != key);
+        }
+    }
+
     fn insert(&mut self, key: K, value: V) {
         if self.known.insert(key.clone(), value).is_none() {
             self.order.push_back(key);
@@ -665,6 +679,61 @@ mod tests {
         assert_eq!(paths(&asked), [&INSTANCE[..], &["agent_spans", FINISH]].concat());
         let asked = asked.lock().unwrap();
         assert_eq!(asked[3].1["result_payload"]["metadata"], asked[2].1["details"]["payload"]["metadata"]);
+    }
+
+    #[test]
+    fn where_the_announcement_of_a_span_that_was_shown_cannot_be_read_any_more_its_end_says_all() {
+        let (mut sink, _receiver, asked) = live();
+        let (recorder, resource) = (RecorderId::from_parts(1, 2), Resource::default());
+        let started = SpanData { is_open: true, ..span(1) };
+        let late = vec![("late".to_owned(), 7.into())];
+        let ended = SpanData { attributes: late, ..span(1) };
+        on_a_runtime(async {
+            let shown = LiveSpan {
+                recorder: &recorder,
+                resource: &resource,
+                start: Some(&started),
+                end: None,
+                is_under_another_process: false,
+            };
+            assert_eq!(sink.show(&shown).await, Outcome::DELIVERED);
+            let id =
+                BatchId { recorder: &recorder, block: Position::default(), number: 0, part: BatchId::WHOLE };
+            let batch = Batch { id, resource: &resource, spans: std::slice::from_ref(&ended), starts: &[] };
+            assert_eq!(sink.deliver(&batch).await, Outcome::DELIVERED);
+        });
+        assert_eq!(paths(&asked), [&INSTANCE[..], &["agent_spans", FINISH]].concat());
+        assert_eq!(asked.lock().unwrap()[3].1["result_payload"]["metadata"]["late"], 7);
+    }
+
+    #[test]
+    fn a_span_that_the_server_has_forgotten_is_created_anew_when_it_comes_again() {
+        let asked = Arc::<Requests>::default();
+        let kept = Arc::clone(&asked);
+        let mut has_forgotten = true;
+        let receiver = Receiver::start(move |received| {
+            let is_finish = received.path.ends_with("agent_spans/its%20id/finish");
+            kept.lock().unwrap().push((received.path, serde_json::from_slice(&received.body).unwrap()));
+            if is_finish && std::mem::take(&mut has_forgotten) {
+                return Answer::status(404);
+            }
+            Answer { body: br#"{"details": {"id": "its id"}}"#.to_vec(), ..Answer::status(200) }
+        });
+        let receiver = receiver.unwrap();
+        let url = Url::parse(&format!("http://{}", receiver.address())).unwrap();
+        let variable = |name: &str| (name == "PREFACTOR_MODE").then(|| "live".into());
+        let options = PrefactorOptions::read(variable).unwrap();
+        let mut sink = PrefactorSink::open("prefactor".to_owned(), &url, &options).unwrap();
+        on_a_runtime(async {
+            let recorder = RecorderId::from_parts(1, 2);
+            let id =
+                BatchId { recorder: &recorder, block: Position::default(), number: 0, part: BatchId::WHOLE };
+            let batch = Batch { id, resource: &Resource::default(), spans: &[span(1)], starts: &[] };
+            assert!(matches!(sink.deliver(&batch).await, Outcome::Rejected { .. }));
+            assert_eq!(sink.deliver(&batch).await, Outcome::DELIVERED);
+        });
+        let again = ["agent_spans", FINISH, "agent_spans", FINISH];
+        assert_eq!(paths(&asked), [&INSTANCE[..], &again].concat());
     }
 
     #[test]

@@ -10,7 +10,8 @@
 //! | 400, 422 to a registration with schemas | rejected: it is registered again with open ones | |
 //! | 400, 404, 413, 422 to a finish | told: nothing more comes of the process | |
 //! | 400, 409, 413, 422 | parked: all spans of the process would be refused | rejected: this span would be refused again, and others may be taken |
-//! | the same to a record of quality | | told: the span has the record too |
+//! | the same, or 404, to a record of quality | | told: the span has the record too |
+//! | 404 to a finish | | rejected: the server has forgotten this span, and others may be taken |
 //! | any other, 401, 403 and 404 above all | parked | parked: every span would be refused |
 //!
 //! An answer to the creation or finish of a span may say beside that the agent is to stop: `control.terminate`, with a `reason`.
@@ -57,7 +58,7 @@ pub(super) fn read(asked: Asked, response: &Response) -> Result<Answered, Outcom
         let is_active = body["details"]["status"] == "active";
         Answered { id: id.to_owned(), is_active, termination: wanted(asked, body) }
     };
-    let is_change = matches!(asked, Asked::Start | Asked::Quality | Asked::Finish);
+    let is_change = matches!(asked, Asked::Start | Asked::Finish);
     match response.status {
         200..300 => {
             let body = body();
@@ -73,6 +74,8 @@ pub(super) fn read(asked: Asked, response: &Response) -> Result<Answered, Outcom
             Ok(done("", &body()))
         }
         400 | 404 | 413 | 422 if asked == Asked::Over => Err(Outcome::Rejected { reason }),
+        // It has forgotten the span or knows no such records, and others may be taken.
+        404 if matches!(asked, Asked::Quality | Asked::Finish) => Err(Outcome::Rejected { reason }),
         400 | 422 if asked == Asked::Register => Err(Outcome::Rejected { reason }),
         400 | 409 | 413 | 422 if matches!(asked, Asked::Create | Asked::Quality | Asked::Finish) => {
             Err(Outcome::Rejected { reason })
@@ -156,6 +159,7 @@ mod tests {
                 (400 | 404 | 413 | 422, Asked::Over) => "rejected",
                 (400 | 409 | 413 | 422, Asked::Create | Asked::Quality | Asked::Finish) => "rejected",
                 (400 | 422, Asked::Register) => "rejected",
+                (404, Asked::Quality | Asked::Finish) => "rejected",
                 (408 | 425 | 429, _) => "retry",
                 (501 | 505, _) => "parked",
                 (500..=599, _) => "retry",
@@ -170,7 +174,7 @@ mod tests {
     fn what_was_started_or_finished_before_is_done() {
         let response = response(409, r#"{"status": "error", "code": "invalid_action", "message": "no"}"#);
         let read = ALL.map(|asked| name(read(asked, &response)));
-        assert_eq!(read, ["parked", "parked", "done", "done", "rejected", "done", "done"]);
+        assert_eq!(read, ["parked", "parked", "done", "done", "rejected", "rejected", "done"]);
     }
 
     #[test]

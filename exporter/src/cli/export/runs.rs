@@ -50,8 +50,16 @@ pub(super) async fn run(
             }
             (Err(error), Some(before)) => {
                 unchanged(log, error.into());
-                exporters = before.exporters()?;
-                plan = before;
+                match before.exporters() {
+                    Ok(opened) => (exporters, plan) = (opened, before),
+                    // What was open a moment ago will be again.
+                    Err(error) => {
+                        unchanged(log, error.into());
+                        let begun = begin(before.clone(), &before, &mut signals, log, &again).await;
+                        let Some(begun) = begun else { return Ok((report, has_stdout)) };
+                        (exporters, plan) = begun;
+                    }
+                }
             }
             (Err(error), None) => return Err(error.into()),
         }

@@ -29,7 +29,7 @@ use tokio::time::Instant;
 use super::super::discovery::Standing;
 use super::super::notice::Notice;
 use super::super::report::SinkEnd;
-use super::super::traces::{Over, SETTLE, Traces};
+use super::super::traces::{Mark, Over, SETTLE, Traces};
 use super::live::Shows;
 use super::{BLOCKS_PER_TURN, Courier, Place, Turn};
 use crate::sink::{Needs, Process};
@@ -59,6 +59,8 @@ pub(super) struct Strand {
     pub(super) place: Place,
     /// Behind the block that was read last.
     read_to: Position,
+    /// What time it was there, and how many spans had been dropped.
+    read_at: (u64, u64),
     /// What was handed over at that place once nothing more came.
     settled: u64,
     /// How far an earlier run had got, until that place is reached.
@@ -74,6 +76,21 @@ impl Strand {
     /// Whether rows that an earlier run has read are missing.
     fn is_damaged(&self) -> bool {
         self.restored.is_some() && self.place.reader.skipped().missing_rows > 0
+    }
+
+    /// Where it was read to.
+    fn here(&self) -> Mark {
+        let (clock, endless) = self.read_at;
+        Mark { position: self.read_to, clock, endless }
+    }
+
+    /// Goes on where the earlier run had got: what was over there since nothing more came was handed over.
+    fn catch_up(&mut self, state: CursorState, traces: &mut Traces) {
+        if state.settled > 0 && !self.is_damaged() {
+            let over = traces.take_quiet();
+            traces.done(&over);
+        }
+        (self.settled, self.restored) = (state.settled, None);
     }
 }
 
@@ -167,7 +184,15 @@ impl Courier {
         let place = self.open(recorder)?;
         let state = place.state;
         let restored = (state != CursorState::default()).then_some(state);
-        Ok(Strand { recorder: recorder.clone(), place, read_to: state.position, settled: 0, restored })
+        let read_at = (state.clock, state.endless);
+        Ok(Strand {
+            recorder: recorder.clone(),
+            place,
+            read_to: state.position,
+            read_at,
+            settled: 0,
+            restored,
+        })
     }
 
     /// Adds what was recovered, now that nothing more will be.
@@ -206,12 +231,7 @@ impl Courier {
                 && state.settled < ALL
                 && strand.read_to >= state.ahead
             {
-                // Here the earlier run had got.
-                if state.settled > 0 {
-                    let over = traces.take_quiet();
-                    traces.done(&over);
-                }
-                (strand.settled, strand.restored) = (state.settled, None);
+                strand.catch_up(state, traces);
             }
             let read = strand.place.reader.next_block();
             if matches!(read, Ok(None)) {
@@ -221,14 +241,18 @@ impl Courier {
             match read {
                 Ok(Some(block)) if block.position.segment <= strand.place.last_segment => {
                     self.note_late(&strand.recorder, &mut strand.place);
+                    // What lay between may be damaged by now, or was passed over.
+                    if let Some(state) = strand.restored
+                        && state.settled < ALL
+                        && block.position > state.ahead
+                    {
+                        strand.catch_up(state, traces);
+                    }
                     let mut over = traces.take_before(&block.spans, &block.starts);
-                    traces.note(
-                        part,
-                        [strand.read_to, block.position],
-                        &block.spans,
-                        &block.starts,
-                        block.ledger.dropped.total(),
-                    );
+                    // A span whose end is damaged ends no more than one that was dropped.
+                    let endless = block.ledger.dropped.total() + strand.place.reader.skipped().missing_rows;
+                    traces.note(part, [strand.read_to, block.position], &block.spans, &block.starts, endless);
+                    strand.read_at = traces.now();
                     if let Some(number) = traces.newest() {
                         shows.note(number, &block.starts, &block.spans);
                     }
@@ -391,10 +415,10 @@ impl Courier {
                 continue;
             }
             strand.place.count_missing(&mut self.journey.report.lost);
+            let mark = traces.watermark(part, strand.here());
             let Place { state, .. } = &mut strand.place;
             let before = state.position;
             // It never goes back: what an earlier run was done with is done.
-            let mark = traces.watermark(part, strand.read_to);
             if mark.position >= before {
                 (state.position, state.clock, state.endless) = (mark.position, mark.clock, mark.endless);
             }

@@ -177,6 +177,7 @@ impl Courier {
                 self.journey.report.sampled_out += u64::from(share.spans);
             }
             left.delivered(None);
+            left.lost.clear();
         }
         let spool = self.shared.spool.clone();
         let mut blocks = Blocks {
@@ -191,7 +192,7 @@ impl Courier {
             Needs::Spans => self.deliver_by_block(&mut blocks, resource, over, counts, &mut missing).await?,
             _ => self.deliver_by_trace(&mut blocks, resource, over, counts, &mut missing).await?,
         };
-        for (part, Count { dropped, .. }) in missing {
+        for (part, Count { dropped, .. }) in missing.into_iter().filter(|(_, count)| count.dropped > 0) {
             counts.entry(part).or_default().dropped += dropped;
             self.journey.report.lost += dropped;
             let recorder = recorders[part].clone();
@@ -283,7 +284,6 @@ impl Courier {
                 over.lost.clear();
             }
         }
-        missing.retain(|_, count| count.dropped > 0);
         Ok(Ok(()))
     }
 

@@ -193,7 +193,7 @@ async fn show(
 ) -> Result<(), String> {
     let Lineage { strands, traces, shows, .. } = lineage;
     shows.turn(traces);
-    let recorders = [strands[0].recorder.clone()];
+    let recorders: Vec<_> = strands.iter().map(|strand| strand.recorder.clone()).collect();
     let mut blocks = Blocks::new(spool, &recorders, traces);
     for _ in 0..SHOWN_MAX {
         let next = shows.next(traces).filter(|_| Instant::now() < end);

@@ -45,9 +45,15 @@ fn note(traces: &mut Traces, number: usize, rows: &[Row]) -> Vec<Over> {
     over
 }
 
+/// Where to read on after so many blocks, and what time it is there.
+fn mark(traces: &Traces, read: usize) -> Mark {
+    let (clock, endless) = traces.now();
+    traces.watermark(0, Mark { position: place(read), clock, endless })
+}
+
 /// Where to read on after so many blocks.
 fn watermark(traces: &Traces, read: usize) -> usize {
-    usize::try_from(traces.watermark(0, place(read)).position.offset / 8).unwrap()
+    usize::try_from(mark(traces, read).position.offset / 8).unwrap()
 }
 
 fn start(trace: u8, span: u64, at: u64) -> Row {
@@ -199,7 +205,7 @@ proptest! {
             traces.done(&over);
         }
         let from = watermark(&traces, cut);
-        let clock = traces.watermark(0, place(cut)).clock;
+        let clock = mark(&traces, cut).clock;
         for (block, rows) in blocks.iter().enumerate().take(from) {
             let ends = rows.iter().filter(|row| !row.is_start).count();
             prop_assert!((0..ends).all(|number| delivered.contains(&(block, number))), "passed over");
@@ -239,7 +245,7 @@ fn a_span_that_claims_to_end_in_a_year_moves_the_time_by_an_hour() {
     const HOUR: u64 = 3600 * SECOND;
     let mut traces = Traces::at(SECOND, 0);
     note(&mut traces, 0, &[start(0, 0, SECOND), end(1, 1, None, 365 * 24 * HOUR)]);
-    assert_eq!(traces.watermark(0, place(1)).clock, SECOND);
+    assert_eq!(mark(&traces, 1).clock, SECOND);
     note(&mut traces, 1, &[end(2, 2, None, 2 * SECOND)]);
     let over = traces.take_over();
     assert!(over.is_empty(), "the time has not passed by which it ended: {over:?}");
@@ -295,4 +301,38 @@ fn a_trace_whose_end_may_have_been_dropped_is_waited_for_for_ten_minutes() {
     assert_eq!(note(4, &[start(3, 4, 12 * MINUTE)], 4), [0]);
     assert_eq!(note(5, &[start(4, 5, 60 * MINUTE)], 4), [0; 0], "nothing was dropped since");
     assert_eq!(note(6, &[start(5, 6, 61 * MINUTE)], 5), [2, 3]);
+}
+
+#[test]
+fn an_end_counts_as_lost_only_where_nothing_more_will_come() {
+    let mut traces = Traces::at(SECOND, 0).keeping_starts(true);
+    let announced: Vec<_> = [start(0, 0, SECOND), start(1, 1, SECOND)].iter().map(data).collect();
+    traces.note(0, [place(0), place(1)], &[], &announced, 0);
+    // Something was dropped, and nothing of the first comes for ten minutes: it may yet end.
+    let later: Vec<_> = [end(1, 2, Some(1), 700 * SECOND)].iter().map(data).collect();
+    traces.note(0, [place(1), place(2)], &later, &[], 1);
+    let over = traces.take_over();
+    assert_eq!((over.len(), over[0].lost.len()), (1, 0));
+    let all = traces.take_all();
+    assert_eq!((all.len(), all[0].lost.len()), (1, 1));
+}
+
+#[test]
+fn the_watermark_reaches_back_over_as_many_blocks_as_ends_and_announcements_are_parted_by() {
+    let mut traces = Traces::default();
+    let blocks = [
+        vec![end(0, 0, None, SECOND)],
+        vec![end(1, 1, None, SECOND)],
+        // That of a span which ended two blocks before, and the end of one that is announced two blocks later.
+        vec![start(0, 0, 0), end(2, 2, None, SECOND)],
+        vec![end(3, 3, None, SECOND)],
+        vec![start(2, 2, 0), start(4, 4, 5 * SECOND)],
+        vec![end(5, 5, None, 9 * SECOND)],
+    ];
+    for (number, rows) in blocks.iter().enumerate() {
+        let mut over = note(&mut traces, number, rows);
+        over.extend(traces.take_over());
+        traces.done(&over);
+    }
+    assert_eq!((watermark(&traces, 6), traces.len()), (0, 2));
 }

@@ -174,3 +174,23 @@ fn every_attribute_with_a_place_is_known_by_it() {
         }
     }
 }
+
+#[test]
+fn content_is_sealed_as_well_where_it_found_no_place() {
+    let messages = || (names::INPUT_MESSAGES, value(&json!(["hi"])));
+    for pattern in ["inputs", "inputs.messages", "gen_ai.input.messages"] {
+        let attributes = [(names::INPUT, "text".into()), messages()];
+        let (payload, _, is_said) = marked(&keys(&[pattern]), Form::Free, &attributes);
+        let displaced = &payload["metadata"][names::INPUT_MESSAGES];
+        assert!(is_said && *displaced == sealed("array", &json!(["hi"])), "{pattern}: {payload}");
+    }
+}
+
+#[test]
+fn keys_and_texts_are_replaced_each_by_itself() {
+    let both = keys(&["a"]).texts(SensitiveTexts::Emails);
+    let replaced = both.clone().replacing(Some(&["b".to_owned()]), None);
+    assert_eq!(replaced, keys(&["b"]).texts(SensitiveTexts::Emails));
+    assert_eq!(both.clone().replacing(None, Some(&[])), keys(&["a"]));
+    assert_eq!(both.clone().replacing(None, None), both);
+}

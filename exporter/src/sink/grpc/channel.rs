@@ -112,7 +112,6 @@ impl Channel {
             return Ok(Reply::Grpc(status.without(&secrets), None));
         }
         let mut body = Body::read(body, self.limits.body_max).await;
-        secrets.conceal(&mut body.bytes);
         if let Some(status) = Status::of(&body.trailers) {
             return Ok(Reply::Grpc(
                 status.without(&secrets),
@@ -125,6 +124,7 @@ impl Channel {
         if head.status.as_u16() == 200 && media_type.starts_with(CONTENT_TYPE_GRPC) {
             return Err(body.broken.unwrap_or_else(|| "its answer has no status".to_owned()));
         }
+        secrets.conceal(&mut body.bytes);
         Ok(Reply::Http(Response {
             status: head.status.as_u16(),
             media_type,
