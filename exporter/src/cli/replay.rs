@@ -18,7 +18,8 @@ use super::output::{complain, print, print_report};
 /// Sends the blocks before the sink's place in the spool that hold a span which ended since some moment, in the batches and under the
 /// identities of the first delivery. A sink that is new to the spool gets those that any sink has had. Nothing in the spool changes: what
 /// the sink has not had yet is left to `spanring export`, and what export --grace does not keep is gone. Spans that a sink refused
-/// and that are dead letters go along; by themselves they are replayed by `spanring dead-letters`.
+/// and that are dead letters go along; by themselves they are replayed by `spanring dead-letters`. Rules about traces are not asked: what
+/// they left out goes along too, and what they had delivered trace by trace goes block by block.
 #[derive(Args, Debug)]
 #[command(after_long_help = AFTER_HELP)]
 pub(super) struct ReplayCommand {

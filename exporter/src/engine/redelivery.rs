@@ -9,7 +9,8 @@
 //! ```
 //!
 //! Where a batch ends depends on its block alone, so these are the batches of the first delivery, under the same identities. Only
-//! where a sync had failed, and the exporter was restarted right there, may a block have been divided otherwise at first.
+//! where a sync had failed, and the exporter was restarted right there, may a block have been divided otherwise at first; and what was delivered by
+//! trace, along a route with rules, goes by block here, all of it, under other identities.
 //!
 //! The spool is claimed meanwhile, so that no exporter removes what is being read, and is left as it is otherwise: no cursor moves, nothing is
 //! counted, set aside or removed.

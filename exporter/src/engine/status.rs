@@ -88,7 +88,8 @@ pub struct Backlog {
     pub spans: u64,
     /// How many traces are waited for, where it is delivered traces that are over: their spans are part of the backlog.
     pub open_traces: u64,
-    /// When the first span of the block that it is at ended, in nanoseconds since the Unix epoch; 0 where it has everything.
+    /// When the first span of the block that it is at ended, in nanoseconds since the Unix epoch; 0 where it has everything
+    /// but traces that are waited for.
     pub oldest_unix_ns: u64,
 }
 

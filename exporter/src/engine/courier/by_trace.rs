@@ -19,7 +19,7 @@
 //!   rows are missing by now, such as the announcement of a trace that was open: then it is delivered, again perhaps.
 //! * **L2** The cursor of what was recovered says that all is done before that of its origin does.
 //! * **L3** What is over is delivered, then the cursor is stored, then the next block is read. Where one of them fails, it is what is tried first the next
-//!   time, and nothing that was delivered is delivered again.
+//!   time, and no trace that was delivered is delivered again.
 
 use std::collections::BTreeMap;
 
@@ -410,7 +410,8 @@ impl Courier {
         let Lineage { strands, traces, at, is_ahead_of_cursor, .. } = lineage;
         for (part, strand) in strands.iter_mut().enumerate().rev() {
             if part > *at || strand.restored.is_some() {
-                // It was not begun, or an earlier run has counted what is missing up to here.
+                // It was not begun, or an earlier run has counted what was missing up to here. What was damaged since is told, and not counted: which
+                // of it that run had delivered nobody knows.
                 strand.place.missed = strand.place.reader.skipped().missing_rows;
                 continue;
             }

@@ -180,13 +180,8 @@ impl Courier {
             left.lost.clear();
         }
         let spool = self.shared.spool.clone();
-        let mut blocks = Blocks {
-            spool: &spool,
-            recorders,
-            traces,
-            readers: HashMap::new(),
-            last: block.zip(traces.newest()).map(|(block, newest)| (newest, block)),
-        };
+        let mut blocks = Blocks::new(&spool, recorders, traces);
+        blocks.last = block.zip(traces.newest()).map(|(block, newest)| (newest, block));
         let mut missing = Counts::new();
         let delivered = match self.sink.needs() {
             Needs::Spans => self.deliver_by_block(&mut blocks, resource, over, counts, &mut missing).await?,
