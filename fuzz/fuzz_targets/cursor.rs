@@ -57,6 +57,8 @@ fn state(number: u64) -> CursorState {
         position,
         ahead,
         settled: number % 3,
+        clock: 5 * number,
+        endless: 11 * number,
         delivered: 90 * number,
         dead_lettered: 7 * number,
         dropped: 3 * number,
