@@ -1,6 +1,6 @@
 //! However much has been recorded, the exporter needs little memory.
 //!
-//! `SPANRING_BACKLOG_MIB` sets how much lies in the spool (64 unless said otherwise): each mebibyte is 320 spans with 4 KiB that hardly compress, and
+//! `SPANRING_BACKLOG_MIB` sets how much lies in the spool (16 unless said otherwise): each mebibyte is 320 spans with 4 KiB that hardly compress, and
 //! 3,000 small ones. A backlog of 10 GiB is
 //!
 //! ```sh
@@ -35,7 +35,7 @@ const LARGE_LEN: usize = 4096;
 
 #[test]
 fn a_backlog_of_any_size_needs_little_memory() {
-    let mib: u64 = env::var("SPANRING_BACKLOG_MIB").map_or(64, |text| text.parse().expect("a number"));
+    let mib: u64 = env::var("SPANRING_BACKLOG_MIB").map_or(16, |text| text.parse().expect("a number"));
     let spool = TestSpool::new();
     let mut noise = Noise(1);
     for recorder in 0..RECORDERS {

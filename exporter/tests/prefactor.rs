@@ -8,7 +8,7 @@
 //! In other rounds exporters in live mode show trees of spans while they are recorded: each is created once and finished once, and has all that was said of
 //! it. Beside these an agent is stopped from the server, and holds spans open that are seen there.
 //!
-//! `SPANRING_PREFACTOR_ROUNDS` sets how many rounds there are (20 unless said otherwise), `SPANRING_PREFACTOR_SEED` with which one they begin. A failure
+//! `SPANRING_PREFACTOR_ROUNDS` sets how many rounds there are (10 unless said otherwise), `SPANRING_PREFACTOR_SEED` with which one they begin. A failure
 //! names its seed.
 
 mod agent;
@@ -244,7 +244,7 @@ fn export(spool: &TestSpool, sink: &str) -> Command {
 #[test]
 fn whoever_fails_or_is_killed_each_span_is_created_once_or_is_a_dead_letter() {
     let first = setting("SPANRING_PREFACTOR_SEED", 1);
-    let rounds = setting("SPANRING_PREFACTOR_ROUNDS", 20);
+    let rounds = setting("SPANRING_PREFACTOR_ROUNDS", 10);
     let (mut kills, mut at_work) = (0, 0);
     for seed in first..first + rounds {
         let mut random = Random(seed);
@@ -294,7 +294,7 @@ fn whoever_fails_or_is_killed_each_span_is_created_once_or_is_a_dead_letter() {
         assert_eq!(aside.into_iter().collect::<BTreeSet<_>>(), server.poisoned, "seed {seed}");
     }
     eprintln!("{rounds} rounds, {kills} exporters killed, {at_work} of them at work");
-    assert!(rounds < 20 || at_work > 0, "no kill hit an exporter at work");
+    assert!(rounds < 10 || at_work > 0, "no kill hit an exporter at work");
 }
 
 fn copied(spool: &TestSpool) -> TestSpool {
@@ -703,7 +703,7 @@ fn an_agent_that_records_trees() {
 #[test]
 fn whoever_is_killed_while_spans_are_shown_each_is_created_once_and_finished_once() {
     let first = setting("SPANRING_PREFACTOR_SEED", 1);
-    let rounds = setting("SPANRING_PREFACTOR_ROUNDS", 20);
+    let rounds = setting("SPANRING_PREFACTOR_ROUNDS", 10);
     let count = 10 * TREE;
     let (mut kills, mut shown) = (0, 0);
     for seed in first..first + rounds {
@@ -774,7 +774,7 @@ fn whoever_is_killed_while_spans_are_shown_each_is_created_once_and_finished_onc
         assert_eq!(server.spans.iter().filter(late).count(), server.spans.len(), "seed {seed}");
     }
     eprintln!("{rounds} rounds, {kills} exporters killed, {shown} spans ran at the server when the last was");
-    assert!(rounds < 20 || shown > 0, "no span was ever shown");
+    assert!(rounds < 10 || shown > 0, "no span was ever shown");
 }
 
 /// splitmix64.
