@@ -96,7 +96,7 @@ impl Held {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Share {
     pub(super) block: u64,
-    /// How many spans that ended.
+    /// How many spans that ended, and were not delivered.
     pub(super) spans: u32,
     /// How many rows, announcements included.
     rows: u32,
@@ -145,10 +145,9 @@ impl Over {
         self.shares.iter().map(|share| share.spans as usize).sum()
     }
 
-    /// Notes that all its spans were delivered, or those in one block.
-    pub(super) fn delivered(&mut self, block: Option<u64>) {
-        let is_meant = |share: &&mut Share| block.is_none_or(|block| share.block == block);
-        self.shares.iter_mut().filter(is_meant).for_each(|share| share.spans = 0);
+    /// Notes that all its spans were delivered.
+    pub(super) fn delivered(&mut self) {
+        self.shares.iter_mut().for_each(|share| share.spans = 0);
     }
 }
 
@@ -225,6 +224,7 @@ impl Traces {
             open.end(span, end);
             open.share(number).spans += 1;
         }
+        let ends: HashSet<SpanId> = spans.iter().map(|span| span.span_id).collect();
         let mut whole: Option<Mark> = None;
         for span in starts {
             let start = self.tick(span.start_unix_ns);
@@ -235,6 +235,7 @@ impl Traces {
             // It may have ended on another thread, whose ring was drained before.
             match open.ended.contains(&span.span_id) {
                 // It tells nothing that the end does not.
+                true if ends.contains(&span.span_id) => {}
                 true => {
                     let earlier = self.ended.iter().find(|(_, ids)| ids.contains(&span.span_id));
                     let earlier = earlier.and_then(|(number, _)| self.block(*number));
@@ -250,7 +251,7 @@ impl Traces {
             }
         }
         self.endless = self.endless.max(endless);
-        self.ended.push_back((number, spans.iter().map(|span| span.span_id).collect()));
+        self.ended.push_back((number, ends));
         if self.ended.len() > PARTED_MAX {
             self.ended.pop_front();
         }

@@ -176,7 +176,7 @@ impl Courier {
                 counts.entry(held.part).or_default().dropped += u64::from(share.spans);
                 self.journey.report.sampled_out += u64::from(share.spans);
             }
-            left.delivered(None);
+            left.delivered();
             left.lost.clear();
         }
         let spool = self.shared.spool.clone();
@@ -205,19 +205,28 @@ impl Courier {
         counts: &mut Counts,
         missing: &mut Counts,
     ) -> Result<Result<(), Error>, SinkEnd> {
-        for (number, of) in by_block(over.iter()) {
+        // Which share of which trace stands where: looked up once, since there may be very many of both.
+        let mut shares = BTreeMap::<u64, Vec<(usize, usize)>>::new();
+        for (nth, over) in over.iter().enumerate() {
+            for (at, share) in over.shares.iter().enumerate().filter(|(_, share)| share.spans > 0) {
+                shares.entry(share.block).or_default().push((nth, at));
+            }
+        }
+        for (number, shares) in shares {
+            let of = shares.iter().map(|&(nth, _)| over[nth].trace_id).collect();
             let placed = match blocks.spans(number, &of) {
                 Ok(placed) => placed,
                 Err(error) => return Ok(Err(error)),
             };
             let found = placed.len() as u64;
             self.deliver_placed(placed, Vec::new(), resource, blocks.recorders, counts).await?;
-            let shares = over.iter().flat_map(|over| &over.shares).filter(|share| share.block == number);
-            let expected: u64 = shares.map(|share| u64::from(share.spans)).sum();
+            let expected: u64 = shares.iter().map(|&(nth, at)| u64::from(over[nth].shares[at].spans)).sum();
             if let Some(held) = blocks.traces.block(number).filter(|_| found < expected) {
                 missing.entry(held.part).or_default().dropped += expected - found;
             }
-            over.iter_mut().for_each(|over| over.delivered(Some(number)));
+            for (nth, at) in shares {
+                over[nth].shares[at].spans = 0;
+            }
         }
         Ok(Ok(()))
     }
@@ -275,7 +284,7 @@ impl Courier {
                     *missing = missing.saturating_sub(count.spans());
                     counts.entry(part).or_default().add(count);
                 }
-                over.delivered(None);
+                over.delivered();
                 over.lost.clear();
             }
         }

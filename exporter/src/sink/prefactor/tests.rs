@@ -1,0 +1,230 @@
+use std::sync::{Arc, Mutex};
+
+use serde_json::json;
+use spanring_spool::{Position, Resource};
+
+use super::*;
+use crate::demo::receiver::{Answer, Receiver};
+use crate::sink::BatchId;
+use crate::sink::tests::span;
+
+/// A sink, and a server that says this of its instance when it is asked, and is broken where it says nothing; how often it was asked.
+fn asked(says: Option<Json>) -> (PrefactorSink, Receiver, Arc<Mutex<Vec<String>>>) {
+    let asked = Arc::<Mutex<Vec<String>>>::default();
+    let kept = Arc::clone(&asked);
+    let receiver = Receiver::start(move |received| {
+        if received.method == "POST" {
+            let body = br#"{"details": {"id": "its id"}}"#.to_vec();
+            return Answer { body, ..Answer::status(200) };
+        }
+        kept.lock().unwrap().push(received.path);
+        match &says {
+            Some(details) => {
+                let body = json!({"status": "success", "details": details}).to_string().into_bytes();
+                Answer { body, ..Answer::status(200) }
+            }
+            None => Answer::broken(),
+        }
+    });
+    let receiver = receiver.unwrap();
+    let url = Url::parse(&format!("http://{}", receiver.address())).unwrap();
+    let sink = PrefactorSink::open("prefactor".to_owned(), &url, &PrefactorOptions::default()).unwrap();
+    (sink, receiver, asked)
+}
+
+async fn look_after(sink: &mut PrefactorSink, recorder: &RecorderId) -> Vec<TerminationRequest> {
+    let process = LiveProcess { recorder, resource: &Resource::default() };
+    assert_eq!(sink.look_after(&process).await, Outcome::DELIVERED);
+    sink.take_terminations()
+}
+
+async fn half_a_minute_passes() {
+    tokio::time::pause();
+    tokio::time::advance(ASK_INTERVAL).await;
+    tokio::time::resume();
+}
+
+fn on_a_runtime(test: impl Future<Output = ()>) {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(test);
+}
+
+#[test]
+fn an_instance_whose_process_lives_is_asked_for_every_half_minute_until_it_was_terminated() {
+    let says = json!({"status": "terminated", "termination_reason": "by hand"});
+    let (mut sink, _receiver, asked) = asked(Some(says));
+    on_a_runtime(async {
+        let (recorder, other) = (RecorderId::from_parts(1, 2), RecorderId::from_parts(3, 4));
+        half_a_minute_passes().await;
+        assert_eq!(look_after(&mut sink, &recorder).await, [], "it has no instance");
+        let id = BatchId { recorder: &recorder, block: Position::default(), number: 0, part: BatchId::WHOLE };
+        let batch = Batch { id, resource: &Resource::default(), spans: &[span(1)], starts: &[] };
+        assert_eq!(sink.deliver(&batch).await, Outcome::DELIVERED);
+        assert_eq!(look_after(&mut sink, &recorder).await, [], "it was there just now");
+        half_a_minute_passes().await;
+        assert_eq!(look_after(&mut sink, &other).await, [], "it has no instance");
+        let wanted = TerminationRequest { recorder: recorder.clone(), reason: "by hand".to_owned() };
+        assert_eq!(look_after(&mut sink, &recorder).await, [wanted]);
+        half_a_minute_passes().await;
+        assert_eq!(look_after(&mut sink, &recorder).await, [], "that is known");
+    });
+    assert_eq!(*asked.lock().unwrap(), ["/api/v1/agent_instance/its%20id"]);
+}
+
+#[test]
+fn a_question_that_fails_costs_nothing_and_is_asked_again_in_its_time() {
+    let (mut sink, _receiver, asked) = asked(None);
+    on_a_runtime(async {
+        let recorder = RecorderId::from_parts(1, 2);
+        let id = BatchId { recorder: &recorder, block: Position::default(), number: 0, part: BatchId::WHOLE };
+        let batch = Batch { id, resource: &Resource::default(), spans: &[span(1)], starts: &[] };
+        assert_eq!(sink.deliver(&batch).await, Outcome::DELIVERED);
+        for times in 1..4 {
+            half_a_minute_passes().await;
+            assert_eq!(look_after(&mut sink, &recorder).await, []);
+            assert_eq!(look_after(&mut sink, &recorder).await, []);
+            assert_eq!(asked.lock().unwrap().len(), times);
+        }
+    });
+}
+
+/// What a server was asked: paths and bodies.
+type Requests = Mutex<Vec<(String, Json)>>;
+
+/// A sink in live mode, and what it has asked a server for that takes all.
+fn live() -> (PrefactorSink, Receiver, Arc<Requests>) {
+    let asked = Arc::<Requests>::default();
+    let kept = Arc::clone(&asked);
+    let receiver = Receiver::start(move |received| {
+        kept.lock().unwrap().push((received.path, serde_json::from_slice(&received.body).unwrap()));
+        let body = br#"{"details": {"id": "its id", "status": "active"}}"#.to_vec();
+        Answer { body, ..Answer::status(200) }
+    });
+    let receiver = receiver.unwrap();
+    let url = Url::parse(&format!("http://{}", receiver.address())).unwrap();
+    let variable = |name: &str| (name == "PREFACTOR_MODE").then(|| "live".into());
+    let options = PrefactorOptions::read(variable).unwrap();
+    let sink = PrefactorSink::open("prefactor".to_owned(), &url, &options).unwrap();
+    (sink, receiver, asked)
+}
+
+fn paths(asked: &Requests) -> Vec<String> {
+    asked.lock().unwrap().iter().map(|(path, _)| path.trim_start_matches("/api/v1/").to_owned()).collect()
+}
+
+const INSTANCE: [&str; 2] = ["agent_instance/register", "agent_instance/its%20id/start"];
+const FINISH: &str = "agent_spans/its%20id/finish";
+
+#[test]
+fn what_was_shown_is_not_told_again_and_what_has_no_parent_there_is_not_shown() {
+    let (mut sink, _receiver, asked) = live();
+    let (recorder, resource) = (RecorderId::from_parts(1, 2), Resource::default());
+    let root = SpanData { is_open: true, ..span(1) };
+    let child = SpanData { parent_id: Some(root.span_id), is_open: true, ..span(2) };
+    on_a_runtime(async {
+        let show = |start, end, is_under_another_process| LiveSpan {
+            recorder: &recorder,
+            resource: &resource,
+            start,
+            end,
+            is_under_another_process,
+        };
+        let refused = sink.show(&show(Some(&child), None, false)).await;
+        assert!(matches!(refused, Outcome::Rejected { .. }), "{refused:?}");
+        assert_eq!(paths(&asked), [""; 0]);
+        for start in [&root, &child, &root] {
+            assert_eq!(sink.show(&show(Some(start), None, false)).await, Outcome::DELIVERED);
+        }
+        let ended = SpanData { parent_id: child.parent_id, ..span(2) };
+        assert_eq!(sink.show(&show(Some(&child), Some(&ended), false)).await, Outcome::DELIVERED);
+        let block = Position::default();
+        let id = BatchId { recorder: &recorder, block, number: 0, part: BatchId::WHOLE };
+        let (spans, starts) = ([span(1), ended.clone()], [root.clone(), child.clone()]);
+        let batch = Batch { id, resource: &resource, spans: &spans, starts: &starts };
+        for _ in 0..2 {
+            assert_eq!(sink.deliver(&batch).await, Outcome::DELIVERED);
+        }
+        let elsewhere = SpanData { parent_id: Some(SpanId::from_bytes([9; 8])), ..span(3) };
+        assert_eq!(sink.show(&show(None, Some(&elsewhere), true)).await, Outcome::DELIVERED);
+    });
+    let spans = ["agent_spans", "agent_spans", FINISH, FINISH, "agent_spans", FINISH];
+    assert_eq!(paths(&asked), [&INSTANCE[..], &spans].concat());
+    let asked = asked.lock().unwrap();
+    assert_eq!(asked[3].1["details"]["parent_span_id"], "its id");
+    assert!(asked[6].1["details"].get("parent_span_id").is_none());
+    assert_eq!(asked[6].1["details"]["payload"]["metadata"]["parent_id"], "09".repeat(8));
+}
+
+#[test]
+fn a_span_that_comes_by_itself_out_of_the_dead_letters_says_all_of_it_when_it_is_finished() {
+    let (mut sink, _receiver, asked) = live();
+    let recorder = RecorderId::from_parts(1, 2);
+    let id = BatchId { recorder: &recorder, block: Position::default(), number: 0, part: BatchId::ALONE };
+    let batch = Batch { id, resource: &Resource::default(), spans: &[span(1)], starts: &[] };
+    on_a_runtime(async { assert_eq!(sink.deliver(&batch).await, Outcome::DELIVERED) });
+    assert_eq!(paths(&asked), [&INSTANCE[..], &["agent_spans", FINISH]].concat());
+    let asked = asked.lock().unwrap();
+    assert_eq!(asked[3].1["result_payload"]["metadata"], asked[2].1["details"]["payload"]["metadata"]);
+}
+
+#[test]
+fn where_the_announcement_of_a_span_that_was_shown_cannot_be_read_any_more_its_end_says_all() {
+    let (mut sink, _receiver, asked) = live();
+    let (recorder, resource) = (RecorderId::from_parts(1, 2), Resource::default());
+    let started = SpanData { is_open: true, ..span(1) };
+    let late = vec![("late".to_owned(), 7.into())];
+    let ended = SpanData { attributes: late, ..span(1) };
+    on_a_runtime(async {
+        let shown = LiveSpan {
+            recorder: &recorder,
+            resource: &resource,
+            start: Some(&started),
+            end: None,
+            is_under_another_process: false,
+        };
+        assert_eq!(sink.show(&shown).await, Outcome::DELIVERED);
+        let id = BatchId { recorder: &recorder, block: Position::default(), number: 0, part: BatchId::WHOLE };
+        let batch = Batch { id, resource: &resource, spans: std::slice::from_ref(&ended), starts: &[] };
+        assert_eq!(sink.deliver(&batch).await, Outcome::DELIVERED);
+    });
+    assert_eq!(paths(&asked), [&INSTANCE[..], &["agent_spans", FINISH]].concat());
+    assert_eq!(asked.lock().unwrap()[3].1["result_payload"]["metadata"]["late"], 7);
+}
+
+#[test]
+fn a_span_that_the_server_has_forgotten_is_created_anew_when_it_comes_again() {
+    let asked = Arc::<Requests>::default();
+    let kept = Arc::clone(&asked);
+    let mut has_forgotten = true;
+    let receiver = Receiver::start(move |received| {
+        let is_finish = received.path.ends_with("agent_spans/its%20id/finish");
+        kept.lock().unwrap().push((received.path, serde_json::from_slice(&received.body).unwrap()));
+        if is_finish && std::mem::take(&mut has_forgotten) {
+            return Answer::status(404);
+        }
+        Answer { body: br#"{"details": {"id": "its id"}}"#.to_vec(), ..Answer::status(200) }
+    });
+    let receiver = receiver.unwrap();
+    let url = Url::parse(&format!("http://{}", receiver.address())).unwrap();
+    let variable = |name: &str| (name == "PREFACTOR_MODE").then(|| "live".into());
+    let options = PrefactorOptions::read(variable).unwrap();
+    let mut sink = PrefactorSink::open("prefactor".to_owned(), &url, &options).unwrap();
+    on_a_runtime(async {
+        let recorder = RecorderId::from_parts(1, 2);
+        let id = BatchId { recorder: &recorder, block: Position::default(), number: 0, part: BatchId::WHOLE };
+        let batch = Batch { id, resource: &Resource::default(), spans: &[span(1)], starts: &[] };
+        assert!(matches!(sink.deliver(&batch).await, Outcome::Rejected { .. }));
+        assert_eq!(sink.deliver(&batch).await, Outcome::DELIVERED);
+    });
+    let again = ["agent_spans", FINISH, "agent_spans", FINISH];
+    assert_eq!(paths(&asked), [&INSTANCE[..], &again].concat());
+}
+
+#[test]
+fn the_oldest_are_forgotten() {
+    let mut known = Known::new(2);
+    for (key, id) in [(1, "a"), (2, "b"), (1, "c"), (3, "d")] {
+        known.insert(key, id);
+        assert!(known.known.len() <= 2 && known.known.len() == known.order.len());
+    }
+    assert_eq!([1, 2, 3].map(|key| known.get(&key)), [None, Some(&"b"), Some(&"d")]);
+}
