@@ -6,6 +6,7 @@ mod grpc_server;
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceResponse;
@@ -25,8 +26,12 @@ const GOLDEN: &str = include_str!("openinference/run.json");
 
 type Spans = BTreeMap<String, Value>;
 
+/// A process has one recorder at a time.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+
 /// Records a run with something of everything that has a name there, and a span that was instrumented with OpenInference.
 fn record(spool: &TestSpool) {
+    let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let spool = Spool::open(spool.path()).service("shop").start().unwrap();
     let run = spanring::trace("clerk").start();
     run.session("s-7").user("u-1").input("where is my order?").tag("shop").metadata(&json!({"shift": 2}));
