@@ -6,9 +6,8 @@ use std::time::{Duration, Instant};
 
 use criterion::{Bencher, Criterion, SamplingMode, Throughput};
 use flate2::write::GzEncoder;
-use prost::Message;
 use spanring_benches::{AgentRun, Bed, Calls, Place};
-use spanring_exporter::otlp;
+use spanring_exporter::otlp::{self, Names};
 use spanring_spool::{Reader, SpanData, SpoolDir};
 
 fn main() {
@@ -158,7 +157,7 @@ impl Runs {
             .expect("the spool can be read");
         let (mut plain, mut gzipped) = (0, 0);
         for spans in spans.chunks(REQUEST_LEN) {
-            let request = otlp::request(&[], spans).encode_to_vec();
+            let request = otlp::to_protobuf(Names::GenAi, &[], spans);
             let mut gzip = GzEncoder::new(Vec::new(), flate2::Compression::new(6));
             gzip.write_all(&request).expect("memory can be written to");
             plain += request.len();

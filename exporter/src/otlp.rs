@@ -1,4 +1,6 @@
-//! Spans as OTLP, the OpenTelemetry protocol: requests of `opentelemetry-proto`'s types, and their JSON.
+//! Spans as OTLP, the OpenTelemetry protocol: requests in protobuf, the same as `opentelemetry-proto`'s types, and their JSON.
+//!
+//! Spans are written to protobuf as they are, with nothing in between; the other two are made of that.
 //!
 //! What becomes of a span:
 //!
@@ -34,8 +36,10 @@
 //! does not fit there, as it is no text or no number of 32 bits, stays an attribute. OTLP has only spans that ended, so the
 //! announcement of one that is open is not delivered.
 
+mod attributes;
 mod json;
 mod openinference;
+mod protobuf;
 mod scope;
 mod span;
 mod value;
@@ -43,9 +47,22 @@ mod value;
 pub use json::to_json;
 pub use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 
-use opentelemetry_proto::tonic::resource::v1::Resource;
-use opentelemetry_proto::tonic::trace::v1::ResourceSpans;
+use prost::Message as _;
 use spanring_spool::{SpanData, Value};
+
+use self::attributes::Attributes;
+use self::protobuf::{Expected, message};
+use self::scope::Scopes;
+
+/// The one field of a request: each is a `ResourceSpans`.
+const RESOURCE_SPANS: u32 = 1;
+
+// Fields of `ResourceSpans`.
+const RESOURCE: u32 = 1;
+const SCOPE_SPANS: u32 = 2;
+
+/// The one field of `Resource` that is used.
+const RESOURCE_ATTRIBUTES: u32 = 1;
 
 /// Whose names the attributes of spans have.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -75,24 +92,34 @@ impl Names {
     }
 }
 
-/// The request that delivers `spans` of one recorder, whose resource has the attributes `resource`.
+/// The request that delivers `spans` of one recorder, whose resource has the attributes `resource`, in protobuf. The attributes of spans have these
+/// names; those of resources, events and links have the same names in both.
+pub fn to_protobuf(names: Names, resource: &[(String, Value)], spans: &[SpanData]) -> Vec<u8> {
+    let mut scopes = Scopes::default();
+    spans.iter().for_each(|span| span::span(&mut scopes, span, names));
+    let mut out = Vec::with_capacity(scopes.len() + 1024);
+    message(&mut out, RESOURCE_SPANS, Expected::Long, |out| {
+        message(out, RESOURCE, Expected::Short, |out| {
+            Attributes::of(resource).write(out, RESOURCE_ATTRIBUTES);
+        });
+        scopes.write(out, SCOPE_SPANS);
+    });
+    out
+}
+
+/// The same request under [OpenTelemetry's names](Names::GenAi).
 pub fn request(resource: &[(String, Value)], spans: &[SpanData]) -> ExportTraceServiceRequest {
     request_with(Names::default(), resource, spans)
 }
 
-/// The same, with the attributes of spans under these names. Those of resources, events and links have the same names in both.
+/// The same request.
 pub fn request_with(
     names: Names,
     resource: &[(String, Value)],
     spans: &[SpanData],
 ) -> ExportTraceServiceRequest {
-    ExportTraceServiceRequest {
-        resource_spans: vec![ResourceSpans {
-            resource: Some(Resource { attributes: value::attributes(resource), ..Default::default() }),
-            scope_spans: scope::by_scope(spans.iter().map(|span| span::span(span, names))),
-            schema_url: String::new(),
-        }],
-    }
+    ExportTraceServiceRequest::decode(to_protobuf(names, resource, spans).as_slice())
+        .expect("fields have the types that they are written with, texts are UTF-8, and nothing lies deeper than may be read")
 }
 
 #[cfg(test)]

@@ -8,11 +8,11 @@ use std::time::{Duration, Instant};
 
 use criterion::measurement::WallTime;
 use criterion::{Bencher, BenchmarkGroup, Criterion, SamplingMode, Throughput};
-use prost::Message as _;
 use spanring_benches::{AgentRun, Bed, Calls, Place};
+use spanring_exporter::Exporter;
 use spanring_exporter::engine::SPANS_MAX;
+use spanring_exporter::otlp::{self, Names};
 use spanring_exporter::sink::{OtlpOptions, SinkAddress, SinkOptions};
-use spanring_exporter::{Exporter, otlp};
 use spanring_spool::{SpanData, SpoolBuilder};
 use tokio::runtime::Runtime;
 
@@ -27,7 +27,7 @@ fn main() {
 
 /// How often the agent runs are recorded, and how many tool calls.
 const RUNS: u64 = 12;
-const TOOLS: usize = 20_000;
+const TOOLS: usize = 100_000;
 
 /// How many spans a second does one exporter deliver? Decides how batches are made and sent.
 ///
@@ -83,7 +83,7 @@ fn of(group: &mut BenchmarkGroup<'_, WallTime>, name: &str, spans: u64, record: 
 
 /// Times making requests of so many spans as a batch has at most.
 fn encode(bencher: &mut Bencher<'_>, spans: &[SpanData]) {
-    let encode = || spans.chunks(SPANS_MAX).map(|batch| otlp::request(&[], batch).encode_to_vec());
+    let encode = || spans.chunks(SPANS_MAX).map(|batch| otlp::to_protobuf(Names::GenAi, &[], batch));
     assert_eq!(
         encode().map(|body| spans_in(&body)).sum::<u64>(),
         spans.len() as u64,
@@ -149,7 +149,7 @@ impl Line {
 
 /// All that is recorded at once fits half of it.
 fn large_ring(spool: SpoolBuilder) -> SpoolBuilder {
-    spool.ring_bytes(32 << 20).rings(1, 1)
+    spool.ring_bytes(64 << 20).rings(1, 1)
 }
 
 fn place() -> Place {

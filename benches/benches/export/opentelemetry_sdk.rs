@@ -12,7 +12,7 @@ use spanring_exporter::engine::SPANS_MAX;
 use crate::inbox::Inbox;
 
 /// All spans of a sample find room, whatever has been sent: what finds none is dropped.
-const QUEUE_LEN: usize = 1 << 16;
+const QUEUE_LEN: usize = 1 << 17;
 
 /// A tracer provider, and a receiver.
 pub(crate) struct Line {

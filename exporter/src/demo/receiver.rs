@@ -163,7 +163,10 @@ async fn respond(request: Request<Incoming>, answers: &Answers) -> io::Result<Re
         }
         Err(error) => Answer { body: error.to_string().into_bytes(), ..Answer::status(400) },
     };
-    sleep(answer.delay).await;
+    // A timer of no time may take a millisecond.
+    if !answer.delay.is_zero() {
+        sleep(answer.delay).await;
+    }
     if answer.breaks == Some(Break::AtOnce) {
         return Err(io::ErrorKind::ConnectionReset.into());
     }

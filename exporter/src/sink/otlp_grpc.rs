@@ -73,10 +73,7 @@ impl OtlpGrpc {
     async fn send(&mut self, batch: &Batch<'_>, next: Option<&Batch<'_>>) -> Outcome {
         let (is_plain, names) = (self.channel.is_plain(), self.names);
         let seal = |batch: &Batch<'_>| {
-            frame(
-                &otlp::request_with(names, &batch.resource.attributes, batch.spans).encode_to_vec(),
-                is_plain,
-            )
+            frame(&otlp::to_protobuf(names, &batch.resource.attributes, batch.spans), is_plain)
         };
         let sealed = match self.ahead.take(batch).unwrap_or_else(|| seal(batch)) {
             Ok(sealed) => sealed,
