@@ -75,6 +75,7 @@ mod breaker;
 mod error;
 #[cfg(doctest)]
 mod guides;
+mod isoformat;
 mod replay;
 mod secret;
 mod small_file;

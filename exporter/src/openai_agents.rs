@@ -41,7 +41,6 @@
 
 mod identity;
 mod json;
-mod moment;
 mod object;
 mod reading;
 mod sanitize;

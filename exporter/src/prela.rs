@@ -60,7 +60,6 @@
 
 mod attributes;
 mod json;
-mod moment;
 mod reading;
 mod span;
 mod trace;
@@ -69,8 +68,6 @@ pub use attributes::WORDS;
 pub use reading::DocumentError;
 pub use span::{Event, Form, Span, SpanStatus, SpanType};
 pub use trace::{TraceSummary, TraceWriter};
-
-pub(crate) use moment::date;
 
 #[cfg(test)]
 mod tests;

@@ -1,5 +1,6 @@
 //! Moments in time as RFC 3339 writes them: `2026-11-29T02:51:57.5Z`, `2026-11-29T04:51:57+02:00`.
 
+use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 const DAY: u64 = 86_400;
@@ -51,6 +52,14 @@ impl Second {
     }
 }
 
+/// Without a zone: `2026-11-29T02:51:57`.
+impl fmt::Display for Second {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Second { year, month, day, hour, minute, second } = self;
+        write!(f, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}")
+    }
+}
+
 /// The moment that a text stands for; `None` where it is none, or lies before 1970.
 pub fn parse(text: &str) -> Option<SystemTime> {
     let bytes = text.as_bytes();
@@ -97,9 +106,18 @@ pub fn parse(text: &str) -> Option<SystemTime> {
 /// A moment, in UTC and to the millisecond. One before 1970 is the epoch.
 pub fn text(moment: SystemTime) -> String {
     let unix = moment.duration_since(UNIX_EPOCH).unwrap_or_default();
-    let Second { year, month, day, hour, minute, second } = Second::of_unix(unix.as_secs());
-    let ms = unix.subsec_millis();
-    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{ms:03}Z")
+    format!("{}.{:03}Z", Second::of_unix(unix.as_secs()), unix.subsec_millis())
+}
+
+/// A moment in nanoseconds since the epoch, in UTC and to the microsecond; what is left of one is cut off.
+pub(crate) fn to_micros(unix_ns: u64) -> String {
+    format!("{}.{:06}Z", Second::of_unix(unix_ns / 1_000_000_000), unix_ns / 1_000 % 1_000_000)
+}
+
+/// The date of a second in UTC: `2026-11-29`.
+pub(crate) fn date(unix_seconds: u64) -> String {
+    let Second { year, month, day, .. } = Second::of_unix(unix_seconds);
+    format!("{year:04}-{month:02}-{day:02}")
 }
 
 fn digits(text: &str) -> Option<u64> {
@@ -151,6 +169,23 @@ mod tests {
         let moment = parse("2026-11-29T04:51:57.25+02:00").unwrap();
         assert_eq!(text(moment), "2026-11-29T02:51:57.250Z");
         assert_eq!(parse(&text(moment)), Some(moment));
+    }
+
+    #[test]
+    fn a_moment_is_written_to_the_microsecond() {
+        for (ns, text) in [
+            (0, "1970-01-01T00:00:00.000000Z"),
+            (999, "1970-01-01T00:00:00.000000Z"),
+            (951_782_399_999_999_999, "2000-02-28T23:59:59.999999Z"),
+            (951_868_799_000_001_000, "2000-02-29T23:59:59.000001Z"),
+            (951_868_800_000_000_000, "2000-03-01T00:00:00.000000Z"),
+            (1_795_158_297_918_635_592, "2026-11-20T07:04:57.918635Z"),
+            (4_107_542_400_000_000_000, "2100-03-01T00:00:00.000000Z"),
+            (u64::MAX, "2554-07-21T23:34:33.709551Z"),
+        ] {
+            assert_eq!(to_micros(ns), text);
+            assert_eq!(date(ns / 1_000_000_000), text[..10]);
+        }
     }
 
     #[test]

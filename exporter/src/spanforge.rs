@@ -40,7 +40,6 @@
 mod envelope;
 mod error;
 mod event;
-mod moment;
 mod parts;
 mod payload;
 mod python_json;

@@ -1,5 +1,8 @@
 //! The value of an attribute, as it is read back.
 
+use std::fmt;
+
+use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
 /// The value of an attribute. Maps keep the order in which they were recorded, and may repeat a key.
@@ -175,6 +178,80 @@ impl Serialize for Value {
     }
 }
 
+/// What the format says of itself: JSON's integers are unsigned unless they are negative. How deeply lists and maps may lie in each other
+/// is for the format's deserializer to limit, as `serde_json`'s does.
+impl<'de> Deserialize<'de> for Value {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(AnyValue)
+    }
+}
+
+struct AnyValue;
+
+impl<'de> Visitor<'de> for AnyValue {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a value")
+    }
+
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_none<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        Value::deserialize(deserializer)
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
+        Ok(Value::Bool(value))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
+        Ok(Value::I64(value))
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
+        Ok(Value::U64(value))
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
+        Ok(Value::F64(value))
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
+        Ok(Value::Str(value.to_owned()))
+    }
+
+    fn visit_string<E>(self, value: String) -> Result<Value, E> {
+        Ok(Value::Str(value))
+    }
+
+    fn visit_bytes<E>(self, value: &[u8]) -> Result<Value, E> {
+        Ok(Value::Bytes(value.to_owned()))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
+        let mut values = Vec::new();
+        while let Some(value) = items.next_element()? {
+            values.push(value);
+        }
+        Ok(Value::List(values))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Value, A::Error> {
+        let mut pairs = Vec::new();
+        while let Some(pair) = entries.next_entry()? {
+            pairs.push(pair);
+        }
+        Ok(Value::Map(pairs))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -237,5 +314,15 @@ mod tests {
         assert_eq!(Value::from(Some("")), Value::Str(String::new()));
         assert_eq!(Value::from(Vec::<i64>::new()), Value::List(Vec::new()));
         assert_eq!(Value::from_iter::<[(&str, i64); 0]>([]).get("a"), None);
+    }
+
+    #[test]
+    fn json_is_read_as_it_stands_there() {
+        let json = r#"{"b":[null,true,-1,18446744073709551615,0.5,"text"],"a":{},"b":1}"#;
+        let value: Value = serde_json::from_str(json).unwrap();
+        assert_eq!(value.as_map().unwrap().len(), 3, "{value:?}");
+        assert_eq!(value.get("b"), Some(&Value::U64(1)));
+        assert_eq!(serde_json::to_string(&value).unwrap(), json);
+        assert!(serde_json::from_str::<Value>(&"[".repeat(100_000)).is_err(), "no stack is used up");
     }
 }

@@ -7,8 +7,8 @@ use spanring_spool::{EventData, LinkData, SpanData, Value};
 
 use super::identity;
 use super::json::{plain, plain_pairs};
-use super::moment::isoformat;
 use super::object::Object;
+use crate::isoformat;
 
 /// A name that nothing else tells.
 const NAME: &str = "spanring.name";
@@ -138,7 +138,7 @@ fn listed<T>(things: &[T], write: impl Fn(&T) -> Object) -> Option<Value> {
 fn event(event: &EventData) -> Object {
     Object::default()
         .with("name", event.name.as_str())
-        .with("time", isoformat(event.time_unix_ns))
+        .with("time", isoformat::in_utc(event.time_unix_ns / 1_000))
         .with_some("attributes", plain_pairs(&event.attributes).some())
 }
 

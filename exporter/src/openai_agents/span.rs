@@ -5,10 +5,10 @@ use spanring_spool::{SpanData, Value};
 
 use super::identity;
 use super::json::{plain_pairs, to_text};
-use super::moment::isoformat;
 use super::object::Object;
 use super::reading::{Reading, failed};
 use super::span_data::{Form, form};
+use crate::isoformat;
 
 /// What a span shows of its trace's metadata.
 const HARNESS: &str = "agent_harness_id";
@@ -46,8 +46,8 @@ pub fn export_span(span: &SpanData, root: Option<&SpanData>) -> Option<Value> {
         .with("id", identity::of_span(span))
         .with("trace_id", identity::of_trace(span))
         .with("parent_id", identity::of_parent(span))
-        .with("started_at", isoformat(span.start_unix_ns))
-        .with("ended_at", isoformat(span.end_unix_ns))
+        .with("started_at", isoformat::in_utc(span.start_unix_ns / 1_000))
+        .with("ended_at", isoformat::in_utc(span.end_unix_ns / 1_000))
         .with("span_data", span_data)
         .with("error", error)
         .with_some("metadata", with_rest(metadata, rest).some());

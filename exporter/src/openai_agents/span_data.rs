@@ -5,10 +5,10 @@ use spanring_spool::Value;
 
 use super::identity;
 use super::json::{plain_pairs, to_text};
-use super::moment::isoformat;
 use super::object::Object;
 use super::reading::Reading;
 use super::usage;
+use crate::isoformat;
 
 /// What the SDK says of audio whose format nobody told.
 const FORMAT: &str = "pcm";
@@ -94,7 +94,8 @@ pub(super) fn form(reading: &mut Reading<'_>) -> Form {
             let typed = typed.with("input", in_words(reading.value(names::INPUT)));
             let typed = typed.with("output", audio(reading, names::OUTPUT));
             let (asked, model) = of_model(typed, reading);
-            let first = reading.unsigned(names::FIRST_CONTENT).map(isoformat);
+            let first =
+                reading.unsigned(names::FIRST_CONTENT).map(|unix_ns| isoformat::in_utc(unix_ns / 1_000));
             Form::Of(asked.with("first_content_at", first), model)
         }
         Kind::SpeechGroup => {

@@ -3,8 +3,8 @@
 use spanring::{Kind, ReplaySlot, Status, names};
 use spanring_spool::{LinkData, SpanData, Value};
 
-use super::moment;
 use super::span::{has_its_place, tells_kind};
+use crate::isoformat;
 
 /// Prela's words for what has another key here. What is not listed keeps its own.
 pub const WORDS: &[(&str, &str)] = &[
@@ -92,7 +92,7 @@ fn in_its_words<'a>(span: &SpanData, key: &'a str, value: &Value) -> (&'a str, V
 /// Whether the SDK's `ReplaySnapshot.from_dict` reads this slot. At a key that it does not know it stops, and gives the rest of a file up.
 fn is_readable((key, value): &(String, Value)) -> bool {
     match (ReplaySlot::ALL.iter().find(|slot| slot.name() == key), value) {
-        (Some(ReplaySlot::RequestTimestamp), Value::Str(text)) => moment::parse(text).is_some(),
+        (Some(ReplaySlot::RequestTimestamp), Value::Str(text)) => isoformat::parse(text).is_some(),
         (slot, _) => slot.is_some(),
     }
 }

@@ -2,12 +2,11 @@
 
 use std::fmt;
 
-use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use spanring::ReplaySlot;
 use spanring_spool::Value;
 
-use super::moment;
 use super::span::{Event, Span, SpanStatus, SpanType};
+use crate::isoformat;
 
 /// Why something is no document of a span.
 #[derive(Debug)]
@@ -63,7 +62,7 @@ impl Span {
     ///
     /// [`DocumentError`] with where something is missing or wrong.
     pub fn from_dict(json: &str) -> Result<Self, DocumentError> {
-        let Json(document) = serde_json::from_str(json).map_err(DocumentError::Json)?;
+        let document: Value = serde_json::from_str(json).map_err(DocumentError::Json)?;
         let Value::Map(_) = document else { return Err(wrong("the document", OBJECT)) };
         let fields = Fields { of: &document, path: String::new() };
         Ok(Span {
@@ -176,72 +175,9 @@ fn text_of(value: &Value) -> Option<String> {
 }
 
 fn moment_of(value: &Value) -> Option<u64> {
-    moment::parse(value.as_str()?)
+    isoformat::parse(value.as_str()?)
 }
 
 fn pairs_of(value: &Value) -> Option<Vec<(String, Value)>> {
     value.as_map().map(<[_]>::to_vec)
-}
-
-/// A value whose objects keep the order of their keys.
-struct Json(Value);
-
-impl<'de> Deserialize<'de> for Json {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(Any).map(Json)
-    }
-}
-
-struct Any;
-
-impl<'de> Visitor<'de> for Any {
-    type Value = Value;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("JSON")
-    }
-
-    fn visit_unit<E>(self) -> Result<Value, E> {
-        Ok(Value::Null)
-    }
-
-    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
-        Ok(Value::Bool(value))
-    }
-
-    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
-        Ok(Value::I64(value))
-    }
-
-    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
-        Ok(Value::U64(value))
-    }
-
-    fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
-        Ok(Value::F64(value))
-    }
-
-    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
-        Ok(Value::Str(value.to_owned()))
-    }
-
-    fn visit_string<E>(self, value: String) -> Result<Value, E> {
-        Ok(Value::Str(value))
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<Value, A::Error> {
-        let mut values = Vec::new();
-        while let Some(Json(value)) = elements.next_element()? {
-            values.push(value);
-        }
-        Ok(Value::List(values))
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Value, A::Error> {
-        let mut pairs = Vec::new();
-        while let Some((key, Json(value))) = members.next_entry()? {
-            pairs.push((key, value));
-        }
-        Ok(Value::Map(pairs))
-    }
 }

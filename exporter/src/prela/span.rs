@@ -5,7 +5,7 @@ use spanring_spool::{EventData, SpanData, Value};
 
 use super::attributes;
 use super::json::{self, Object};
-use super::moment::{ZONE, isoformat};
+use crate::isoformat::{ZONE, isoformat};
 
 /// A span as Prela knows it: its `Span`.
 #[derive(Clone, PartialEq, Debug)]

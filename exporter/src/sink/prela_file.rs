@@ -33,7 +33,7 @@ use super::file::{LineForm, cut_to_whole_lines, is_same_file, lock};
 use super::{Batch, Delivery, Outcome, PrelaOptions, Sink};
 use crate::Error;
 use crate::error::with_causes;
-use crate::prela;
+use crate::{prela, rfc3339};
 
 const LINES: LineForm = LineForm { beginnings: &[b"{\"span_id\": \""], name: "a span of Prela" };
 
@@ -78,7 +78,7 @@ impl Sink for PrelaFileSink {
             // Syncing may take long, and other sinks go on meanwhile.
             let appended = tokio::task::spawn_blocking(move || {
                 let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-                let today = prela::date(since_epoch.as_secs());
+                let today = rfc3339::date(since_epoch.as_secs());
                 files.lock().unwrap_or_else(PoisonError::into_inner).append(&lines, &today)
             });
             match appended.await {

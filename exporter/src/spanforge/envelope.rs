@@ -9,7 +9,8 @@ use super::event::{Event, SCHEMA_VERSION, TAGS_MAX};
 use super::said::Said;
 use super::span::{Sort, payload};
 use super::totals::Together;
-use super::{moment, source, ulid};
+use super::{source, ulid};
+use crate::rfc3339;
 
 /// Who emits events: what is the same for all spans of a recorder.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -68,7 +69,7 @@ impl Emitter {
             schema_version: SCHEMA_VERSION.to_owned(),
             event_id: ulid::of(span, event_type),
             event_type: event_type.to_owned(),
-            timestamp: moment::written(span.end_unix_ns),
+            timestamp: rfc3339::to_micros(span.end_unix_ns),
             source: self.source.clone(),
             payload: payload.to_dict(),
             trace_id: Some(span.trace_id.to_string()),

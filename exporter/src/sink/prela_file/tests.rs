@@ -65,7 +65,7 @@ fn a_batch_is_lines_of_a_file_that_only_its_owner_reads() {
     assert_eq!(fixture.text(), lines(1..=3).concat());
     let [name] = fixture.names().try_into().unwrap();
     let today = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
-    let days = [today, today - 1].map(|second| format!("traces-{}-001.jsonl", prela::date(second)));
+    let days = [today, today - 1].map(|second| format!("traces-{}-001.jsonl", rfc3339::date(second)));
     assert!(days.contains(&name), "{name}");
     let mode = |path| fs::metadata(path).unwrap().mode() & 0o777;
     assert_eq!((mode(fixture.path()), mode(fixture.file(&name))), (0o700, 0o600));
