@@ -28,10 +28,13 @@ use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::time::Duration;
 
 use spanring::{SpanId, TraceId};
-use spanring_spool::{Position, SpanData};
+use spanring_spool::{Block, Position, SpanData};
 
 use super::batching::span_len;
 use super::keep::Facts;
+
+/// What [`CursorState::settled`](spanring_spool::CursorState::settled) is once nothing more can come.
+pub(super) const ALL: u64 = 2;
 
 /// How long nothing of a trace must have come.
 pub(super) const SETTLE: Duration = Duration::from_nanos(SETTLE_NS);
@@ -187,6 +190,14 @@ impl Traces {
     fn open(&mut self, trace_id: TraceId) -> &mut Open {
         let endless = self.endless;
         self.open.entry(trace_id).or_insert_with(|| Open { endless, ..Open::default() })
+    }
+
+    /// Notes a block, as [`note`](Self::note) does, and takes the traces that are over by it.
+    pub(super) fn read(&mut self, part: usize, before: Position, block: &Block, endless: u64) -> Vec<Over> {
+        let mut over = self.take_before(&block.spans, &block.starts);
+        self.note(part, [before, block.position], &block.spans, &block.starts, endless);
+        over.extend(self.take_over());
+        over
     }
 
     /// Moves the time to that of a row; what it is then, at that row.
