@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use clap::Args;
-use spanring_exporter::sink::{Needs, SinkAddress};
+use spanring_exporter::sink::SinkAddress;
 use spanring_exporter::{Redelivery, quantity, rfc3339};
 use spanring_spool::SpoolDir;
 
@@ -59,14 +59,9 @@ impl ReplayCommand {
     pub(super) fn run(self) -> Result<(), Failure> {
         let spool = SpoolDir::open(&self.spool)?;
         let (address, options) = environment::sink(&self.sink, LogFormat::Text)?;
-        if address.needs() != Needs::Spans {
-            return Err(Failure::incomplete(format!(
-                "{address} takes traces, which are not delivered again"
-            )));
-        }
         let redelivery = Redelivery::new(spool, self.since).on_notice(|notice| complain(&notice.to_string()));
         if self.dry_run {
-            let plan = redelivery.plan(&address.to_string())?;
+            let plan = redelivery.plan(&address.to_string(), address.needs())?;
             match self.json {
                 true => print(serde_json::to_string(&plan).unwrap_or_default())?,
                 false => print(&plan)?,

@@ -192,6 +192,15 @@ impl Traces {
         self.open.entry(trace_id).or_insert_with(|| Open { endless, ..Open::default() })
     }
 
+    /// Goes on in the middle, with a block before which nothing is known: as if it had been then what time its rows tell.
+    pub(super) fn begin_at(&mut self, block: &Block, endless: u64) {
+        let ends = block.spans.iter().map(|span| span.end_unix_ns);
+        let mut times: Vec<_> = ends.chain(block.starts.iter().map(|span| span.start_unix_ns)).collect();
+        // Whoever records may err about some of them.
+        times.sort_unstable();
+        self.advance(times.get(times.len() / 2).copied().unwrap_or(0), endless);
+    }
+
     /// Notes a block, as [`note`](Self::note) does, and takes the traces that are over by it.
     pub(super) fn read(&mut self, part: usize, before: Position, block: &Block, endless: u64) -> Vec<Over> {
         let mut over = self.take_before(&block.spans, &block.starts);
@@ -343,6 +352,11 @@ impl Traces {
     /// Where a block is found, which has spans that are waited for.
     pub(super) fn block(&self, number: u64) -> Option<Held> {
         self.blocks.get(self.index(number)?).copied()
+    }
+
+    /// The number of the first block that may be found yet.
+    pub(super) fn oldest(&self) -> u64 {
+        self.first
     }
 
     /// The number of the block that was noted last.
