@@ -113,8 +113,9 @@ impl Redelivery {
     /// Delivers, in the order of the first delivery. A sink that has failed for the time of `deadline` without a success in between is
     /// given up, as is one that takes nothing; the rest is counted then.
     ///
-    /// A sink that needs more than spans is [told](Sink::process_over) that a process is over where it has been told before, once all that is to be
-    /// delivered again of it was, if that was anything.
+    /// A sink that needs more than spans is [told](Sink::process_over) that a process is over, as it was before, once all that is to be delivered again
+    /// of it was, if that was anything. Else an instance would go on for ever at a receiver that has lost its end. What ended before that moment a
+    /// receiver has, or whoever asks would have said an earlier one.
     ///
     /// # Errors
     ///

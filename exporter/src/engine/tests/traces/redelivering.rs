@@ -234,7 +234,7 @@ fn parted(count: u64) -> (TempDir, Recorded) {
                     format!("{random:016x}")
                 });
                 span.set("text", text.take(4_000).collect::<String>());
-                let end = now + (number * 300 + second) * 1_000_000_000;
+                let end = now + (number * 3_000 + second) * 1_000_000_000;
                 assert_eq!(span.end_at_unix_ns(end), spanring::Ended::Recorded);
                 cut(spool);
             }
