@@ -18,6 +18,7 @@ mod grace;
 mod json;
 mod keep;
 mod notice;
+mod porter;
 mod rate;
 mod redelivery;
 mod report;
@@ -54,6 +55,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use self::courier::{Courier, Journey, Shared};
 use self::discovery::{Discovery, Progress};
+use self::porter::Terms;
 use crate::Error;
 use crate::error::with_causes;
 use crate::sink::Sink;
@@ -252,17 +254,16 @@ impl Claimed {
         });
         let (census, census_seen) = watch::channel(Arc::new(census));
         let (stopping, stop_seen) = watch::channel(false);
-        let shared = Shared {
+        let terms = Terms {
             spool,
-            letters,
+            letters: Some(letters),
             mode,
-            progress,
             status: status.clone(),
             notices,
-            census: census_seen,
             stop: stop_seen,
             stop_deadline,
         };
+        let shared = Shared { terms, progress, census: census_seen };
         let mut couriers = JoinSet::new();
         for (number, route) in routes.into_iter().enumerate() {
             let courier = Courier::new(number, route, shared.clone());
@@ -340,7 +341,7 @@ async fn blocking<T: Send + 'static>(
     }
 }
 
-fn report(discovery: Discovery, mut journeys: Vec<(usize, Journey)>) -> ExportReport {
+fn report(discovery: Discovery, mut journeys: Vec<(usize, (SinkReport, Journey))>) -> ExportReport {
     journeys.sort_by_key(|&(number, _)| number);
     let mut report = ExportReport {
         recorders: discovery.recorders,
@@ -353,7 +354,7 @@ fn report(discovery: Discovery, mut journeys: Vec<(usize, Journey)>) -> ExportRe
         unproven: discovery.unproven,
         ..ExportReport::default()
     };
-    for (_, journey) in journeys {
+    for (_, (sink, journey)) in journeys {
         report.recorders_skipped_in = report.recorders_skipped_in.max(journey.recorders_skipped_in);
         for (recorder, skipped) in journey.skipped {
             // Each sink reads for itself, from where it had got: who read more has seen more.
@@ -368,7 +369,7 @@ fn report(discovery: Discovery, mut journeys: Vec<(usize, Journey)>) -> ExportRe
                 report.troubles.push(trouble);
             }
         }
-        report.sinks.push(journey.report);
+        report.sinks.push(sink);
     }
     report
 }

@@ -45,7 +45,7 @@
 //!   restarts of either side; a kill in between delivers again what had not been acknowledged, in the same batches.
 //! * A span that a sink refuses by itself holds up no other: it is set aside as a [dead letter](spanring_spool::DeadLetters), with the
 //!   reason, and can be delivered [again](Replay). Its batch is halved until it is found.
-//! * What is kept after its delivery can be delivered [once more](Redelivery), in the same batches.
+//! * What is kept after its delivery can be delivered [once more](Redelivery), in the same batches, or as the same traces.
 //! * What is removed from the spool has been acknowledged by every sink of the exporter that removes it, or is its dead letter.
 //! * Memory is bounded whatever the backlog: one block a sink, of each spool.
 //!

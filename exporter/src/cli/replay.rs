@@ -4,7 +4,8 @@ use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use clap::Args;
-use spanring_exporter::sink::{Needs, SinkAddress};
+use spanring_exporter::config::Config;
+use spanring_exporter::sink::{SinkAddress, SinkOptions};
 use spanring_exporter::{Redelivery, quantity, rfc3339};
 use spanring_spool::SpoolDir;
 
@@ -16,10 +17,12 @@ use super::output::{complain, print, print_report};
 /// Deliver again what a sink has had, as far as the spool still holds it
 ///
 /// Sends the blocks before the sink's place in the spool that hold a span which ended since some moment, in the batches and under the
-/// identities of the first delivery. A sink that is new to the spool gets those that any sink has had. Nothing in the spool changes: what
+/// identities of the first delivery. To Prela's server and to Prefactor it sends the traces that they have had and that have such a span, as far as
+/// their spans are still there: as the same documents, unless a trace had come in several pieces, and under the same idempotency keys. Prefactor is told
+/// once more that a process is over, where it had been. A sink that is new to the spool gets what any sink has had. Nothing in the spool changes: what
 /// the sink has not had yet is left to `spanring export`, and what export --grace does not keep is gone. Spans that a sink refused
 /// and that are dead letters go along; by themselves they are replayed by `spanring dead-letters`. Rules about traces are not asked: what
-/// they left out goes along too, and what they had delivered trace by trace goes block by block.
+/// they left out goes along too, and to sinks that take spans what they had delivered trace by trace goes block by block.
 #[derive(Args, Debug)]
 #[command(after_long_help = AFTER_HELP)]
 pub(super) struct ReplayCommand {
@@ -30,6 +33,10 @@ pub(super) struct ReplayCommand {
     /// Where to deliver to: an address as for `spanring export`
     #[arg(long = "to", value_name = "SINK")]
     sink: String,
+
+    /// Ask the sink as this file says, which may set it up as the environment cannot: see `spanring export --config`
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
 
     /// How long ago, as in 2h (ms, s, m or h), or the moment, as in 2026-11-29T02:51:57Z
     #[arg(long, value_name = "TIME", value_parser = since)]
@@ -58,15 +65,10 @@ Exit status:
 impl ReplayCommand {
     pub(super) fn run(self) -> Result<(), Failure> {
         let spool = SpoolDir::open(&self.spool)?;
-        let (address, options) = environment::sink(&self.sink, LogFormat::Text)?;
-        if address.needs() != Needs::Spans {
-            return Err(Failure::incomplete(format!(
-                "{address} takes traces, which are not delivered again"
-            )));
-        }
+        let (address, options) = self.sink()?;
         let redelivery = Redelivery::new(spool, self.since).on_notice(|notice| complain(&notice.to_string()));
         if self.dry_run {
-            let plan = redelivery.plan(&address.to_string())?;
+            let plan = redelivery.plan(&address.to_string(), address.needs())?;
             match self.json {
                 true => print(serde_json::to_string(&plan).unwrap_or_default())?,
                 false => print(&plan)?,
@@ -85,6 +87,18 @@ impl ReplayCommand {
             false => print_report(&report, has_stdout)?,
         }
         if report.is_complete() { Ok(()) } else { Err(Failure::told()) }
+    }
+
+    /// Where to deliver to, and what is said about it.
+    fn sink(&self) -> Result<(SinkAddress, SinkOptions), Failure> {
+        let (address, of_environment) = environment::sink(&self.sink, LogFormat::Text)?;
+        let Some(path) = &self.config else { return Ok((address, of_environment)) };
+        let known = Config::read(path)?.plan()?.sinks;
+        // What the environment says may be another identity to a receiver.
+        known.into_iter().find(|(known, _)| *known == address).ok_or_else(|| Failure {
+            status: Failure::BAD_INPUT,
+            message: Some(format!("{} has no sink {address}", path.display())),
+        })
     }
 }
 

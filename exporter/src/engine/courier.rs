@@ -15,38 +15,29 @@
 //!   read. By trace, the spans of a few traces are besides.
 //! * **C4** A span that the sink refuses by itself is a dead letter, and durable as one, before the cursor passes it. No other span is one.
 
-mod aside;
 mod by_trace;
-mod delivery;
-mod gather;
 mod live;
-mod load;
-mod patience;
 mod place;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use spanring_spool::{DeadLetters, Error, RecorderId, Skipped, SpoolDir};
+use spanring_spool::{Error, RecorderId, Skipped};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
 use self::by_trace::{Lineage, Strand};
-use self::delivery::Done;
-use self::live::{Looks, Wanted};
-use self::load::{Load, Places};
+use self::live::Looks;
 use self::place::Place;
 use super::discovery::{Census, Progress, Standing};
 use super::keep::Keep;
 use super::notice::Notice;
-use super::rate::Rate;
+use super::porter::{Done, Load, Places, Porter, Terms};
 use super::report::{SinkEnd, SinkReport};
-use super::status::{SinkSnapshot, SinkState, Status};
-use super::{Mode, Notices, Route, stopped};
-use crate::breaker::Breaker;
+use super::status::SinkState;
+use super::{Mode, Route, stopped};
 use crate::error::with_causes;
-use crate::sink::Sink;
 
 /// How many blocks of a recorder are delivered before the others have their turn.
 const BLOCKS_PER_TURN: usize = 16;
@@ -61,22 +52,14 @@ const SYNC_INTERVAL: Duration = Duration::from_secs(1);
 /// What all couriers share.
 #[derive(Clone, Debug)]
 pub(super) struct Shared {
-    pub(super) spool: SpoolDir,
-    pub(super) letters: DeadLetters,
-    pub(super) mode: Mode,
+    pub(super) terms: Terms,
     pub(super) progress: Arc<Progress>,
-    pub(super) status: Status,
-    pub(super) notices: Notices,
     pub(super) census: watch::Receiver<Arc<Census>>,
-    pub(super) stop: watch::Receiver<bool>,
-    /// How long a sink may take for the batch that it is at once a stop is asked for.
-    pub(super) stop_deadline: Duration,
 }
 
-/// What a courier comes back with.
-#[derive(Debug)]
+/// What a courier has met with on the way.
+#[derive(Debug, Default)]
 pub(super) struct Journey {
-    pub(super) report: SinkReport,
     pub(super) recorders_skipped_in: u64,
     /// Of recorders that are gone only if all is delivered once: it would grow for ever.
     pub(super) skipped: BTreeMap<RecorderId, Skipped>,
@@ -84,23 +67,15 @@ pub(super) struct Journey {
 }
 
 pub(super) struct Courier {
-    number: usize,
-    sink: Box<dyn Sink>,
+    porter: Porter,
     keep: Option<Keep>,
-    shared: Shared,
+    progress: Arc<Progress>,
+    census: watch::Receiver<Arc<Census>>,
     places: BTreeMap<RecorderId, Place>,
     /// Where spans are delivered by trace, in place of that, by the recorder that recorded them.
     lineages: BTreeMap<RecorderId, Lineage>,
     finished: BTreeSet<RecorderId>,
-    breaker: Breaker,
-    /// Why the sink failed, as it was told last while it is taken for one that is out.
-    told: Option<String>,
-    rate: Option<Rate>,
     looks: Looks,
-    /// The processes that are to be told to stop.
-    terminations: BTreeMap<RecorderId, Wanted>,
-    /// How many spans it has refused that it had not before, since it took any.
-    refused_in_a_row: u32,
     journey: Journey,
 }
 
@@ -117,49 +92,35 @@ enum Turn {
 impl Courier {
     pub(super) fn new(number: usize, route: Route, shared: Shared) -> Self {
         let Route { sink, keep, rate } = route;
-        let report = SinkReport::new(sink.name());
-        let breaker = Breaker::new(match shared.mode {
-            Mode::Once { deadline } => Some(deadline),
-            Mode::Follow { .. } => None,
-        });
+        let Shared { terms, progress, census } = shared;
         Courier {
-            number,
-            sink,
+            porter: Porter::new(number, sink, rate, terms),
             keep,
-            shared,
+            progress,
+            census,
             places: BTreeMap::new(),
             lineages: BTreeMap::new(),
             finished: BTreeSet::new(),
-            breaker,
-            told: None,
-            rate,
             looks: Looks::default(),
-            terminations: BTreeMap::new(),
-            refused_in_a_row: 0,
-            journey: Journey {
-                report,
-                recorders_skipped_in: 0,
-                skipped: BTreeMap::new(),
-                troubles: BTreeMap::new(),
-            },
+            journey: Journey::default(),
         }
     }
 
     /// Delivers until all is delivered, the sink fails for good, or a stop is asked for.
-    pub(super) async fn run(mut self) -> Journey {
-        let end = match self.shared.mode {
+    pub(super) async fn run(mut self) -> (SinkReport, Journey) {
+        let end = match self.porter.terms.mode {
             Mode::Once { .. } => self.deliver_once().await,
             Mode::Follow { .. } => self.follow().await,
         };
         let end = end.unwrap_or_else(|end| end);
         if let SinkEnd::GaveUp { .. } | SinkEnd::Refused { .. } = &end {
-            let sink = self.sink.name().to_owned();
+            let sink = self.porter.sink.name().to_owned();
             let reason = match &end {
                 SinkEnd::GaveUp { reason } => format!("gave up, the rest is kept: {reason}"),
                 SinkEnd::Refused { reason } => format!("stopped, the rest is kept: {reason}"),
                 _ => unreachable!("the pattern above"),
             };
-            self.shared.notices.tell(Notice::Ended { sink, reason });
+            self.porter.tell(Notice::Ended { sink, reason });
         }
         for (recorder, mut place) in std::mem::take(&mut self.places) {
             self.settle(&recorder, &mut place);
@@ -168,21 +129,13 @@ impl Courier {
             let Strand { recorder, mut place, .. } = strand;
             self.settle(&recorder, &mut place);
         }
-        self.journey.report.end = end;
-        self.show(|standing| standing.state = SinkState::Ended);
-        self.journey
-    }
-
-    /// Shows how the sink stands.
-    fn show(&self, change: impl FnOnce(&mut SinkSnapshot)) {
-        self.shared.status.update_sink(self.number, |standing| {
-            standing.report = self.journey.report.clone();
-            change(standing);
-        });
+        self.porter.report.end = end;
+        self.porter.show(|standing| standing.state = SinkState::Ended);
+        (self.porter.report, self.journey)
     }
 
     async fn deliver_once(&mut self) -> Result<SinkEnd, SinkEnd> {
-        let census = self.shared.census.borrow().clone();
+        let census = self.census.borrow().clone();
         for (recorder, standing) in &census.recorders {
             if self.is_part_of_another(recorder, &census) {
                 continue;
@@ -196,7 +149,7 @@ impl Courier {
     async fn follow(&mut self) -> Result<SinkEnd, SinkEnd> {
         let mut poll = POLL_FIRST;
         loop {
-            let census = self.shared.census.borrow_and_update().clone();
+            let census = self.census.borrow_and_update().clone();
             self.forget_all_but(&census);
             let delivered = self.round(&census).await?;
             self.look_after_the_living(&census).await?;
@@ -205,11 +158,11 @@ impl Courier {
                 tokio::task::yield_now().await;
                 continue;
             }
-            self.show(|standing| standing.backlog.oldest_unix_ns = 0);
+            self.porter.show(|standing| standing.backlog.oldest_unix_ns = 0);
             tokio::select! {
                 () = sleep(poll) => poll = (poll * 2).min(POLL_CAP),
-                Ok(()) = self.shared.census.changed() => {}
-                () = stopped(&mut self.shared.stop) => return Err(SinkEnd::Stopped),
+                Ok(()) = self.census.changed() => {}
+                () = stopped(&mut self.porter.terms.stop) => return Err(SinkEnd::Stopped),
             }
         }
     }
@@ -253,7 +206,7 @@ impl Courier {
         if self.goes_by_trace(recorder) {
             return self.turn_by_trace(recorder, standing).await;
         }
-        if *self.shared.stop.borrow() {
+        if self.porter.is_to_stop() {
             return Err(SinkEnd::Stopped);
         }
         let place = match self.places.remove(recorder) {
@@ -300,7 +253,7 @@ impl Courier {
                 Ok(Some(block)) if block.position.segment <= place.last_segment => block,
                 Ok(more) => {
                     if more.is_none()
-                        && let Err(error) = place.pass_over_the_rest(&mut self.journey.report.lost)
+                        && let Err(error) = place.pass_over_the_rest(&mut self.porter.report.lost)
                     {
                         return Ok(Err(error));
                     }
@@ -316,12 +269,12 @@ impl Courier {
                 starts: &[],
                 places: Places::Block(block.position),
             };
-            let Done { rejected, dead_lettered } = self.deliver(&load).await?;
+            let Done { rejected, dead_lettered } = self.porter.deliver(&load).await?;
             let before = place.state.position;
             place.state.delivered += block.spans.len() as u64 - rejected - dead_lettered;
             place.state.dead_lettered += dead_lettered;
             place.state.dropped += rejected;
-            place.go_to(block.position, &mut self.journey.report.lost);
+            place.go_to(block.position, &mut self.porter.report.lost);
             let stored = place.cursor.store(place.state);
             let synced = stored.and_then(|()| match before.segment < block.position.segment {
                 true => self.publish(recorder, place),
@@ -354,7 +307,7 @@ impl Courier {
     fn publish(&self, recorder: &RecorderId, place: &mut Place) -> Result<(), Error> {
         place.cursor.sync()?;
         place.synced = Some((place.state, Instant::now()));
-        self.shared.progress.publish(self.number, recorder, place.state.position);
+        self.progress.publish(self.porter.number, recorder, place.state.position);
         Ok(())
     }
 
@@ -387,15 +340,15 @@ impl Courier {
     fn note_late(&self, recorder: &RecorderId, place: &mut Place) {
         let segments = place.begin();
         if segments > 0 {
-            let sink = self.sink.name().to_owned();
-            self.shared.notices.tell(Notice::BeganLate { sink, recorder: recorder.clone(), segments });
+            let sink = self.porter.sink.name().to_owned();
+            self.porter.tell(Notice::BeganLate { sink, recorder: recorder.clone(), segments });
         }
     }
 
     fn note_skipped(&mut self, recorder: &RecorderId, skipped: Skipped) {
         if skipped.is_damage() && self.journey.skipped.get(recorder) != Some(&skipped) {
             let notice = Notice::Skipped { recorder: recorder.clone(), skipped: skipped.clone() };
-            self.shared.notices.tell(notice);
+            self.porter.tell(notice);
             let is_new = self.journey.skipped.insert(recorder.clone(), skipped).is_none();
             self.journey.recorders_skipped_in += u64::from(is_new);
         }
@@ -422,7 +375,7 @@ impl Courier {
         let reason = with_causes(&error);
         if self.journey.troubles.get(recorder) != Some(&reason) {
             let notice = Notice::Trouble { recorder: Some(recorder.clone()), reason: reason.clone() };
-            self.shared.notices.tell(notice);
+            self.porter.tell(notice);
             self.journey.troubles.insert(recorder.clone(), reason);
         }
         Turn::Trouble

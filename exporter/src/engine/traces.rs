@@ -28,10 +28,13 @@ use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::time::Duration;
 
 use spanring::{SpanId, TraceId};
-use spanring_spool::{Position, SpanData};
+use spanring_spool::{Block, Position, SpanData};
 
 use super::batching::span_len;
 use super::keep::Facts;
+
+/// What [`CursorState::settled`](spanring_spool::CursorState::settled) is once nothing more can come.
+pub(super) const ALL: u64 = 2;
 
 /// How long nothing of a trace must have come.
 pub(super) const SETTLE: Duration = Duration::from_nanos(SETTLE_NS);
@@ -189,6 +192,23 @@ impl Traces {
         self.open.entry(trace_id).or_insert_with(|| Open { endless, ..Open::default() })
     }
 
+    /// Goes on in the middle, with a block before which nothing is known: as if it had been then what time its rows tell.
+    pub(super) fn begin_at(&mut self, block: &Block, endless: u64) {
+        let ends = block.spans.iter().map(|span| span.end_unix_ns);
+        let mut times: Vec<_> = ends.chain(block.starts.iter().map(|span| span.start_unix_ns)).collect();
+        // Whoever records may err about some of them.
+        times.sort_unstable();
+        self.advance(times.get(times.len() / 2).copied().unwrap_or(0), endless);
+    }
+
+    /// Notes a block, as [`note`](Self::note) does, and takes the traces that are over by it.
+    pub(super) fn read(&mut self, part: usize, before: Position, block: &Block, endless: u64) -> Vec<Over> {
+        let mut over = self.take_before(&block.spans, &block.starts);
+        self.note(part, [before, block.position], &block.spans, &block.starts, endless);
+        over.extend(self.take_over());
+        over
+    }
+
     /// Moves the time to that of a row; what it is then, at that row.
     fn tick(&mut self, at: u64) -> u64 {
         let at = at.min(self.clock.saturating_add(LEAP_MAX_NS));
@@ -332,6 +352,11 @@ impl Traces {
     /// Where a block is found, which has spans that are waited for.
     pub(super) fn block(&self, number: u64) -> Option<Held> {
         self.blocks.get(self.index(number)?).copied()
+    }
+
+    /// The number of the first block that may be found yet.
+    pub(super) fn oldest(&self) -> u64 {
+        self.first
     }
 
     /// The number of the block that was noted last.

@@ -21,21 +21,16 @@
 //! * **L3** What is over is delivered, then the cursor is stored, then the next block is read. Where one of them fails, it is what is tried first the next
 //!   time, and no trace that was delivered is delivered again.
 
-use std::collections::BTreeMap;
-
-use spanring_spool::{Block, CursorState, Error, Life, Position, RecorderId, Resource};
+use spanring_spool::{Block, CursorState, Error, Position, RecorderId};
 use tokio::time::Instant;
 
 use super::super::discovery::Standing;
-use super::super::notice::Notice;
+use super::super::porter::Counts;
 use super::super::report::SinkEnd;
-use super::super::traces::{Mark, Over, SETTLE, Traces};
+use super::super::traces::{ALL, Mark, Over, SETTLE, Traces};
 use super::live::Shows;
 use super::{BLOCKS_PER_TURN, Courier, Place, Turn};
-use crate::sink::{Needs, Process};
-
-/// What [`CursorState::settled`] is once nothing more can come.
-const ALL: u64 = 2;
+use crate::sink::Needs;
 
 /// One recorder, and what was recovered of it.
 pub(super) struct Lineage {
@@ -114,7 +109,7 @@ impl Lineage {
 impl Courier {
     /// Whether spans are delivered by traces that are over.
     fn is_by_trace(&self) -> bool {
-        self.keep.is_some() || self.sink.needs() != Needs::Spans
+        self.keep.is_some() || self.porter.sink.needs() != Needs::Spans
     }
 
     /// Whether those of this recorder are: also where an earlier run did so, until what it had left waiting is delivered.
@@ -128,7 +123,7 @@ impl Courier {
         origin: &RecorderId,
         standing: Standing,
     ) -> Result<Turn, SinkEnd> {
-        if *self.shared.stop.borrow() {
+        if self.porter.is_to_stop() {
             return Err(SinkEnd::Stopped);
         }
         let lineage = match self.lineages.remove(origin) {
@@ -155,7 +150,7 @@ impl Courier {
             }
         }
         let waiting = self.lineages.values().map(|lineage| lineage.traces.len() as u64).sum();
-        self.show(|standing| standing.backlog.open_traces = waiting);
+        self.porter.show(|standing| standing.backlog.open_traces = waiting);
         match turn {
             Ok(Ok(turn)) => {
                 self.journey.troubles.remove(origin);
@@ -170,7 +165,8 @@ impl Courier {
         let strand = self.open_strand(origin)?;
         let clock = strand.place.state.clock.max(origin.created_unix_ns());
         Ok(Lineage {
-            traces: Traces::at(clock, strand.place.state.endless).keeping_starts(self.sink.wants_starts()),
+            traces: Traces::at(clock, strand.place.state.endless)
+                .keeping_starts(self.porter.sink.wants_starts()),
             shows: Shows::new(self.shows_the_living()),
             strands: vec![strand],
             at: 0,
@@ -248,16 +244,14 @@ impl Courier {
                     {
                         strand.catch_up(state, traces);
                     }
-                    let mut over = traces.take_before(&block.spans, &block.starts);
                     // A span whose end is damaged ends no more than one that was dropped.
                     let endless = block.ledger.dropped.total() + strand.place.reader.skipped().missing_rows;
-                    traces.note(part, [strand.read_to, block.position], &block.spans, &block.starts, endless);
+                    let over = traces.read(part, strand.read_to, &block, endless);
                     strand.read_at = traces.now();
                     if let Some(number) = traces.newest() {
                         shows.note(number, &block.starts, &block.spans);
                     }
                     (strand.read_to, strand.settled) = (block.position, 0);
-                    over.extend(traces.take_over());
                     let is_restored = strand.is_restored() && !strand.is_damaged();
                     lineage.quiet_since = Instant::now();
                     if let Err(error) = self.hand_over(lineage, over, Some(block), is_restored).await? {
@@ -322,7 +316,7 @@ impl Courier {
         if !is_restored && standing == Standing::Over {
             let Strand { recorder, place, .. } = &lineage.strands[0];
             let (recorder, resource) = (recorder.clone(), place.resource.clone());
-            self.process_over(&recorder, &resource).await?;
+            self.porter.process_over(&recorder, &resource).await?;
         }
         let last = &mut lineage.strands[lineage.at];
         last.settled = if standing == Standing::Over { ALL } else { last.settled.max(1) };
@@ -376,7 +370,9 @@ impl Courier {
         let recorders: Vec<_> = strands.iter().map(|strand| strand.recorder.clone()).collect();
         let resource = strands[0].place.resource.clone();
         let mut counts = Counts::new();
-        let delivered = self.deliver_over(&recorders, traces, &resource, pending, block, &mut counts).await?;
+        self.leave_out(traces, pending, &mut counts);
+        let delivered =
+            self.porter.deliver_over(&recorders, traces, &resource, pending, block, &mut counts).await?;
         for (part, strand) in strands.iter_mut().enumerate() {
             // What an earlier run left behind it has counted.
             if let Some(count) = counts.get(&part).filter(|_| strand.restored.is_none()) {
@@ -392,17 +388,18 @@ impl Courier {
         Ok(delivered)
     }
 
-    /// Tells the sink that a process is over.
-    async fn process_over(&mut self, first: &RecorderId, resource: &Resource) -> Result<(), SinkEnd> {
-        let is_recovered = || matches!(self.shared.spool.life(first), Ok(Life::Recovered));
-        let has_died = first.is_recovery() || is_recovered();
-        let recorder = first.origin().unwrap_or_else(|| first.clone());
-        let process = Process { recorder: &recorder, resource, has_died };
-        if let Some(reason) = self.tell_over(&process).await? {
-            let reason = format!("{} was told that it is over: {reason}", self.sink.name());
-            self.shared.notices.tell(Notice::Trouble { recorder: Some(recorder), reason });
+    /// Leaves out those of the traces that the route does not keep.
+    fn leave_out(&mut self, traces: &Traces, over: &mut [Over], counts: &mut Counts) {
+        let Some(keep) = self.keep else { return };
+        for left in over.iter_mut().filter(|over| !keep.keeps(over.trace_id, &over.facts)) {
+            for share in left.shares.iter().filter(|share| share.spans > 0) {
+                let Some(held) = traces.block(share.block) else { continue };
+                counts.entry(held.part).or_default().dropped += u64::from(share.spans);
+                self.porter.report.sampled_out += u64::from(share.spans);
+            }
+            left.delivered();
+            left.lost.clear();
         }
-        Ok(())
     }
 
     /// Stores how far the sink has got: of what was recovered first.
@@ -415,7 +412,7 @@ impl Courier {
                 strand.place.missed = strand.place.reader.skipped().missing_rows;
                 continue;
             }
-            strand.place.count_missing(&mut self.journey.report.lost);
+            strand.place.count_missing(&mut self.porter.report.lost);
             let mark = traces.watermark(part, strand.here());
             let Place { state, .. } = &mut strand.place;
             let before = state.position;
@@ -433,29 +430,5 @@ impl Courier {
         }
         *is_ahead_of_cursor = false;
         Ok(())
-    }
-}
-
-/// What became of spans, by the part of the lineage that they stand in.
-pub(super) type Counts = BTreeMap<usize, Count>;
-
-/// What became of spans.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub(super) struct Count {
-    pub(super) delivered: u64,
-    pub(super) dead_lettered: u64,
-    pub(super) dropped: u64,
-}
-
-impl Count {
-    pub(super) fn add(&mut self, other: Count) {
-        self.delivered += other.delivered;
-        self.dead_lettered += other.dead_lettered;
-        self.dropped += other.dropped;
-    }
-
-    /// How many spans it is about.
-    pub(super) fn spans(&self) -> u64 {
-        self.delivered + self.dead_lettered + self.dropped
     }
 }

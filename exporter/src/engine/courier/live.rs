@@ -1,5 +1,4 @@
-//! Processes that live: the sink looks after them between deliveries, is shown their spans while they run, and they learn what its receiver wants of
-//! them.
+//! Processes that live: the sink looks after them between deliveries, and is shown their spans while they run.
 //!
 //! Nothing that fails here counts or holds up a delivery for long; where it does not pass it is told. While the sink is taken for one that is out nothing
 //! is tried: the courier waits with a delivery then.
@@ -14,19 +13,18 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::Duration;
 
 use spanring::{SpanId, TraceId, names};
-use spanring_spool::{Error, Life, RecorderId, SpanData, SpoolDir};
+use spanring_spool::{RecorderId, SpanData, SpoolDir};
 use tokio::time::{Instant, timeout_at};
 
 use super::super::Mode;
 use super::super::discovery::{Census, Standing};
 use super::super::notice::Notice;
+use super::super::porter::{Blocks, Porter};
 use super::super::report::SinkEnd;
 use super::super::traces::Traces;
 use super::by_trace::Lineage;
-use super::gather::Blocks;
 use super::{Courier, stopped};
-use crate::error::with_causes;
-use crate::sink::{LiveProcess, LiveSpan, Outcome, Sink, TerminationRequest};
+use crate::sink::{LiveProcess, LiveSpan, Outcome, Sink};
 
 /// How often the living are looked after, at most.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
@@ -59,14 +57,6 @@ pub(super) struct Looks {
     told: Option<String>,
 }
 
-/// That a process is to be told to stop.
-#[derive(Debug)]
-pub(super) struct Wanted {
-    reason: String,
-    /// Why it could not be told, as that was said last.
-    trouble: Option<String>,
-}
-
 impl Looks {
     /// Notes a look that began then, and what it came to; why it failed, if that is to be told. As much time as it took belongs to deliveries.
     fn done(&mut self, began: Instant, came_to: Result<(), String>) -> Option<String> {
@@ -93,7 +83,7 @@ impl Courier {
         if self.looks.next.is_some_and(|next| began < next) {
             return Ok(());
         }
-        let mut stop = self.shared.stop.clone();
+        let mut stop = self.porter.terms.stop.clone();
         let looked = tokio::select! {
             biased;
             () = stopped(&mut stop) => return Err(SinkEnd::Stopped),
@@ -101,16 +91,18 @@ impl Courier {
         };
         let came_to = looked.unwrap_or_else(|_| Err("no answer in time".to_owned()));
         if let Some(reason) = self.looks.done(began, came_to) {
-            let reason = format!("{} is shown nothing of what runs: {reason}", self.sink.name());
-            self.shared.notices.tell(Notice::Trouble { recorder: None, reason });
+            let reason = format!("{} is shown nothing of what runs: {reason}", self.porter.sink.name());
+            self.porter.tell(Notice::Trouble { recorder: None, reason });
         }
-        self.pass_terminations_on();
+        self.porter.pass_terminations_on();
         Ok(())
     }
 
     /// Whether spans are shown to the sink while they run. Rules for whole traces cannot be asked before those are over.
     pub(super) fn shows_the_living(&self) -> bool {
-        self.keep.is_none() && matches!(self.shared.mode, Mode::Follow { .. }) && self.sink.wants_starts()
+        self.keep.is_none()
+            && matches!(self.porter.terms.mode, Mode::Follow { .. })
+            && self.porter.sink.wants_starts()
     }
 
     /// Looks after all of them, or as many as there is time for until `end`; why the sink could not do what it wanted, if it could not.
@@ -129,7 +121,7 @@ impl Courier {
                 break;
             }
             self.looks.last = Some(recorder.clone());
-            let Courier { sink, shared, lineages, places, .. } = self;
+            let Courier { porter: Porter { sink, terms, .. }, lineages, places, .. } = self;
             let lineage = lineages.get_mut(&recorder);
             let of_lineage = lineage.as_ref().map(|lineage| lineage.strands[0].place.resource.clone());
             let Some(resource) =
@@ -145,41 +137,10 @@ impl Courier {
                 }
             }
             if let Some(lineage) = lineage {
-                show(&mut **sink, &shared.spool, &process, lineage, end).await?;
+                show(&mut **sink, &terms.spool, &process, lineage, end).await?;
             }
         }
         Ok(())
-    }
-
-    /// Tells processes that they are to stop, as far as the sink's receiver has said so.
-    pub(super) fn pass_terminations_on(&mut self) {
-        for TerminationRequest { recorder, reason } in self.sink.take_terminations() {
-            self.terminations.entry(recorder).or_insert(Wanted { reason, trouble: None });
-        }
-        for (recorder, Wanted { reason, trouble }) in std::mem::take(&mut self.terminations) {
-            let sink = self.sink.name().to_owned();
-            match self.request_termination(&recorder, &reason) {
-                Ok(true) => self.shared.notices.tell(Notice::Termination { sink, recorder, reason }),
-                Ok(false) | Err(Error::NoSuchRecorder { .. }) => {}
-                Err(error) => {
-                    let said = format!("its process cannot be told to stop: {}", with_causes(&error));
-                    if trouble.as_ref() != Some(&said) {
-                        let (recorder, reason) = (Some(recorder.clone()), said.clone());
-                        self.shared.notices.tell(Notice::Trouble { recorder, reason });
-                    }
-                    // It is tried again with the next look or delivery.
-                    self.terminations.insert(recorder, Wanted { reason, trouble: Some(said) });
-                }
-            }
-        }
-    }
-
-    /// Whether the process lives, as far as anybody can tell, and was not told before.
-    fn request_termination(&self, recorder: &RecorderId, reason: &str) -> Result<bool, Error> {
-        match self.shared.spool.life(recorder)? {
-            Life::Alive | Life::Unproven { .. } => self.shared.spool.request_termination(recorder, reason),
-            _ => Ok(false),
-        }
     }
 }
 

@@ -97,11 +97,11 @@ fn cursors(recorder_dir: &Path) -> usize {
 impl Courier {
     /// Opens a recorder at the place that the sink has got to in it.
     pub(super) fn open(&self, recorder: &RecorderId) -> Result<Place, Error> {
-        let spool = &self.shared.spool;
+        let spool = &self.porter.terms.spool;
         let mut reader = spool.reader(recorder)?;
-        let cursor = Cursor::open(&spool.recorder_path(recorder), self.sink.name())?;
+        let cursor = Cursor::open(&spool.recorder_path(recorder), self.porter.sink.name())?;
         let state = cursor.state();
-        let last_segment = match self.shared.mode {
+        let last_segment = match self.porter.terms.mode {
             Mode::Once { .. } => reader.last_segment()?,
             Mode::Follow { .. } => u64::MAX,
         };
@@ -112,7 +112,7 @@ impl Courier {
             Ok(resource) => resource,
             Err(error) => {
                 let reason = format!("its spans go without their resource: {}", with_causes(&error));
-                self.shared.notices.tell(Notice::Trouble { recorder: Some(recorder.clone()), reason });
+                self.porter.tell(Notice::Trouble { recorder: Some(recorder.clone()), reason });
                 Resource::default()
             }
         };

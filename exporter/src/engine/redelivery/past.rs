@@ -1,42 +1,38 @@
 //! What a sink has had: the blocks before its cursors, as far as the spool still holds them.
 
-use std::vec;
-
 use spanring_spool::{
-    Block, Cursor, Error, Position, RecorderId, RecorderReader, Resource, Skipped, SpoolDir,
+    Block, Cursor, CursorState, Error, Position, RecorderId, RecorderReader, Resource, Skipped, SpoolDir,
 };
 
 use super::super::Notices;
 use super::super::notice::Notice;
 use crate::error::with_causes;
+use crate::sink::Needs;
 
-/// The blocks of a spool that a sink has had and that hold a span which ended since some moment, recorder by recorder. Nothing is written.
+/// The recorders of a spool that a sink has had something of. Nothing is written.
 pub(super) struct Past {
     spool: SpoolDir,
-    since_unix_ns: u64,
+    pub(super) since_unix_ns: u64,
     notices: Notices,
-    /// The recorders that were not begun with, and how far the sink got in each.
-    recorders: vec::IntoIter<(RecorderId, Position)>,
-    open: Option<Open>,
+    /// The recorders, in the order of their creation, and how far the sink got in each.
+    pub(super) recorders: Vec<(RecorderId, CursorState)>,
+    /// Whether that is how far the sink itself got, and not others.
+    pub(super) is_own: bool,
     /// What could not be read, a line for each recorder.
     pub(super) skipped: Vec<String>,
     /// Why recorders were left out, or left in the middle.
     pub(super) troubles: Vec<String>,
 }
 
-/// A block, and whose it is.
-pub(super) struct PastBlock<'a> {
-    pub(super) recorder: &'a RecorderId,
-    pub(super) resource: &'a Resource,
-    pub(super) block: Block,
-}
-
-struct Open {
-    recorder: RecorderId,
-    resource: Resource,
+/// A recorder that is read up to some place.
+pub(super) struct Open {
+    pub(super) recorder: RecorderId,
+    pub(super) resource: Resource,
     reader: RecorderReader,
-    /// Behind the last block that the sink has had.
-    until: Position,
+    /// Behind the last block that the sink has had; `None` where it has had all there is.
+    until: Option<Position>,
+    /// Whether what lies behind that place was come to.
+    is_more_behind: bool,
     /// How many segments and rows had been removed before the first block. The reader calls them missing.
     removed: Option<(u64, u64)>,
 }
@@ -46,6 +42,7 @@ impl Past {
     pub(super) fn of(
         spool: SpoolDir,
         sink: &str,
+        needs: Needs,
         since_unix_ns: u64,
         notices: Notices,
     ) -> Result<Self, Error> {
@@ -55,48 +52,33 @@ impl Past {
             let states = Cursor::peek(&dir, sink).and_then(|state| Ok((state, Cursor::peek_all(&dir)?)));
             match states {
                 Ok((state, all)) => {
-                    if state.position > Position::default() {
-                        own.push((recorder.clone(), state.position));
+                    let has_begun = match needs {
+                        Needs::Spans => state.position > Position::default(),
+                        _ => state != CursorState::default(),
+                    };
+                    if has_begun {
+                        own.push((recorder.clone(), state));
                     }
-                    let furthest = all.into_iter().map(|(_, state)| state.position).max();
-                    others.extend(furthest.map(|position| (recorder, position)));
+                    let furthest = all.into_iter().map(|(_, state)| state).max_by_key(|state| match needs {
+                        Needs::Spans => (state.position, 0),
+                        _ => (state.ahead, state.settled),
+                    });
+                    others.extend(furthest.map(|state| (recorder, state)));
                 }
                 Err(error) => troubles.push(trouble(&recorder, &error)),
             }
         }
-        let recorders = if own.is_empty() { others } else { own }.into_iter();
-        let skipped = Vec::new();
-        Ok(Past { spool, since_unix_ns, notices, recorders, open: None, skipped, troubles })
+        let is_own = !own.is_empty();
+        let recorders = if is_own { own } else { others };
+        Ok(Past { spool, since_unix_ns, notices, recorders, is_own, skipped: Vec::new(), troubles })
     }
 
-    /// The next block; `None` when there are no more.
-    pub(super) fn next_block(&mut self) -> Option<PastBlock<'_>> {
-        let block = loop {
-            let Some(open) = &mut self.open else {
-                let (recorder, until) = self.recorders.next()?;
-                match self.open(&recorder, until) {
-                    Ok(open) => self.open = Some(open),
-                    Err(error) => self.troubles.push(trouble(&recorder, &error)),
-                }
-                continue;
-            };
-            match open.next_block() {
-                Ok(Some(block)) if block.spans.iter().any(|span| span.end_unix_ns >= self.since_unix_ns) => {
-                    break block;
-                }
-                Ok(Some(_)) => {}
-                Ok(None) => self.close(),
-                Err(error) => {
-                    self.troubles.push(trouble(&open.recorder, &error));
-                    self.close();
-                }
-            }
-        };
-        let Open { recorder, resource, .. } = self.open.as_ref()?;
-        Some(PastBlock { recorder, resource, block })
+    pub(super) fn spool(&self) -> &SpoolDir {
+        &self.spool
     }
 
-    fn open(&self, recorder: &RecorderId, until: Position) -> Result<Open, Error> {
+    /// Opens a recorder, to be read up to this place, or to its end.
+    pub(super) fn open(&self, recorder: &RecorderId, until: Option<Position>) -> Result<Open, Error> {
         let reader = self.spool.reader(recorder)?;
         // A resource that cannot be read costs its attributes, and no span.
         let resource = self.spool.resource(recorder).unwrap_or_else(|error| {
@@ -104,11 +86,12 @@ impl Past {
             self.notices.tell(Notice::Trouble { recorder: Some(recorder.clone()), reason });
             Resource::default()
         });
-        Ok(Open { recorder: recorder.clone(), resource, reader, until, removed: None })
+        let recorder = recorder.clone();
+        Ok(Open { recorder, resource, reader, until, is_more_behind: false, removed: None })
     }
 
-    fn close(&mut self) {
-        let Some(open) = self.open.take() else { return };
+    /// Notes what of a recorder could not be read.
+    pub(super) fn close(&mut self, open: Open) {
         let skipped = open.skipped();
         if skipped.is_damage() {
             let notice = Notice::Skipped { recorder: open.recorder, skipped };
@@ -116,29 +99,58 @@ impl Past {
             self.notices.tell(notice);
         }
     }
+
+    /// Notes why a recorder is left out, or left in the middle.
+    pub(super) fn trouble(&mut self, recorder: &RecorderId, error: &Error) {
+        self.troubles.push(trouble(recorder, error));
+    }
 }
 
 impl Open {
-    fn next_block(&mut self) -> Result<Option<Block>, Error> {
+    /// The next block; `None` behind the last that the sink has had.
+    pub(super) fn next_block(&mut self) -> Result<Option<Block>, Error> {
         let Some(block) = self.reader.next_block()? else { return Ok(None) };
-        // Places are compared without the sequence behind them, which depends on where a reader began.
-        let place = |position: Position| (position.segment, position.offset);
-        if self.removed.is_none() && place(block.position) <= place(self.until) {
+        self.is_more_behind = self.until.is_some_and(|until| place(block.position) > place(until));
+        if self.is_more_behind {
+            return Ok(None);
+        }
+        if self.removed.is_none() {
             let Skipped { missing_segments, missing_rows, .. } = *self.reader.skipped();
             self.removed = Some((missing_segments, missing_rows));
         }
-        Ok(Some(block).filter(|block| place(block.position) <= place(self.until)))
+        Ok(Some(block))
+    }
+
+    /// Whether there is nothing that the sink has not had, once the last block was read.
+    pub(super) fn is_at_end(&self) -> bool {
+        !self.is_more_behind
+    }
+
+    /// Whether rows were removed before the first block, once that was read.
+    pub(super) fn begins_late(&self) -> bool {
+        self.removed.is_some_and(|(_, rows)| rows > 0)
+    }
+
+    /// How many rows should have been there, and were not.
+    pub(super) fn missing_rows(&self) -> u64 {
+        let removed = self.removed.map_or(u64::MAX, |(_, rows)| rows);
+        self.reader.skipped().missing_rows.saturating_sub(removed)
     }
 
     /// What was left out that should have been there.
     fn skipped(&self) -> Skipped {
         let mut skipped = self.reader.skipped().clone();
         // Behind the last block, or where there is none, nothing is missed.
-        let (segments, rows) = self.removed.unwrap_or((u64::MAX, u64::MAX));
+        let segments = self.removed.map_or(u64::MAX, |(segments, _)| segments);
         skipped.missing_segments = skipped.missing_segments.saturating_sub(segments);
-        skipped.missing_rows = skipped.missing_rows.saturating_sub(rows);
+        skipped.missing_rows = self.missing_rows();
         skipped
     }
+}
+
+/// Where it is, without the sequence behind it, which depends on where a reader began.
+pub(super) fn place(position: Position) -> (u64, u64) {
+    (position.segment, position.offset)
 }
 
 fn trouble(recorder: &RecorderId, error: &Error) -> String {

@@ -118,7 +118,7 @@ fn a_span_that_is_refused_holds_up_no_other_and_nothing_is_set_aside() {
 fn a_sink_that_refuses_everything_is_given_up_and_the_rest_is_counted() {
     let (dir, _) = delivered(600, &Seen::default());
     let report = redeliver(dir.path(), Seen::default().told(|_| refused()), SystemTime::UNIX_EPOCH);
-    let reason = "it refuses one span after the other: not this one".to_owned();
+    let reason = "it refuses one after the other: not this one".to_owned();
     assert_eq!((report.refused, &report.end), (101, &SinkEnd::Refused { reason }));
     assert_eq!((report.plan.spans, report.delivered), (600, 0));
 }

@@ -1,5 +1,7 @@
 //! Traces that are delivered once they are over.
 
+mod redelivering;
+
 use std::time::SystemTime;
 
 use spanring::{Context, Overflow, Span, Status, TraceId};

@@ -10,8 +10,7 @@ use spanring_spool::{Block, Error, RecorderId, RecorderReader, Resource, SpanDat
 use super::super::notice::Notice;
 use super::super::report::SinkEnd;
 use super::super::traces::{Held, Over, Traces, by_block};
-use super::Courier;
-use super::by_trace::{Count, Counts};
+use super::Porter;
 use super::delivery::{Answer, Done};
 use super::load::{Load, Places, SpanPlace};
 use crate::error::with_causes;
@@ -22,11 +21,35 @@ const SPANS_AT_ONCE: usize = 4096;
 /// At most how many bytes those take in requests.
 const BYTES_AT_ONCE: usize = 8 << 20;
 
+/// What became of spans, by the part of the lineage that they stand in.
+pub(in crate::engine) type Counts = BTreeMap<usize, Count>;
+
+/// What became of spans.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(in crate::engine) struct Count {
+    pub(in crate::engine) delivered: u64,
+    pub(in crate::engine) dead_lettered: u64,
+    pub(in crate::engine) dropped: u64,
+}
+
+impl Count {
+    fn add(&mut self, other: Count) {
+        self.delivered += other.delivered;
+        self.dead_lettered += other.dead_lettered;
+        self.dropped += other.dropped;
+    }
+
+    /// How many spans it is about.
+    fn spans(&self) -> u64 {
+        self.delivered + self.dead_lettered + self.dropped
+    }
+}
+
 /// A span, and where it stands.
 type Placed = (SpanPlace, SpanData);
 
 /// Finds blocks again.
-pub(super) struct Blocks<'a> {
+pub(in crate::engine) struct Blocks<'a> {
     spool: &'a SpoolDir,
     recorders: &'a [RecorderId],
     traces: &'a Traces,
@@ -36,12 +59,16 @@ pub(super) struct Blocks<'a> {
 }
 
 impl<'a> Blocks<'a> {
-    pub(super) fn new(spool: &'a SpoolDir, recorders: &'a [RecorderId], traces: &'a Traces) -> Self {
+    pub(in crate::engine) fn new(
+        spool: &'a SpoolDir,
+        recorders: &'a [RecorderId],
+        traces: &'a Traces,
+    ) -> Self {
         Blocks { spool, recorders, traces, readers: HashMap::new(), last: None }
     }
 
     /// The block of this number, and of which recorder it is, unless it was damaged since it was read first.
-    pub(super) fn get(&mut self, number: u64) -> Result<Option<(&RecorderId, &Block)>, Error> {
+    pub(in crate::engine) fn get(&mut self, number: u64) -> Result<Option<(&RecorderId, &Block)>, Error> {
         let Held { part, before, position, .. } =
             self.traces.block(number).expect("by T1, what is not done has its block held");
         let recorder = &self.recorders[part];
@@ -73,7 +100,7 @@ impl<'a> Blocks<'a> {
     }
 
     /// What was announced of these spans of a trace, sorted by their identities, where each announcement stands in that block.
-    pub(super) fn starts(
+    pub(in crate::engine) fn starts(
         &mut self,
         trace_id: TraceId,
         announced: &HashMap<SpanId, u64>,
@@ -156,10 +183,10 @@ impl TraceSpans for Source<'_, '_> {
     }
 }
 
-impl Courier {
-    /// Delivers those of the traces that the route keeps, and notes in them what was delivered. What cannot be read again for good counts as
+impl Porter {
+    /// Delivers traces that are over, and notes in them what was delivered. What cannot be read again for good counts as
     /// dropped, and is told; an error leaves the rest for another time.
-    pub(super) async fn deliver_over(
+    pub(in crate::engine) async fn deliver_over(
         &mut self,
         recorders: &[RecorderId],
         traces: &Traces,
@@ -168,18 +195,7 @@ impl Courier {
         block: Option<Block>,
         counts: &mut Counts,
     ) -> Result<Result<(), Error>, SinkEnd> {
-        let keep = self.keep;
-        let keeps = |over: &Over| keep.is_none_or(|keep| keep.keeps(over.trace_id, &over.facts));
-        for left in over.iter_mut().filter(|over| !keeps(over)) {
-            for share in left.shares.iter().filter(|share| share.spans > 0) {
-                let Some(held) = traces.block(share.block) else { continue };
-                counts.entry(held.part).or_default().dropped += u64::from(share.spans);
-                self.journey.report.sampled_out += u64::from(share.spans);
-            }
-            left.delivered();
-            left.lost.clear();
-        }
-        let spool = self.shared.spool.clone();
+        let spool = self.terms.spool.clone();
         let mut blocks = Blocks::new(&spool, recorders, traces);
         blocks.last = block.zip(traces.newest()).map(|(block, newest)| (newest, block));
         let mut missing = Counts::new();
@@ -189,9 +205,9 @@ impl Courier {
         };
         for (part, Count { dropped, .. }) in missing.into_iter().filter(|(_, count)| count.dropped > 0) {
             counts.entry(part).or_default().dropped += dropped;
-            self.journey.report.lost += dropped;
+            self.report.lost += dropped;
             let recorder = recorders[part].clone();
-            self.shared.notices.tell(Notice::Lost { recorder, spans: dropped });
+            self.tell(Notice::Lost { recorder, spans: dropped });
         }
         Ok(delivered)
     }
@@ -368,7 +384,7 @@ impl Courier {
                     self.sink.name(),
                     start.span_id
                 );
-                self.shared.notices.tell(Notice::Trouble { recorder: Some(recorders[0].clone()), reason });
+                self.tell(Notice::Trouble { recorder: Some(recorders[0].clone()), reason });
             }
         }
         Ok(Ok(()))

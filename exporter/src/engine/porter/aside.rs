@@ -1,4 +1,4 @@
-//! What the sink refuses span by span: put aside as dead letters.
+//! What the sink refuses span by span: put aside as dead letters, where there is a place for them.
 
 use std::panic::resume_unwind;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::super::notice::Notice;
 use super::super::report::SinkEnd;
-use super::Courier;
+use super::Porter;
 use super::load::SpanPlace;
 use crate::error::with_causes;
 
@@ -18,7 +18,7 @@ use crate::error::with_causes;
 /// that all of it is bad is that it is no such sink at all.
 const REFUSED_IN_A_ROW_MAX: u32 = 100;
 
-impl Courier {
+impl Porter {
     /// Makes a dead letter of a span that the sink refuses by itself.
     pub(super) async fn set_aside(
         &mut self,
@@ -31,7 +31,7 @@ impl Courier {
         self.refused(is_new, &reason).await
     }
 
-    /// Makes a dead letter; whether it was none before.
+    /// Makes a dead letter, or tells that there will be none; whether there was none before.
     pub(super) async fn make_letter(
         &mut self,
         place: SpanPlace,
@@ -39,6 +39,13 @@ impl Courier {
         span: &SpanData,
         reason: &str,
     ) -> Result<bool, SinkEnd> {
+        let Some(letters) = self.terms.letters.clone() else {
+            self.answered();
+            self.report.dead_lettered += 1;
+            let (sink, span_id, reason) = (self.sink.name().to_owned(), span.span_id, reason.to_owned());
+            self.tell(Notice::NotTaken { sink, span_id, reason });
+            return Ok(true);
+        };
         let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let letter = Arc::new(DeadLetter {
             sink: self.sink.name().to_owned(),
@@ -52,7 +59,7 @@ impl Courier {
         });
         let is_new = loop {
             let began = Instant::now();
-            let (letters, adding) = (self.shared.letters.clone(), Arc::clone(&letter));
+            let (letters, adding) = (letters.clone(), Arc::clone(&letter));
             let added = match spawn_blocking(move || letters.add(&adding)).await {
                 Ok(added) => added,
                 Err(error) => resume_unwind(error.into_panic()),
@@ -70,9 +77,9 @@ impl Courier {
             }
         };
         self.answered();
-        self.journey.report.dead_lettered += 1;
+        self.report.dead_lettered += 1;
         let (sink, span_id) = (letter.sink.clone(), letter.span.span_id);
-        self.shared.notices.tell(Notice::SetAside { sink, span_id, reason: reason.to_owned() });
+        self.tell(Notice::SetAside { sink, span_id, reason: reason.to_owned() });
         Ok(is_new)
     }
 

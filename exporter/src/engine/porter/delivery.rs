@@ -2,7 +2,7 @@
 
 use std::time::SystemTime;
 
-use spanring_spool::SpanData;
+use spanring_spool::{Life, RecorderId, Resource, SpanData};
 use tokio::time::{Instant, sleep};
 
 use super::super::batching::{Part, batches};
@@ -10,17 +10,17 @@ use super::super::notice::Notice;
 use super::super::report::SinkEnd;
 use super::super::status::SinkState;
 use super::super::stopped;
-use super::Courier;
+use super::Porter;
 use super::load::{Load, Parcel};
 use crate::sink::{Batch, BatchId, LiveSpan, Outcome, Process, Trace};
 
 /// What became of spans that the sink was not delivered.
 #[derive(Clone, Copy, Default)]
-pub(super) struct Done {
+pub(in crate::engine) struct Done {
     /// How many it took and did not want.
-    pub(super) rejected: u64,
+    pub(in crate::engine) rejected: u64,
     /// How many it refused one by one.
-    pub(super) dead_lettered: u64,
+    pub(in crate::engine) dead_lettered: u64,
 }
 
 /// What a sink says to a batch in the end.
@@ -35,9 +35,9 @@ pub(super) enum Answer {
     Unread,
 }
 
-impl Courier {
+impl Porter {
     /// Delivers spans.
-    pub(super) async fn deliver<'a>(&mut self, load: &'a Load<'a>) -> Result<Done, SinkEnd> {
+    pub(in crate::engine) async fn deliver<'a>(&mut self, load: &'a Load<'a>) -> Result<Done, SinkEnd> {
         let mut done = Done::default();
         let Load { resource, spans, starts, .. } = *load;
         let oldest = spans.iter().map(|span| span.end_unix_ns).min().unwrap_or(0);
@@ -84,8 +84,25 @@ impl Courier {
         })
     }
 
+    /// Tells the sink that the process of a recorder, or of the one that it was recovered from, is over.
+    pub(in crate::engine) async fn process_over(
+        &mut self,
+        first: &RecorderId,
+        resource: &Resource,
+    ) -> Result<(), SinkEnd> {
+        let is_recovered = || matches!(self.terms.spool.life(first), Ok(Life::Recovered));
+        let has_died = first.is_recovery() || is_recovered();
+        let recorder = first.origin().unwrap_or_else(|| first.clone());
+        let process = Process { recorder: &recorder, resource, has_died };
+        if let Some(reason) = self.tell_over(&process).await? {
+            let reason = format!("{} was told that it is over: {reason}", self.sink.name());
+            self.tell(Notice::Trouble { recorder: Some(recorder), reason });
+        }
+        Ok(())
+    }
+
     /// Tells the sink that a process is over; why it does not want to know, if it does not.
-    pub(super) async fn tell_over(&mut self, process: &Process<'_>) -> Result<Option<String>, SinkEnd> {
+    async fn tell_over(&mut self, process: &Process<'_>) -> Result<Option<String>, SinkEnd> {
         Ok(match self.send(Parcel::Over(process)).await? {
             Answer::Taken { .. } | Answer::Unread => None,
             Answer::Refused { reason } => Some(reason),
@@ -94,7 +111,7 @@ impl Courier {
 
     async fn send(&mut self, mut parcel: Parcel<'_, '_>) -> Result<Answer, SinkEnd> {
         loop {
-            if *self.shared.stop.borrow() {
+            if self.is_to_stop() {
                 return Err(SinkEnd::Stopped);
             }
             self.keep_to_rate(parcel.len()).await?;
@@ -105,10 +122,10 @@ impl Courier {
             });
             let began = Instant::now();
             let is_counted = u64::from(parcel.len() > 0);
-            self.journey.report.requests += is_counted;
+            self.report.requests += is_counted;
             let overdue = async {
-                stopped(&mut self.shared.stop).await;
-                sleep(self.shared.stop_deadline).await;
+                stopped(&mut self.terms.stop).await;
+                sleep(self.terms.stop_deadline).await;
             };
             let delivery = match &mut parcel {
                 Parcel::Batch(batch, next) => self.sink.deliver_before(batch, *next),
@@ -138,11 +155,11 @@ impl Courier {
                     return Ok(Answer::Refused { reason });
                 }
                 Some(Outcome::Retry { after, reason }) => {
-                    self.journey.report.retries += is_counted;
+                    self.report.retries += is_counted;
                     self.bear(began, after, reason).await?;
                 }
                 Some(Outcome::Parked { reason }) => {
-                    self.journey.report.retries += is_counted;
+                    self.report.retries += is_counted;
                     self.park(reason).await?;
                 }
             }
@@ -152,16 +169,16 @@ impl Courier {
     /// Notes that a batch was left without an answer, since there was no more time. The next run delivers it again.
     fn abandoned(&self, batch: BatchId<'_>) -> SinkEnd {
         let (sink, batch) = (self.sink.name().to_owned(), batch.to_string());
-        self.shared.notices.tell(Notice::Abandoned { sink, batch });
+        self.tell(Notice::Abandoned { sink, batch });
         SinkEnd::Stopped
     }
 
     /// Notes that a batch is halved.
     fn divided(&mut self, batch: &Batch<'_>, reason: String) {
-        self.journey.report.divided += 1;
+        self.report.divided += 1;
         if batch.id.part == BatchId::WHOLE {
             let (sink, batch) = (self.sink.name().to_owned(), batch.id.to_string());
-            self.shared.notices.tell(Notice::Divided { sink, batch, reason });
+            self.tell(Notice::Divided { sink, batch, reason });
         }
     }
 
@@ -170,11 +187,11 @@ impl Courier {
         self.refused_in_a_row = 0;
         // No receiver can reject more than it was sent, whatever it says.
         let rejected = rejected.min(spans as u64);
-        self.journey.report.delivered += spans as u64 - rejected;
-        self.journey.report.rejected += rejected;
+        self.report.delivered += spans as u64 - rejected;
+        self.report.rejected += rejected;
         if rejected > 0 || !message.is_empty() {
             let (sink, batch) = (self.sink.name().to_owned(), batch.to_string());
-            self.shared.notices.tell(Notice::Answered { sink, batch, rejected, message });
+            self.tell(Notice::Answered { sink, batch, rejected, message });
         }
         self.answered();
         self.show(|standing| standing.delivered_at = Some(SystemTime::now()));

@@ -5,17 +5,17 @@ use spanring_spool::{Position, RecorderId, Resource, SpanData};
 use crate::sink::{Batch, BatchId, LiveSpan, Process, Trace};
 
 /// Spans on their way, and where each stands.
-pub(super) struct Load<'a> {
-    pub(super) recorder: &'a RecorderId,
-    pub(super) resource: &'a Resource,
-    pub(super) spans: &'a [SpanData],
+pub(in crate::engine) struct Load<'a> {
+    pub(in crate::engine) recorder: &'a RecorderId,
+    pub(in crate::engine) resource: &'a Resource,
+    pub(in crate::engine) spans: &'a [SpanData],
     /// What was announced of them, where the sink wants that.
-    pub(super) starts: &'a [SpanData],
-    pub(super) places: Places<'a>,
+    pub(in crate::engine) starts: &'a [SpanData],
+    pub(in crate::engine) places: Places<'a>,
 }
 
 /// Where spans stand.
-pub(super) enum Places<'a> {
+pub(in crate::engine) enum Places<'a> {
     /// They are those of one block.
     Block(Position),
     /// Each for itself.
@@ -24,12 +24,12 @@ pub(super) enum Places<'a> {
 
 /// Where a span stands.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) struct SpanPlace {
-    pub(super) recorder: RecorderId,
+pub(in crate::engine) struct SpanPlace {
+    pub(in crate::engine) recorder: RecorderId,
     /// Behind its block.
-    pub(super) block: Position,
+    pub(in crate::engine) block: Position,
     /// Which of the block's spans it is, counted from 0.
-    pub(super) number: usize,
+    pub(in crate::engine) number: usize,
 }
 
 /// What is sent at once.

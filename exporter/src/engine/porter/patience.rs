@@ -8,9 +8,9 @@ use super::super::notice::Notice;
 use super::super::report::SinkEnd;
 use super::super::status::SinkState;
 use super::super::{Mode, stopped};
-use super::Courier;
+use super::Porter;
 
-impl Courier {
+impl Porter {
     /// Waits until so many spans may be sent, where the sink is delivered to at a limited rate.
     pub(super) async fn keep_to_rate(&mut self, spans: usize) -> Result<(), SinkEnd> {
         match &self.rate {
@@ -37,10 +37,10 @@ impl Courier {
         });
         let sink = self.sink.name().to_owned();
         if pause.has_opened {
-            self.shared.notices.tell(Notice::Opened { sink, reason: reason.clone() });
+            self.tell(Notice::Opened { sink, reason: reason.clone() });
             self.told = Some(reason);
         } else if !pause.is_open || self.told.as_ref() != Some(&reason) {
-            self.shared.notices.tell(Notice::Retrying { sink, wait: pause.wait, reason: reason.clone() });
+            self.tell(Notice::Retrying { sink, wait: pause.wait, reason: reason.clone() });
             self.told = Some(reason);
         }
         self.wait_until(Instant::now() + pause.wait).await
@@ -48,7 +48,7 @@ impl Courier {
 
     /// Leaves a sink alone that takes nothing; ends it where nobody would wait.
     pub(super) async fn park(&mut self, reason: String) -> Result<(), SinkEnd> {
-        let Mode::Follow { parked_interval } = self.shared.mode else {
+        let Mode::Follow { parked_interval } = self.terms.mode else {
             return Err(SinkEnd::Refused { reason });
         };
         self.show(|standing| {
@@ -56,7 +56,7 @@ impl Courier {
             standing.failing_since = standing.failing_since.or(Some(SystemTime::now()));
         });
         let sink = self.sink.name().to_owned();
-        self.shared.notices.tell(Notice::Retrying { sink, wait: parked_interval, reason });
+        self.tell(Notice::Retrying { sink, wait: parked_interval, reason });
         self.wait_until(Instant::now() + parked_interval).await
     }
 
@@ -64,7 +64,7 @@ impl Courier {
     async fn wait_until(&mut self, at: Instant) -> Result<(), SinkEnd> {
         tokio::select! {
             () = sleep_until(at) => Ok(()),
-            () = stopped(&mut self.shared.stop) => Err(SinkEnd::Stopped),
+            () = stopped(&mut self.terms.stop) => Err(SinkEnd::Stopped),
         }
     }
 
@@ -73,7 +73,7 @@ impl Courier {
         self.told = None;
         if let Some(after) = self.breaker.close() {
             let sink = self.sink.name().to_owned();
-            self.shared.notices.tell(Notice::Closed { sink, after });
+            self.tell(Notice::Closed { sink, after });
         }
         self.show(|standing| (standing.state, standing.failing_since) = (SinkState::Closed, None));
     }
