@@ -9,6 +9,7 @@
 //!                                       cursors
 //! ```
 
+mod arrivals;
 mod backlog;
 mod batching;
 mod courier;
@@ -51,8 +52,9 @@ use std::time::{Duration, SystemTime};
 use spanring_spool::{ExportClaim, SpoolDir};
 use tokio::sync::watch;
 use tokio::task::{JoinSet, spawn_blocking};
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{Interval, MissedTickBehavior, interval};
 
+use self::arrivals::{Arrivals, Watch};
 use self::courier::{Courier, Journey, Shared};
 use self::discovery::{Discovery, Progress};
 use self::porter::Terms;
@@ -60,8 +62,11 @@ use crate::Error;
 use crate::error::with_causes;
 use crate::sink::Sink;
 
-/// How often the spool is searched for new and for dead recorders, and freed of what is delivered.
-const DISCOVERY_INTERVAL: Duration = Duration::from_secs(1);
+const INTERVALS: Intervals = Intervals {
+    first: Duration::from_millis(100),
+    cap: Duration::from_secs(1),
+    discovery: Duration::from_secs(1),
+};
 /// How long a sink that takes nothing at all is left alone, in an exporter that follows its spool. Somebody has to change
 /// something first: its credentials, its address.
 const PARKED_INTERVAL: Duration = Duration::from_secs(5 * 60);
@@ -112,13 +117,35 @@ enum Mode {
     Follow {
         /// How long a sink is left alone that takes nothing at all.
         parked_interval: Duration,
+        /// How often the spool is looked at if nobody tells that something has happened there.
+        intervals: Intervals,
     },
+}
+
+/// How often a spool is looked at.
+#[derive(Clone, Copy, Debug)]
+struct Intervals {
+    /// How soon growing recorders are looked at again after all was delivered.
+    first: Duration,
+    /// How late at most, after nothing came for a while.
+    cap: Duration,
+    /// How often it is searched for new and for dead recorders, and freed of what is delivered.
+    discovery: Duration,
+}
+
+impl Mode {
+    fn intervals(self) -> Intervals {
+        match self {
+            Mode::Once { .. } => INTERVALS,
+            Mode::Follow { intervals, .. } => intervals,
+        }
+    }
 }
 
 impl Exporter {
     /// An exporter that follows the spool until it is stopped, and retries for ever.
     pub fn new(spool: SpoolDir) -> Self {
-        let mode = Mode::Follow { parked_interval: PARKED_INTERVAL };
+        let mode = Mode::Follow { parked_interval: PARKED_INTERVAL, intervals: INTERVALS };
         Exporter {
             spool,
             routes: Vec::new(),
@@ -263,7 +290,17 @@ impl Claimed {
             stop: stop_seen,
             stop_deadline,
         };
-        let shared = Shared { terms, progress, census: census_seen };
+        let mut watch = match mode {
+            Mode::Follow { .. } => Watch::of(&terms.spool).unwrap_or_else(|error| {
+                let reason = format!(
+                    "the spool is looked at again and again, since the system does not tell what happens there: {error}"
+                );
+                terms.notices.tell(Notice::Trouble { recorder: None, reason });
+                Watch::of_nothing()
+            }),
+            Mode::Once { .. } => Watch::of_nothing(),
+        };
+        let shared = Shared { terms, progress, census: census_seen, segments: watch.segments.clone() };
         let mut couriers = JoinSet::new();
         for (number, route) in routes.into_iter().enumerate() {
             let courier = Courier::new(number, route, shared.clone());
@@ -271,7 +308,7 @@ impl Claimed {
         }
 
         let mut journeys = Vec::new();
-        let mut ticks = interval(DISCOVERY_INTERVAL);
+        let mut ticks = interval(mode.intervals().discovery);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         tokio::pin!(stop);
         loop {
@@ -280,7 +317,7 @@ impl Claimed {
                     status.update(|standing| standing.is_stopping = true);
                     stopping.send_modify(|stopping| *stopping = true);
                 }
-                _ = ticks.tick() => {
+                () = due(&mut ticks, &mut watch.recorders) => {
                     let seen;
                     (discovery, seen) = blocking(discovery, move |discovery| {
                         discovery.remove_delivered();
@@ -315,6 +352,14 @@ impl Claimed {
         });
         drop(claim);
         report(discovery, journeys)
+    }
+}
+
+/// Waits until the recorders are to be looked after.
+async fn due(ticks: &mut Interval, changes: &mut Arrivals) {
+    tokio::select! {
+        _ = ticks.tick() => {}
+        () = changes.wait() => {}
     }
 }
 

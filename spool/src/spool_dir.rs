@@ -4,6 +4,7 @@
 //! identity, and when it belongs to the user of this process and no other user may write to it; files in it are opened
 //! without following links. See the layout in `layout.rs`.
 
+use std::ffi::OsStr;
 use std::fs::{self, Metadata, TryLockError};
 use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
@@ -114,6 +115,11 @@ impl SpoolDir {
     /// Where a recorder has its files.
     pub fn recorder_path(&self, id: &RecorderId) -> PathBuf {
         self.path.join(id.as_str())
+    }
+
+    /// Whether a file of this name is a segment of a recorder's.
+    pub fn is_segment(path: &Path) -> bool {
+        path.file_name().and_then(OsStr::to_str).is_some_and(|name| layout::segment_number(name).is_some())
     }
 
     /// How it stands with a recorder.

@@ -30,21 +30,18 @@ use tokio::time::{Instant, sleep};
 use self::by_trace::{Lineage, Strand};
 use self::live::Looks;
 use self::place::Place;
+use super::arrivals::Arrivals;
 use super::discovery::{Census, Progress, Standing};
 use super::keep::Keep;
 use super::notice::Notice;
 use super::porter::{Done, Load, Places, Porter, Terms};
 use super::report::{SinkEnd, SinkReport};
 use super::status::SinkState;
-use super::{Mode, Route, stopped};
+use super::{Intervals, Mode, Route, stopped};
 use crate::error::with_causes;
 
 /// How many blocks of a recorder are delivered before the others have their turn.
 const BLOCKS_PER_TURN: usize = 16;
-/// How soon growing recorders are looked at again after all was delivered.
-const POLL_FIRST: Duration = Duration::from_millis(100);
-/// How late at most, after nothing came for a while.
-const POLL_CAP: Duration = Duration::from_secs(1);
 /// How often the cursor of a growing recorder is synced between two segments. What a power cut takes of it is delivered
 /// again.
 const SYNC_INTERVAL: Duration = Duration::from_secs(1);
@@ -55,6 +52,7 @@ pub(super) struct Shared {
     pub(super) terms: Terms,
     pub(super) progress: Arc<Progress>,
     pub(super) census: watch::Receiver<Arc<Census>>,
+    pub(super) segments: Arrivals,
 }
 
 /// What a courier has met with on the way.
@@ -71,6 +69,7 @@ pub(super) struct Courier {
     keep: Option<Keep>,
     progress: Arc<Progress>,
     census: watch::Receiver<Arc<Census>>,
+    segments: Arrivals,
     places: BTreeMap<RecorderId, Place>,
     /// Where spans are delivered by trace, in place of that, by the recorder that recorded them.
     lineages: BTreeMap<RecorderId, Lineage>,
@@ -92,12 +91,13 @@ enum Turn {
 impl Courier {
     pub(super) fn new(number: usize, route: Route, shared: Shared) -> Self {
         let Route { sink, keep, rate } = route;
-        let Shared { terms, progress, census } = shared;
+        let Shared { terms, progress, census, segments } = shared;
         Courier {
             porter: Porter::new(number, sink, rate, terms),
             keep,
             progress,
             census,
+            segments,
             places: BTreeMap::new(),
             lineages: BTreeMap::new(),
             finished: BTreeSet::new(),
@@ -147,20 +147,23 @@ impl Courier {
     }
 
     async fn follow(&mut self) -> Result<SinkEnd, SinkEnd> {
-        let mut poll = POLL_FIRST;
+        let Intervals { first, cap, .. } = self.porter.terms.mode.intervals();
+        let mut poll = first;
         loop {
+            self.segments.have_been_seen();
             let census = self.census.borrow_and_update().clone();
             self.forget_all_but(&census);
             let delivered = self.round(&census).await?;
             self.look_after_the_living(&census).await?;
             if delivered {
-                poll = POLL_FIRST;
+                poll = first;
                 tokio::task::yield_now().await;
                 continue;
             }
             self.porter.show(|standing| standing.backlog.oldest_unix_ns = 0);
             tokio::select! {
-                () = sleep(poll) => poll = (poll * 2).min(POLL_CAP),
+                () = sleep(poll) => poll = (poll * 2).min(cap),
+                () = self.segments.wait() => {}
                 Ok(()) = self.census.changed() => {}
                 () = stopped(&mut self.porter.terms.stop) => return Err(SinkEnd::Stopped),
             }

@@ -1,3 +1,4 @@
+mod arrivals;
 mod live;
 mod outages;
 mod redelivering;
@@ -322,7 +323,7 @@ fn a_sink_that_takes_nothing_is_asked_again_as_long_as_the_spool_is_followed() {
         let sink = Parked { times: 2, taken: Arc::clone(&taken) };
         let mut exporter = exporter(dir.path(), sink);
         if follows {
-            exporter.mode = Mode::Follow { parked_interval: Duration::from_millis(1) };
+            exporter.mode = Mode::Follow { parked_interval: Duration::from_millis(1), intervals: INTERVALS };
         }
         run(exporter, async move {
             while taken.load(Ordering::SeqCst) == 0 {

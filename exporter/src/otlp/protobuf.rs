@@ -126,7 +126,7 @@ mod tests {
         let edges = [7, 14, 21].into_iter().flat_map(|bits| [(1 << bits) - 1, 1 << bits]);
         for len in edges.chain([0, 1]) {
             for expected in [Expected::Short, Expected::Long] {
-                let content: Vec<u8> = (0..len).map(|at| at as u8).collect();
+                let content: Vec<u8> = (0..=u8::MAX).cycle().take(len).collect();
                 let mut out = vec![1, 2, 3];
                 message(&mut out, 9, expected, |out| out.extend_from_slice(&content));
                 let (before, mut rest) = out.split_at(3);

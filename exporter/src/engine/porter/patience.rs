@@ -48,7 +48,7 @@ impl Porter {
 
     /// Leaves a sink alone that takes nothing; ends it where nobody would wait.
     pub(super) async fn park(&mut self, reason: String) -> Result<(), SinkEnd> {
-        let Mode::Follow { parked_interval } = self.terms.mode else {
+        let Mode::Follow { parked_interval, .. } = self.terms.mode else {
             return Err(SinkEnd::Refused { reason });
         };
         self.show(|standing| {
