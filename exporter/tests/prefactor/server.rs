@@ -1,0 +1,219 @@
+//! A server of Prefactor's API that remembers all it was told, says what should not have come, and fails as it likes.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use serde_json::{Value as Json, json};
+use spanring_exporter::demo::receiver::{Answer, Received, Receiver};
+
+use crate::Random;
+
+/// What the server has seen.
+#[derive(Default)]
+pub(crate) struct Server {
+    pub(crate) random: Random,
+    pub(crate) fails: bool,
+    /// The spans that it never takes, by their number; none has none.
+    pub(crate) poisoned: BTreeSet<Option<u64>>,
+    /// Which registrations it never takes.
+    pub(crate) refuses: Refused,
+    /// By idempotency key: the request, and what was answered.
+    pub(crate) answered: HashMap<String, (String, Json, Json)>,
+    /// The instances, in the order in which they were registered.
+    pub(crate) instances: Vec<Instance>,
+    /// The spans, in the order in which they were created, as they are now.
+    pub(crate) spans: Vec<Json>,
+    /// How often each span was finished, by its identity.
+    pub(crate) finished: BTreeMap<String, usize>,
+    /// What it says beside in answers about spans.
+    pub(crate) control: Option<Json>,
+    /// What should not have come.
+    pub(crate) wrong: Vec<String>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Refused {
+    #[default]
+    None,
+    /// Those with a type that is more than an open object.
+    Schemas,
+    All,
+}
+
+pub(crate) struct Instance {
+    pub(crate) registered: Json,
+    pub(crate) status: String,
+    /// What was recorded of its quality, in order.
+    pub(crate) quality: Vec<(String, Json)>,
+}
+
+impl Server {
+    fn answer(&mut self, received: &Received) -> Answer {
+        let body: Json = serde_json::from_slice(&received.body).unwrap();
+        let path = received.path.strip_prefix("/base/api/v1/").unwrap_or_default();
+        self.check(received.method == "POST" && !path.is_empty(), || received.path.clone());
+        self.check(received.header("authorization") == Some("Bearer secret"), || "no token".to_owned());
+        self.check(received.header("content-type") == Some("application/json"), || "no JSON".to_owned());
+        if self.fails {
+            match self.random.below(40) {
+                0 => return Answer::status(500),
+                1 => return Answer { headers: vec![("retry-after", "0".to_owned())], ..Answer::status(429) },
+                2 => return Answer::broken(),
+                3 => return Answer { delay: Duration::from_millis(5), ..Answer::status(503) },
+                _ => {}
+            }
+        }
+        let key = [&body["idempotency_key"], &body["details"]["idempotency_key"]];
+        let key = key.into_iter().find_map(Json::as_str).unwrap_or_default().to_owned();
+        self.check((8..=64).contains(&key.len()), || format!("the key {key:?}"));
+        let answer = match self.answered.get(&key) {
+            Some((path_before, before, answer)) => {
+                let (is_same, answer) = (path_before == path && *before == body, answer.clone());
+                self.check(is_same, || format!("{key} comes with {body}"));
+                Ok(answer)
+            }
+            None => self.act(path, &body).inspect(|answer| {
+                drop(self.answered.insert(key, (path.to_owned(), body.clone(), answer.clone())));
+            }),
+        };
+        // It has acted, and the exporter may not learn it.
+        if self.fails && self.random.below(40) == 0 {
+            return Answer::broken();
+        }
+        match answer {
+            Ok(details) => {
+                let mut body = json!({"status": "success", "details": details});
+                if let Some(control) = self.control.as_ref().filter(|_| path.starts_with("agent_spans")) {
+                    body["control"] = control.clone();
+                }
+                Answer { body: body.to_string().into_bytes(), ..Answer::status(200) }
+            }
+            Err(status) => {
+                let body = json!({"status": "error", "code": "invalid_action", "message": "no"}).to_string();
+                Answer { body: body.into_bytes(), ..Answer::status(status) }
+            }
+        }
+    }
+
+    fn act(&mut self, path: &str, body: &Json) -> Result<Json, u16> {
+        match path.split('/').collect::<Vec<_>>()[..] {
+            ["agent_instance", "register"] if self.refuses(body) => Err(422),
+            ["agent_instance", "register"] => {
+                let registered = body.clone();
+                self.instances.push(Instance {
+                    registered,
+                    status: "pending".to_owned(),
+                    quality: Vec::new(),
+                });
+                Ok(json!({"id": format!("instance {}", self.instances.len())}))
+            }
+            ["agent_instance", id, operation] => {
+                let id = id.replace("%20", " ");
+                let at: usize = id.strip_prefix("instance ").and_then(|at| at.parse().ok()).unwrap();
+                if operation == "record_quality" {
+                    return self.record_quality(at, body);
+                }
+                let instance = &mut self.instances[at - 1];
+                match (operation, instance.status.as_str()) {
+                    ("start", "pending") => instance.status = "active".to_owned(),
+                    ("finish", "active") => instance.status = body["status"].as_str().unwrap().to_owned(),
+                    _ => return Err(409),
+                }
+                Ok(json!({ "id": id }))
+            }
+            ["agent_spans"] => self.create(&body["details"]),
+            ["agent_spans", id, "finish"] => {
+                let id = id.replace("%20", " ");
+                *self.finished.entry(id.clone()).or_default() += 1;
+                let span = self.spans.iter_mut().find(|span| span["id"] == id).unwrap();
+                if span["status"] != "pending" && span["status"] != "active" {
+                    return Err(409);
+                }
+                for key in ["status", "result_payload"] {
+                    span[key] = body[key].clone();
+                }
+                Ok(span.clone())
+            }
+            _ => Err(404),
+        }
+    }
+
+    /// Those of the name `bad` are refused.
+    fn record_quality(&mut self, at: usize, body: &Json) -> Result<Json, u16> {
+        let name = body["name"].as_str().unwrap().to_owned();
+        self.check(body.get("payload").is_some(), || format!("{body} says no payload"));
+        if name == "bad" {
+            return Err(422);
+        }
+        let is_active = self.instances[at - 1].status == "active";
+        self.check(is_active, || format!("{body} is of no active instance"));
+        self.instances[at - 1].quality.push((name, body["payload"].clone()));
+        Ok(json!({"id": format!("instance {at}")}))
+    }
+
+    fn refuses(&self, registration: &Json) -> bool {
+        let open = json!({"type": "object", "additionalProperties": true});
+        let types = registration["agent_schema_version"]["span_type_schemas"].as_array().unwrap();
+        let is_open = |declared: &Json| {
+            *declared == json!({"name": declared["name"], "params_schema": open, "result_schema": open})
+        };
+        self.refuses == Refused::All || self.refuses == Refused::Schemas && !types.iter().all(is_open)
+    }
+
+    fn create(&mut self, details: &Json) -> Result<Json, u16> {
+        if self.poisoned.contains(&number(details)) {
+            return Err(422);
+        }
+        let is_known = |at: usize| details["agent_instance_id"] == format!("instance {at}");
+        let at = (1..=self.instances.len()).find(|at| is_known(*at));
+        self.check(at.is_some_and(|at| self.instances[at - 1].status == "active"), || {
+            format!("{details} is of no active instance")
+        });
+        let declared = |at: usize| {
+            let schema = &self.instances[at - 1].registered["agent_schema_version"];
+            let types = schema["span_type_schemas"].as_array().unwrap();
+            types.iter().any(|declared| declared["name"] == details["schema_name"])
+        };
+        self.check(at.is_some_and(declared), || format!("{} is not declared", details["schema_name"]));
+        let parent = &details["parent_span_id"];
+        let is_there = parent.is_null() || self.spans.iter().any(|span| span["id"] == *parent);
+        self.check(is_there, || format!("{details} comes before its parent"));
+        let mut span = details.clone();
+        span["id"] = format!("span {}", self.spans.len() + 1).into();
+        self.spans.push(span.clone());
+        Ok(span)
+    }
+
+    fn check(&mut self, is_right: bool, what: impl FnOnce() -> String) {
+        if !is_right {
+            self.wrong.push(what());
+        }
+    }
+}
+
+pub(crate) fn number(details: &Json) -> Option<u64> {
+    details["payload"]["metadata"]["number"].as_u64()
+}
+
+pub(crate) fn start(server: Server) -> (Receiver, String, Arc<Mutex<Server>>) {
+    let server = Arc::new(Mutex::new(server));
+    let asked = Arc::clone(&server);
+    let receiver = Receiver::start(move |received| {
+        asked.lock().unwrap_or_else(PoisonError::into_inner).answer(&received)
+    });
+    let receiver = receiver.unwrap();
+    let sink = format!("prefactor+http://{}/base", receiver.address());
+    (receiver, sink, server)
+}
+
+/// The server's spans by their names.
+pub(crate) fn named(server: &Server) -> BTreeMap<String, Json> {
+    let name = |span: &Json| span["payload"]["metadata"]["name"].as_str().unwrap().to_owned();
+    server.spans.iter().map(|span| (name(span), span.clone())).collect()
+}
+
+pub(crate) fn status(server: &Mutex<Server>, name: &str) -> Option<String> {
+    let span = named(&server.lock().unwrap()).remove(name)?;
+    Some(span["status"].as_str().unwrap().to_owned())
+}
