@@ -17,6 +17,7 @@ mod finished;
 mod live;
 mod rounds;
 mod server;
+mod waves;
 
 use std::env;
 use std::process::{Child, Command};

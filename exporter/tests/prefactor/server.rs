@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value as Json, json};
 use spanring_exporter::demo::receiver::{Answer, Received, Receiver};
@@ -26,6 +26,10 @@ pub(crate) struct Server {
     pub(crate) spans: Vec<Json>,
     /// How often each span was finished, by its identity.
     pub(crate) finished: BTreeMap<String, usize>,
+    /// How long each answer takes, where it has one.
+    pub(crate) delay: Duration,
+    /// When requests about spans came.
+    pub(crate) arrivals: Vec<Instant>,
     /// What it says beside in answers about spans.
     pub(crate) control: Option<Json>,
     /// What should not have come.
@@ -55,6 +59,11 @@ impl Server {
         self.check(received.method == "POST" && !path.is_empty(), || received.path.clone());
         self.check(received.header("authorization") == Some("Bearer secret"), || "no token".to_owned());
         self.check(received.header("content-type") == Some("application/json"), || "no JSON".to_owned());
+        let sdk = concat!("spanring@", env!("CARGO_PKG_VERSION"));
+        self.check(received.header("x-prefactor-sdk") == Some(sdk), || "no SDK".to_owned());
+        if path.starts_with("agent_spans") {
+            self.arrivals.push(Instant::now());
+        }
         if self.fails {
             match self.random.below(40) {
                 0 => return Answer::status(500),
@@ -87,7 +96,7 @@ impl Server {
                 if let Some(control) = self.control.as_ref().filter(|_| path.starts_with("agent_spans")) {
                     body["control"] = control.clone();
                 }
-                Answer { body: body.to_string().into_bytes(), ..Answer::status(200) }
+                Answer { body: body.to_string().into_bytes(), delay: self.delay, ..Answer::status(200) }
             }
             Err(status) => {
                 let body = json!({"status": "error", "code": "invalid_action", "message": "no"}).to_string();

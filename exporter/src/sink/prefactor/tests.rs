@@ -1,8 +1,10 @@
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
-use serde_json::json;
-use spanring_spool::{Position, Resource};
+use serde_json::{Value as Json, json};
+use spanring_spool::{Position, RecorderId, Resource, SpanData};
 
+use super::watch::ASK_INTERVAL;
 use super::*;
 use crate::demo::receiver::{Answer, Receiver};
 use crate::sink::BatchId;
@@ -220,11 +222,37 @@ fn a_span_that_the_server_has_forgotten_is_created_anew_when_it_comes_again() {
 }
 
 #[test]
-fn the_oldest_are_forgotten() {
-    let mut known = Known::new(2);
-    for (key, id) in [(1, "a"), (2, "b"), (1, "c"), (3, "d")] {
-        known.insert(key, id);
-        assert!(known.known.len() <= 2 && known.known.len() == known.order.len());
-    }
-    assert_eq!([1, 2, 3].map(|key| known.get(&key)), [None, Some(&"b"), Some(&"d")]);
+fn what_was_answered_beside_a_failure_is_known_and_only_the_rest_is_sent_again() {
+    let asked = Arc::<Mutex<Vec<String>>>::default();
+    let kept = Arc::clone(&asked);
+    let mut fails = HashMap::from([(2, 503), (3, 422)]);
+    let receiver = Receiver::start(move |received| {
+        let body: Json = serde_json::from_slice(&received.body).unwrap();
+        if let Some(span) = body["details"]["payload"]["metadata"]["span_id"].as_str() {
+            kept.lock().unwrap().push(span[..2].to_owned());
+            if let Some(status) = fails.remove(&span[..2].parse().unwrap()) {
+                return Answer::status(status);
+            }
+        }
+        Answer { body: br#"{"details": {"id": "its id"}}"#.to_vec(), ..Answer::status(200) }
+    });
+    let receiver = receiver.unwrap();
+    let url = Url::parse(&format!("http://{}", receiver.address())).unwrap();
+    let mut sink = PrefactorSink::open("prefactor".to_owned(), &url, &PrefactorOptions::default()).unwrap();
+    on_a_runtime(async {
+        let recorder = RecorderId::from_parts(1, 2);
+        let id = BatchId { recorder: &recorder, block: Position::default(), number: 0, part: BatchId::WHOLE };
+        let mut spans = [1, 2, 3, 4, 5].map(span);
+        spans[4].parent_id = Some(spans[1].span_id);
+        let batch = Batch { id, resource: &Resource::default(), spans: &spans, starts: &[] };
+        assert!(matches!(sink.deliver(&batch).await, Outcome::Retry { .. }));
+        let sorted = || {
+            let mut asked = std::mem::take(&mut *asked.lock().unwrap());
+            asked.sort();
+            asked
+        };
+        assert_eq!(sorted(), ["01", "02", "03", "04"]);
+        assert_eq!(sink.deliver(&batch).await, Outcome::DELIVERED);
+        assert_eq!(sorted(), ["02", "03", "05"]);
+    });
 }
