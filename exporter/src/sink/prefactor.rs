@@ -2,7 +2,7 @@
 //!
 //! Of a recorder the instance is registered and started when its first spans come, and finished when the process is over. Spans come parents first,
 //! when their trace is over, and each says the identity that the server gave to its parent. Those identities are held in memory and nowhere else.
-//! Requests that wait for no other are sent at the same time: see `order` and `waves`.
+//! Requests that wait for no other are sent at the same time (`order`, `waves`), or in bulk where that was said (`bulk`).
 //!
 //! In live mode a span is created when it is shown, and finished once it has ended; what was not shown is so created and finished when its trace is over.
 //!
@@ -10,7 +10,7 @@
 //!
 //! The server answers a request whose idempotency key it has seen as it answered it the first time, and makes nothing. Keys are functions of
 //! what is sent, and traces come again whole until they are done with, so an exporter that was killed learns all identities again by sending again what
-//! it had sent.
+//! it had sent. A key counts whichever way it comes, by itself or in bulk.
 //!
 //! # Schemas that are refused
 //!
@@ -28,9 +28,11 @@
 //! A parent may be in another process, be refused, or be forgotten: where it came with an earlier part of the trace, which was over for two seconds, before a
 //! restart, or more than 100,000 spans ago. The span is created without one then, and says its parent's identity here in `metadata`.
 
+mod bulk;
 mod known;
 mod order;
 mod remarks;
+mod request;
 mod server;
 mod told;
 mod watch;
@@ -70,6 +72,8 @@ pub struct PrefactorSink {
     instances: Known<TraceId, String>,
     /// The spans that are there.
     spans: Known<SpanKey, There>,
+    /// Whether spans are created and finished in bulk: as it was said, until the server is found not to know that.
+    is_bulk: bool,
     /// The digests of instances whose schemas the server refuses.
     refused: Known<TraceId, ()>,
     has_told_of_schemas: bool,
@@ -94,6 +98,7 @@ impl PrefactorSink {
             server,
             instances: Known::new(KNOWN_INSTANCES_MAX),
             spans: Known::new(KNOWN_SPANS_MAX),
+            is_bulk: options.bulk,
             refused: Known::new(KNOWN_INSTANCES_MAX),
             has_told_of_schemas: false,
             remarks: Remarks::default(),

@@ -24,6 +24,7 @@ const FIRST: &str = "SPANRING_TEST_FIRST";
 const COUNT: &str = "SPANRING_TEST_COUNT";
 const STOPS: &str = "SPANRING_TEST_STOPS";
 const READY: &str = "SPANRING_TEST_READY";
+const QUALITY: &str = "SPANRING_TEST_QUALITY";
 
 /// How long the tests wait for what must happen.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -43,6 +44,11 @@ pub(crate) fn main() {
     for n in number(FIRST)..number(FIRST) + number(COUNT) {
         let span = spanring::span("step").root().start();
         span.set("number", n);
+        if env::var_os(QUALITY).is_some()
+            && let Some(name) = quality_of(n)
+        {
+            span.quality(name, &serde_json::json!({ "number": n }));
+        }
         assert!(matches!(span.end(), spanring::Ended::Recorded), "span {n} was dropped");
     }
     if env::var_os(STOPS).is_some() {
@@ -54,6 +60,11 @@ pub(crate) fn main() {
     loop {
         thread::sleep(PATIENCE);
     }
+}
+
+/// The name of the record of quality that the span of this number has, where it is asked for such.
+pub(crate) fn quality_of(number: u64) -> Option<&'static str> {
+    ["accuracy", "tone"].get(usize::try_from(number % 8).unwrap()).copied()
 }
 
 /// A spool in a directory of its own.
@@ -107,8 +118,19 @@ impl TestSpool {
 
     /// Records spans numbered from `first` on in a process that then waits, with one more span open.
     pub(crate) fn start(&self, first: u64, count: u64) -> Agent {
+        self.wait_for(self.agent(first, count))
+    }
+
+    /// The same, where some spans have records of quality.
+    pub(crate) fn start_with_quality(&self, first: u64, count: u64) -> Agent {
+        let mut agent = self.agent(first, count);
+        agent.env(QUALITY, "");
+        self.wait_for(agent)
+    }
+
+    fn wait_for(&self, mut agent: Command) -> Agent {
         let ready = self.file("ready");
-        let child = self.agent(first, count).env(READY, &ready).spawn().unwrap();
+        let child = agent.env(READY, &ready).spawn().unwrap();
         wait_until("the agent has recorded", || ready.exists());
         fs::remove_file(ready).unwrap();
         Agent(child)

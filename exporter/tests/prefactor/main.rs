@@ -3,16 +3,18 @@
 //! The server remembers every idempotency key, with the body that came with it and what it answered, and fails the test where a key comes with another
 //! body. In each round a process records spans and is killed with one more open. Exporters deliver to a server that fails in every way, and are killed at
 //! random moments; a last one delivers what is left. Then there is one instance, each span was created once, under a parent that was there before it,
-//! and what the server refuses are dead letters, and no others.
+//! what the server refuses are dead letters, and no others, and what spans say of quality was recorded once.
 //!
 //! In other rounds exporters in live mode show trees of spans while they are recorded: each is created once and finished once, and has all that was said of
-//! it. Beside these an agent is stopped from the server, and holds spans open that are seen there.
+//! it. Either is done with bulk requests too, of which the server takes some and breaks the connection. Beside these an agent is stopped from the server,
+//! and holds spans open that are seen there.
 //!
 //! `SPANRING_PREFACTOR_ROUNDS` sets how many rounds there are (10 unless said otherwise), `SPANRING_PREFACTOR_SEED` with which one they begin. A failure
 //! names its seed.
 
 #[path = "../agent/mod.rs"]
 mod agent;
+mod bulk;
 mod finished;
 mod live;
 mod rounds;

@@ -8,27 +8,39 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
-use serde_json::Value as Json;
+use serde_json::{Value as Json, json};
 use spanring_spool::{Spool, SpoolDir};
 
-use crate::agent::{self, TestSpool};
-use crate::server::{Refused, Server, number, start};
+use crate::agent::{self, TestSpool, quality_of};
+use crate::server::{Bulk, Refused, Server, number, start};
 use crate::{Random, Running, export, live, setting};
 
 #[test]
 fn whoever_fails_or_is_killed_each_span_is_created_once_or_is_a_dead_letter() {
+    finished_rounds(false);
+}
+
+#[test]
+fn whoever_fails_or_is_killed_each_span_is_created_once_in_bulk_or_is_a_dead_letter() {
+    finished_rounds(true);
+}
+
+fn finished_rounds(is_bulk: bool) {
     let first = setting("SPANRING_PREFACTOR_SEED", 1);
     let rounds = setting("SPANRING_PREFACTOR_ROUNDS", 10);
-    let (mut kills, mut at_work) = (0, 0);
+    let (mut kills, mut at_work, mut bulks) = (0, 0, 0);
     for seed in first..first + rounds {
         let mut random = Random(seed);
         let spool = TestSpool::new();
         let count = 100 + random.below(400);
-        let agent = spool.start(0, count);
+        let agent = spool.start_with_quality(0, count);
         let poisoned = (0..random.below(4)).map(|_| Some(random.below(count))).collect();
         let refuses = if random.below(3) == 0 { Refused::Schemas } else { Refused::None };
-        let server = Server { random: Random(seed), fails: true, poisoned, refuses, ..Server::default() };
+        let bulk = bulk(&mut random, is_bulk);
+        let server =
+            Server { random: Random(seed), fails: true, poisoned, refuses, bulk, ..Server::default() };
         let (_receiver, sink, server) = start(server);
+        let export = |spool: &TestSpool, sink: &str| with_bulk(export(spool, sink), is_bulk);
         let mut agent = Some(agent);
         for _ in 0..1 + random.below(4) {
             let before = server.lock().unwrap().spans.len();
@@ -66,9 +78,38 @@ fn whoever_fails_or_is_killed_each_span_is_created_once_or_is_a_dead_letter() {
             letters.map(|letter| letter.span.get("number").and_then(|number| number.as_u64())).collect();
         assert_eq!(aside.len(), server.poisoned.len(), "seed {seed}");
         assert_eq!(aside.into_iter().collect::<BTreeSet<_>>(), server.poisoned, "seed {seed}");
+        for name in ["accuracy", "tone"] {
+            let is_there = |number: &u64| !server.poisoned.contains(&Some(*number));
+            let expected = (0..count).filter(|number| quality_of(*number) == Some(name)).filter(is_there);
+            assert_eq!(recorded(&server, name), expected.collect::<Vec<_>>(), "seed {seed}");
+        }
+        bulks += server.bulks.len();
     }
-    eprintln!("{rounds} rounds, {kills} exporters killed, {at_work} of them at work");
+    eprintln!("{rounds} rounds, {kills} exporters killed, {at_work} of them at work, {bulks} bulk requests");
     assert!(rounds < 10 || at_work > 0, "no kill hit an exporter at work");
+    assert!(rounds < 10 || is_bulk == (bulks > 0), "{bulks} bulk requests");
+}
+
+/// How a server takes bulk requests, if it is sent such.
+fn bulk(random: &mut Random, is_bulk: bool) -> Bulk {
+    match is_bulk.then(|| random.below(4)) {
+        None | Some(2..) => Bulk::Taken,
+        Some(1) => Bulk::AtMost(1 + usize::try_from(random.below(100)).unwrap()),
+        Some(0) => Bulk::Status(404),
+    }
+}
+
+fn with_bulk(mut command: Command, is_bulk: bool) -> Command {
+    command.env("PREFACTOR_BULK", is_bulk.to_string());
+    command
+}
+
+/// The numbers of the spans whose quality was recorded under this name, each as often as it was.
+fn recorded(server: &Server, name: &str) -> Vec<u64> {
+    let records = server.instances[0].quality.iter().filter(|(of, _)| of == name);
+    let mut numbers: Vec<_> = records.map(|(_, payload)| payload["number"].as_u64().unwrap()).collect();
+    numbers.sort_unstable();
+    numbers
 }
 
 const TREES: &str = "SPANRING_TEST_TREES";
@@ -83,27 +124,29 @@ fn an_agent_that_records_trees() {
     let spool = Spool::open(dir.join("spool")).service("shop").live(true).linger(Duration::from_millis(1));
     let _spool = spool.start().unwrap();
     let mut random = Random(env::var(TREES_SEED).unwrap().parse().unwrap());
-    let mut recorded = 0;
-    let mut number = |span: &spanring::Span| {
-        span.set("number", recorded);
-        recorded += 1;
-        fs::write(dir.join("recorded"), "").unwrap();
-    };
+    let mut recorded = 0_u64;
     let mut open = Vec::new();
     for _ in 0..10 {
-        let mut spans = Vec::<spanring::Span>::new();
+        let mut spans = Vec::<(u64, spanring::Span)>::new();
         for _ in 0..TREE {
             let under = spans.get(usize::try_from(random.below(TREE)).unwrap());
             let builder = match under.or(spans.first()) {
-                Some(parent) => parent.child("step"),
+                Some((_, parent)) => parent.child("step"),
                 None => spanring::span("step").root(),
             };
-            spans.push(builder.start_with(&mut number));
+            let number = recorded;
+            spans.push((number, builder.start_with(|span| _ = span.set("number", number))));
+            recorded += 1;
+            fs::write(dir.join("recorded"), "").unwrap();
             thread::sleep(Duration::from_millis(random.below(6)));
         }
         while !spans.is_empty() {
-            let span = spans.swap_remove(usize::try_from(random.below(spans.len() as u64)).unwrap());
+            let (number, span) =
+                spans.swap_remove(usize::try_from(random.below(spans.len() as u64)).unwrap());
             span.set("late", random.below(100));
+            if let Some(name) = quality_of(number) {
+                span.quality(name, &json!({ "number": number }));
+            }
             match random.below(8) {
                 0 => open.push(span),
                 1 => drop(span.fail(std::io::Error::other("no"))),
@@ -121,6 +164,15 @@ fn an_agent_that_records_trees() {
 
 #[test]
 fn whoever_is_killed_while_spans_are_shown_each_is_created_once_and_finished_once() {
+    live_rounds(false);
+}
+
+#[test]
+fn whoever_is_killed_while_spans_are_shown_each_is_created_and_finished_once_in_bulk() {
+    live_rounds(true);
+}
+
+fn live_rounds(is_bulk: bool) {
     let first = setting("SPANRING_PREFACTOR_SEED", 1);
     let rounds = setting("SPANRING_PREFACTOR_ROUNDS", 10);
     let count = 10 * TREE;
@@ -137,8 +189,10 @@ fn whoever_is_killed_while_spans_are_shown_each_is_created_once_and_finished_onc
         let agent = Running(agent.unwrap());
         agent::wait_until("the agent records", || spool.file("recorded").exists());
         let poisoned = (0..random.below(3)).map(|_| Some(random.below(count))).collect();
+        let bulk = bulk(&mut random, is_bulk);
         let (_receiver, sink, server) =
-            start(Server { random: Random(seed), fails: true, poisoned, ..Server::default() });
+            start(Server { random: Random(seed), fails: true, poisoned, bulk, ..Server::default() });
+        let live = |spool: &TestSpool, sink: &str| with_bulk(live(spool, sink), is_bulk);
         for _ in 0..1 + random.below(4) {
             let mut command = live(&spool, &sink);
             let exporter = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
@@ -174,6 +228,11 @@ fn whoever_is_killed_while_spans_are_shown_each_is_created_once_and_finished_onc
         if server.poisoned.is_empty() {
             let roots = server.spans.iter().filter(|span| span["parent_span_id"].is_null()).count();
             assert_eq!(roots as u64, count / TREE, "seed {seed}: every other span is under its parent");
+        }
+        for name in ["accuracy", "tone"] {
+            let is_there = |number: &u64| !server.poisoned.contains(&Some(*number));
+            let expected = (0..count).filter(|number| quality_of(*number) == Some(name)).filter(is_there);
+            assert_eq!(recorded(&server, name), expected.collect::<Vec<_>>(), "seed {seed}");
         }
         let interrupted = |span: &&Json| {
             let said = [&span["payload"], &span["result_payload"]];

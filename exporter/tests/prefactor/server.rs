@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use serde_json::{Value as Json, json};
+use serde_json::{Map, Value as Json, json};
 use spanring_exporter::demo::receiver::{Answer, Received, Receiver};
 
 use crate::Random;
@@ -26,9 +26,13 @@ pub(crate) struct Server {
     pub(crate) spans: Vec<Json>,
     /// How often each span was finished, by its identity.
     pub(crate) finished: BTreeMap<String, usize>,
+    /// How it takes bulk requests.
+    pub(crate) bulk: Bulk,
+    /// How many items each of those had that it took.
+    pub(crate) bulks: Vec<usize>,
     /// How long each answer takes, where it has one.
     pub(crate) delay: Duration,
-    /// When requests about spans came.
+    /// When requests about spans came that were sent by themselves.
     pub(crate) arrivals: Vec<Instant>,
     /// What it says beside in answers about spans.
     pub(crate) control: Option<Json>,
@@ -43,6 +47,16 @@ pub(crate) enum Refused {
     /// Those with a type that is more than an open object.
     Schemas,
     All,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Bulk {
+    #[default]
+    Taken,
+    /// With so many items at most: else it answers 413.
+    AtMost(usize),
+    /// It answers this, whatever is sent.
+    Status(u16),
 }
 
 pub(crate) struct Instance {
@@ -73,19 +87,10 @@ impl Server {
                 _ => {}
             }
         }
-        let key = [&body["idempotency_key"], &body["details"]["idempotency_key"]];
-        let key = key.into_iter().find_map(Json::as_str).unwrap_or_default().to_owned();
-        self.check((8..=64).contains(&key.len()), || format!("the key {key:?}"));
-        let answer = match self.answered.get(&key) {
-            Some((path_before, before, answer)) => {
-                let (is_same, answer) = (path_before == path && *before == body, answer.clone());
-                self.check(is_same, || format!("{key} comes with {body}"));
-                Ok(answer)
-            }
-            None => self.act(path, &body).inspect(|answer| {
-                drop(self.answered.insert(key, (path.to_owned(), body.clone(), answer.clone())));
-            }),
-        };
+        if path == "bulk" {
+            return self.answer_bulk(&body);
+        }
+        let answer = self.act_once(path, body);
         // It has acted, and the exporter may not learn it.
         if self.fails && self.random.below(40) == 0 {
             return Answer::broken();
@@ -102,6 +107,77 @@ impl Server {
                 let body = json!({"status": "error", "code": "invalid_action", "message": "no"}).to_string();
                 Answer { body: body.into_bytes(), ..Answer::status(status) }
             }
+        }
+    }
+
+    /// Does one item after the other, up to the first that fails.
+    fn answer_bulk(&mut self, body: &Json) -> Answer {
+        let items = body["items"].as_array().unwrap();
+        match self.bulk {
+            Bulk::AtMost(max) if items.len() > max => return Answer::status(413),
+            Bulk::Status(status) => return Answer::status(status),
+            Bulk::AtMost(_) | Bulk::Taken => self.bulks.push(items.len()),
+        }
+        let keys: BTreeSet<_> = items.iter().map(|item| item["idempotency_key"].as_str()).collect();
+        self.check((1..=100).contains(&items.len()) && keys.len() == items.len(), || format!("{body}"));
+        let mut outputs = Map::new();
+        for item in items {
+            if self.fails && self.random.below(100) == 0 {
+                return Answer::broken();
+            }
+            let mut item = item.as_object().unwrap().clone();
+            let mut take = |key: &str| item.remove(key).map(|value| value.as_str().unwrap().to_owned());
+            let (kind, method, path) =
+                (take("_type").unwrap(), take("method").unwrap(), take("path").unwrap());
+            let (span, key) = (take("agent_span_id"), item["idempotency_key"].as_str().unwrap().to_owned());
+            let is_right = match &span {
+                None => (&*kind, &*path) == ("agent_spans/create", "/api/v1/agent_spans"),
+                Some(id) => {
+                    let finish = format!("/api/v1/agent_spans/{}/finish", id.replace(' ', "%20"));
+                    kind == "agent_spans/finish" && path == finish && !item.contains_key("details")
+                }
+            };
+            self.check(is_right && method == "POST", || format!("{kind} to {path} of {span:?}"));
+            let done = self.act_once(path.strip_prefix("/api/v1/").unwrap_or_default(), Json::Object(item));
+            let Ok(details) = done else {
+                let error = json!({"status": "error", "code": "any_code", "message": "no"});
+                outputs.insert(key, error);
+                break;
+            };
+            // It has acted, and says so, unless it is out of its mind.
+            let output = match self.fails && self.random.below(100) == 0 {
+                true => Json::Null,
+                false if span.is_some() => json!({"status": "success"}),
+                false => json!({"status": "success", "details": details}),
+            };
+            outputs.insert(key, output);
+        }
+        if self.fails && self.random.below(20) == 0 {
+            return Answer::broken();
+        }
+        let body = json!({"status": "success", "outputs": outputs}).to_string().into_bytes();
+        Answer { body, delay: self.delay, ..Answer::status(200) }
+    }
+
+    /// Acts, unless it has seen the key: then it answers as before.
+    fn act_once(&mut self, path: &str, mut body: Json) -> Result<Json, u16> {
+        // The key may stand in either place.
+        let within = body["details"].as_object_mut().and_then(|details| details.remove("idempotency_key"));
+        if let Some(key) = within {
+            self.check(body.get("idempotency_key").is_none(), || format!("{body} has two keys"));
+            body["idempotency_key"] = key;
+        }
+        let key = body["idempotency_key"].as_str().unwrap_or_default().to_owned();
+        self.check((8..=64).contains(&key.len()), || format!("the key {key:?}"));
+        match self.answered.get(&key) {
+            Some((path_before, before, answer)) => {
+                let (is_same, answer) = (path_before == path && *before == body, answer.clone());
+                self.check(is_same, || format!("{key} comes with {body}"));
+                Ok(answer)
+            }
+            None => self.act(path, &body).inspect(|answer| {
+                drop(self.answered.insert(key, (path.to_owned(), body.clone(), answer.clone())));
+            }),
         }
     }
 

@@ -10,11 +10,11 @@ use crate::agent::TestSpool;
 use crate::server::{Server, start};
 use crate::{ONE_AT_A_TIME, export, live};
 
-const WIDTH: usize = 40;
+pub(crate) const WIDTH: usize = 40;
 const DELAY: Duration = Duration::from_millis(100);
 
 /// A root with many children, each of which has one of its own.
-fn record_wide_tree(spool: &TestSpool) -> usize {
+pub(crate) fn record_wide_tree(spool: &TestSpool) -> usize {
     let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let recorder = Spool::open(spool.path()).service("shop").start().unwrap();
     let root = spanring::trace("root").start();
@@ -37,6 +37,13 @@ fn at_once(server: &Server) -> usize {
     (0..arrivals.len()).map(until).max().unwrap_or(0)
 }
 
+/// What each grandchild says of quality was recorded once, in their order.
+pub(crate) fn assert_recorded_in_order(server: &Server) {
+    let recorded = &server.instances[0].quality;
+    let scores: Vec<_> = recorded.iter().map(|(_, score)| score["number"].as_u64().unwrap()).collect();
+    assert_eq!(scores, (0..WIDTH as u64).collect::<Vec<_>>());
+}
+
 fn assert_sent_eight_at_a_time(requests: usize, is_live: bool) {
     let spool = TestSpool::new();
     let count = record_wide_tree(&spool);
@@ -48,12 +55,7 @@ fn assert_sent_eight_at_a_time(requests: usize, is_live: bool) {
     assert_eq!(server.wrong, [""; 0]);
     assert_eq!((server.spans.len(), server.arrivals.len()), (count, requests * count));
     assert_eq!(at_once(&server), 8);
-    let mut scores: Vec<_> =
-        server.instances[0].quality.iter().map(|(_, score)| score["number"].as_u64()).collect();
-    assert_eq!(scores.len(), WIDTH);
-    assert!(scores.is_sorted(), "in the order of their spans: {scores:?}");
-    scores.dedup();
-    assert_eq!(scores.len(), WIDTH);
+    assert_recorded_in_order(&server);
 }
 
 #[test]

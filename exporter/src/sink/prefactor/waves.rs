@@ -7,10 +7,14 @@ use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
+use serde_json::Value as Json;
 
 use super::super::Outcome;
 use super::super::prefactor_answer::{Answered, Asked};
+use super::bulk::ITEMS_MAX;
+use super::known::Known;
 use super::order::Order;
+use super::request::{Replies, Reply, Request, send_in_bulk};
 use super::server::Server;
 use super::told::{Place, Step, There, Told};
 use super::{PrefactorSink, SpanKey};
@@ -19,22 +23,31 @@ use crate::prefactor::Instance;
 /// How many requests are on their way at once: where an answer takes 50 ms, that is 160 a second.
 const IN_FLIGHT_MAX: usize = 8;
 
-/// What is asked about a span.
-struct Request {
-    /// Which span of the batch it is.
-    at: usize,
-    step: Step,
-    /// The server's identity of it, where it is there.
-    id: Box<str>,
-    /// What is sent; of records of quality several.
-    bodies: Vec<serde_json::Value>,
+/// The spans of a batch, on their way.
+struct Wave<'a> {
+    spans: &'a [Told<'a>],
+    place: Place<'a>,
+    order: Order,
+    /// How many requests are sent in bulk at most; none is, where there is no number.
+    items_max: Option<usize>,
 }
 
-/// What came of a request about a span.
-struct Reply {
-    at: usize,
-    step: Step,
-    answered: Result<Answered, Outcome>,
+/// What is sent at once.
+enum Parcel {
+    One(Request),
+    Bulk(Vec<Request>),
+    /// What a span says of quality.
+    Records {
+        at: usize,
+        bodies: Vec<Json>,
+    },
+}
+
+/// What came back.
+struct Returned {
+    /// The spans whose requests are on their way no more.
+    spans: Vec<usize>,
+    replies: Replies,
     /// Why records of quality were refused.
     refused: Vec<String>,
 }
@@ -47,52 +60,41 @@ impl PrefactorSink {
         instance: &Instance,
         instance_id: &str,
     ) -> Result<(), Outcome> {
-        let Self { server, options, spans: known, watch, remarks, .. } = self;
-        let key = |(trace_id, span_id)| -> SpanKey { (instance.digest(), trace_id, span_id) };
+        let Self { server, options, spans: known, watch, remarks, is_bulk, .. } = self;
         let place = Place { instance, instance_id, contents: &options.contents };
-        let mut order = Order::of(spans);
+        let items_max = is_bulk.then_some(ITEMS_MAX);
+        let mut wave = Wave { spans, place, order: Order::of(spans), items_max };
         let mut in_flight = FuturesUnordered::new();
         let mut failure = None;
         loop {
             while failure.is_none() && in_flight.len() < IN_FLIGHT_MAX {
-                let step = |at: usize| spans[at].step(known.get(&key(spans[at].identity())));
-                let Some((at, step)) = order.next(|_| true, step) else { break };
-                let told = &spans[at];
-                let there = known.get(&key(told.identity()));
-                let bodies = match (step, there) {
-                    (Step::Finish, Some(there)) => vec![told.finish(there, &place)],
-                    (Step::Record, _) => told.records(&place),
-                    _ => {
-                        let parent = told.parent().and_then(|parent| known.get(&key(parent)));
-                        vec![told.create(parent.map(|parent| &*parent.id), &place)]
-                    }
-                };
-                let id = there.map(|there| there.id.clone()).unwrap_or_default();
-                in_flight.push(send(server, Request { at, step, id, bodies }, instance_id));
+                let Some(parcel) = wave.next(known) else { break };
+                in_flight.push(send(server, parcel, instance_id));
             }
-            let Some(reply) = in_flight.next().await else { return failure.map_or(Ok(()), Err) };
-            let Reply { at, step, answered, refused } = reply;
-            order.returned(at);
-            let (told, key) = (&spans[at], key(spans[at].identity()));
+            let Some(returned) = in_flight.next().await else { return failure.map_or(Ok(()), Err) };
+            let Returned { spans: returned, replies, refused } = returned;
+            returned.iter().for_each(|at| wave.order.returned(*at));
             for reason in refused {
-                let span_id = told.identity().1;
+                let span_id = spans[returned[0]].identity().1;
                 remarks.add(format!("it refused a record of quality of the span {span_id}: {reason}"));
             }
-            match answered {
-                Ok(answered) => {
-                    watch.heed(instance, &answered);
-                    if step == Step::Create {
-                        known.insert(key, told.created(&answered));
-                    } else if let Some(there) = known.get_mut(&key) {
-                        there.is_finished = true;
-                        there.is_recorded = step == Step::Record;
-                    }
+            if replies.are_too_many {
+                wave.items_max = wave.items_max.map(|max| max.min(returned.len() / 2).max(1));
+            }
+            if let Some(reason) = replies.not_in_bulk {
+                wave.items_max = None;
+                if std::mem::take(is_bulk) {
+                    remarks
+                        .add(format!("it takes no bulk requests, so each span is sent by itself: {reason}"));
                 }
-                Err(outcome) => {
-                    if let (Step::Finish, Outcome::Rejected { .. }) = (step, &outcome) {
-                        // The server may have forgotten it.
-                        known.remove(&key);
-                    }
+            }
+            let termination = Answered { termination: replies.termination, ..Answered::default() };
+            watch.heed(instance, &termination);
+            for Reply { at, step, answered } in replies.replies {
+                if let Ok(answered) = &answered {
+                    watch.heed(instance, answered);
+                }
+                if let Err(outcome) = wave.note(at, step, answered, known) {
                     failure = Some(match failure {
                         Some(before) => worse(before, outcome),
                         None => outcome,
@@ -109,25 +111,114 @@ impl PrefactorSink {
     }
 }
 
-async fn send(server: &Server, request: Request, instance_id: &str) -> Reply {
-    let Request { at, step, id, bodies } = request;
-    let (asked, path) = match step {
-        Step::Finish => (Asked::Finish, vec!["agent_spans", &*id, "finish"]),
-        Step::Record => (Asked::Quality, vec!["agent_instance", instance_id, "record_quality"]),
-        Step::Create | Step::Done => (Asked::Create, vec!["agent_spans"]),
-    };
-    let mut reply = Reply { at, step, answered: Ok(Answered::default()), refused: Vec::new() };
-    for body in bodies {
-        match server.post(asked, &path, &body).await {
-            // The span has it too, so it is told, and no loss.
-            Err(Outcome::Rejected { reason }) if step == Step::Record => reply.refused.push(reason),
-            answered => reply.answered = answered,
+impl Wave<'_> {
+    fn key(&self, at: usize) -> SpanKey {
+        let (trace_id, span_id) = self.spans[at].identity();
+        (self.place.instance.digest(), trace_id, span_id)
+    }
+
+    /// What is sent next, if something waits for no answer.
+    fn next(&mut self, known: &Known<SpanKey, There>) -> Option<Parcel> {
+        let mut requests = Vec::new();
+        while requests.len() < self.items_max.unwrap_or(1) {
+            let Some((at, step)) = self.take(known, |step| step < Step::Record) else { break };
+            requests.push(self.request(at, step, known));
         }
-        if reply.answered.is_err() {
-            break;
+        if self.items_max.is_some() && !requests.is_empty() {
+            return Some(Parcel::Bulk(requests));
+        }
+        if let Some(request) = requests.pop() {
+            return Some(Parcel::One(request));
+        }
+        let (at, _) = self.take(known, |step| step == Step::Record)?;
+        Some(Parcel::Records { at, bodies: self.spans[at].records(&self.place) })
+    }
+
+    fn take(
+        &mut self,
+        known: &Known<SpanKey, There>,
+        is_wanted: impl Fn(Step) -> bool,
+    ) -> Option<(usize, Step)> {
+        let (digest, spans) = (self.place.instance.digest(), self.spans);
+        self.order.next(is_wanted, |at| {
+            let (trace_id, span_id) = spans[at].identity();
+            spans[at].step(known.get(&(digest, trace_id, span_id)))
+        })
+    }
+
+    fn request(&self, at: usize, step: Step, known: &Known<SpanKey, There>) -> Request {
+        let told = &self.spans[at];
+        match known.get(&self.key(at)) {
+            Some(there) if step == Step::Finish => {
+                Request { at, step, id: there.id.clone(), body: told.finish(there, &self.place) }
+            }
+            _ => {
+                let digest = self.place.instance.digest();
+                let parent =
+                    told.parent().and_then(|(trace_id, span_id)| known.get(&(digest, trace_id, span_id)));
+                let body = told.create(parent.map(|parent| &*parent.id), &self.place);
+                Request { at, step, id: Box::default(), body }
+            }
         }
     }
-    reply
+
+    /// Notes what is there after an answer, or gives back why nothing is.
+    fn note(
+        &self,
+        at: usize,
+        step: Step,
+        answered: Result<Answered, Outcome>,
+        known: &mut Known<SpanKey, There>,
+    ) -> Result<(), Outcome> {
+        let key = self.key(at);
+        match answered {
+            Ok(created) if step == Step::Create => known.insert(key, self.spans[at].created(&created)),
+            Ok(_) => {
+                if let Some(there) = known.get_mut(&key) {
+                    there.is_finished = true;
+                    there.is_recorded = step == Step::Record;
+                }
+            }
+            Err(outcome) => {
+                if let (Step::Finish, Outcome::Rejected { .. }) = (step, &outcome) {
+                    // The server may have forgotten it.
+                    known.remove(&key);
+                }
+                return Err(outcome);
+            }
+        }
+        Ok(())
+    }
+}
+
+async fn send(server: &Server, parcel: Parcel, instance_id: &str) -> Returned {
+    match parcel {
+        Parcel::One(request) => {
+            let replies = Replies { replies: vec![request.send(server).await], ..Replies::default() };
+            Returned { spans: vec![request.at], replies, refused: Vec::new() }
+        }
+        Parcel::Bulk(requests) => {
+            let spans = requests.iter().map(|request| request.at).collect();
+            Returned { spans, replies: send_in_bulk(&requests, server).await, refused: Vec::new() }
+        }
+        Parcel::Records { at, bodies } => {
+            let (mut answered, mut refused) = (Ok(Answered::default()), Vec::new());
+            let path = ["agent_instance", instance_id, "record_quality"];
+            for body in bodies {
+                match server.post(Asked::Quality, &path, &body).await {
+                    // The span has it too, so it is told, and no loss.
+                    Err(Outcome::Rejected { reason }) => refused.push(reason),
+                    Err(outcome) => {
+                        answered = Err(outcome);
+                        break;
+                    }
+                    Ok(_) => {}
+                }
+            }
+            let replies = vec![Reply { at, step: Step::Record, answered }];
+            Returned { spans: vec![at], replies: Replies { replies, ..Replies::default() }, refused }
+        }
+    }
 }
 
 /// The worse of two failures. Who is to wait waits for the longer of two.
