@@ -28,12 +28,13 @@ fn whoever_fails_or_is_killed_each_span_is_created_once_in_bulk_or_is_a_dead_let
 fn finished_rounds(is_bulk: bool) {
     let first = setting("SPANRING_PREFACTOR_SEED", 1);
     let rounds = setting("SPANRING_PREFACTOR_ROUNDS", 10);
-    let (mut kills, mut at_work, mut bulks) = (0, 0, 0);
+    let (mut kills, mut at_work, mut bulks, mut widest) = (0, 0, 0, 0);
     for seed in first..first + rounds {
         let mut random = Random(seed);
         let spool = TestSpool::new();
         let count = 100 + random.below(400);
-        let agent = spool.start_with_quality(0, count);
+        let trace_len = [1, 10, 130][usize::try_from(random.below(3)).unwrap()];
+        let agent = spool.start_with_quality(0, count, trace_len);
         let poisoned = (0..random.below(4)).map(|_| Some(random.below(count))).collect();
         let refuses = if random.below(3) == 0 { Refused::Schemas } else { Refused::None };
         let bulk = bulk(&mut random, is_bulk);
@@ -84,10 +85,13 @@ fn finished_rounds(is_bulk: bool) {
             assert_eq!(recorded(&server, name), expected.collect::<Vec<_>>(), "seed {seed}");
         }
         bulks += server.bulks.len();
+        widest = server.bulks.iter().copied().max().unwrap_or(0).max(widest);
     }
-    eprintln!("{rounds} rounds, {kills} exporters killed, {at_work} of them at work, {bulks} bulk requests");
+    eprintln!(
+        "{rounds} rounds, {kills} exporters killed, {at_work} of them at work, {bulks} bulk requests of up to {widest}"
+    );
     assert!(rounds < 10 || at_work > 0, "no kill hit an exporter at work");
-    assert!(rounds < 10 || is_bulk == (bulks > 0), "{bulks} bulk requests");
+    assert!(rounds < 10 || is_bulk == (widest > 1), "no bulk request had several items");
 }
 
 /// How a server takes bulk requests, if it is sent such.
@@ -176,7 +180,7 @@ fn live_rounds(is_bulk: bool) {
     let first = setting("SPANRING_PREFACTOR_SEED", 1);
     let rounds = setting("SPANRING_PREFACTOR_ROUNDS", 10);
     let count = 10 * TREE;
-    let (mut kills, mut shown) = (0, 0);
+    let (mut kills, mut shown, mut bulks) = (0, 0, 0);
     for seed in first..first + rounds {
         let mut random = Random(seed);
         let spool = TestSpool::new();
@@ -234,6 +238,7 @@ fn live_rounds(is_bulk: bool) {
             let expected = (0..count).filter(|number| quality_of(*number) == Some(name)).filter(is_there);
             assert_eq!(recorded(&server, name), expected.collect::<Vec<_>>(), "seed {seed}");
         }
+        bulks += server.bulks.len();
         let interrupted = |span: &&Json| {
             let said = [&span["payload"], &span["result_payload"]];
             said.into_iter().any(|said| said["metadata"]["spanring.interrupted"] == true)
@@ -251,6 +256,9 @@ fn live_rounds(is_bulk: bool) {
         };
         assert_eq!(server.spans.iter().filter(late).count(), server.spans.len(), "seed {seed}");
     }
-    eprintln!("{rounds} rounds, {kills} exporters killed, {shown} spans ran at the server when the last was");
+    eprintln!(
+        "{rounds} rounds, {kills} exporters killed, {shown} spans ran at the server when the last was, {bulks} bulk requests"
+    );
+    assert!(rounds < 10 || is_bulk == (bulks > 0), "{bulks} bulk requests");
     assert!(rounds < 10 || shown > 0, "no span was ever shown");
 }
