@@ -1,4 +1,4 @@
-//! What a `[[sink]]` says of Prefactor: types of spans and of quality, why the agent runs, and what is sensitive.
+//! What a `[[sink]]` says of Prefactor: types of spans and of quality, why the agent runs, what is sensitive, and whether spans are sent in bulk.
 
 use serde_json::{Map, Value as Json};
 use toml::Spanned;
@@ -12,6 +12,7 @@ use crate::sink::PrefactorOptions;
 pub(super) const SPAN_TYPES: &str = "span_types";
 pub(super) const QUALITY_SCHEMAS: &str = "quality_schemas";
 pub(super) const PURPOSE: &str = "purpose";
+pub(super) const BULK: &str = "bulk";
 pub(super) const SENSITIVE_KEYS: &str = "sensitive_keys";
 pub(super) const SENSITIVE_TEXTS: &str = "sensitive_texts";
 
@@ -21,6 +22,7 @@ pub(super) struct PrefactorSaid {
     span_types: Vec<SpanType>,
     quality: Option<Vec<QualitySchema>>,
     purpose: Option<Purpose>,
+    bulk: Option<bool>,
     sensitive_keys: Option<Vec<String>>,
     sensitive_texts: Option<Vec<SensitiveTexts>>,
 }
@@ -32,6 +34,7 @@ impl PrefactorSaid {
             span_types: span_types(table)?.unwrap_or_default(),
             quality: quality_schemas(table)?,
             purpose: table.plain(PURPOSE, table::quoted(purpose, PURPOSES))?,
+            bulk: table.plain(BULK, table::truth)?,
             sensitive_keys: table.plain(SENSITIVE_KEYS, table::texts)?.map(owned),
             sensitive_texts: table.plain(SENSITIVE_TEXTS, sensitive_texts)?,
         })
@@ -47,6 +50,7 @@ impl PrefactorSaid {
         if self.purpose.is_some() {
             options.agent.purpose = self.purpose;
         }
+        options.bulk = self.bulk.unwrap_or(options.bulk);
         let sensitive = std::mem::take(&mut options.contents.sensitive);
         options.contents.sensitive =
             sensitive.replacing(self.sensitive_keys.as_deref(), self.sensitive_texts.as_deref());

@@ -23,7 +23,7 @@ use crate::sink::{
     Compression, FileOptions, OtlpOptions, Protocol, SinkAddress, SinkOptions, SpanForgeAddress, System,
 };
 
-const KEYS: [&str; 22] = [
+const KEYS: [&str; 23] = [
     "to",
     route::SPANS_PER_SECOND,
     route::TRACES,
@@ -44,6 +44,7 @@ const KEYS: [&str; 22] = [
     prefactor::SPAN_TYPES,
     prefactor::QUALITY_SCHEMAS,
     prefactor::PURPOSE,
+    prefactor::BULK,
     prefactor::SENSITIVE_KEYS,
     prefactor::SENSITIVE_TEXTS,
 ];
@@ -51,10 +52,11 @@ const OTLP_KEYS: [&str; 7] =
     [PROTOCOL, "compression", "timeout", "headers", CERTIFICATE, CLIENT_CERTIFICATE, CLIENT_KEY];
 const FILE_KEYS: [&str; 3] = ["rotate", "keep", "compress"];
 const OPENAI_KEYS: [&str; 2] = [ORGANIZATION, PROJECT];
-const PREFACTOR_KEYS: [&str; 5] = [
+const PREFACTOR_KEYS: [&str; 6] = [
     prefactor::SPAN_TYPES,
     prefactor::QUALITY_SCHEMAS,
     prefactor::PURPOSE,
+    prefactor::BULK,
     prefactor::SENSITIVE_KEYS,
     prefactor::SENSITIVE_TEXTS,
 ];

@@ -131,6 +131,13 @@ pub(super) fn size(value: &DeValue<'_>) -> Result<u64, &'static str> {
     quoted(quantity::size, "a size is a text with the unit KiB, MiB or GiB, as in \"100MiB\"")(value)
 }
 
+pub(super) fn truth(value: &DeValue<'_>) -> Result<bool, &'static str> {
+    match value {
+        DeValue::Boolean(truth) => Ok(*truth),
+        _ => Err("it is true or false"),
+    }
+}
+
 /// A whole number above 0.
 pub(super) fn count(value: &DeValue<'_>) -> Result<NonZeroUsize, &'static str> {
     let number = match value {

@@ -54,24 +54,17 @@ pub(super) struct Answered {
 pub(super) fn read(asked: Asked, response: &Response) -> Result<Answered, Outcome> {
     let reason = explain(response);
     let body = || serde_json::from_slice::<Json>(&response.body).unwrap_or_default();
-    let done = |id: &str, body: &Json| {
-        let is_active = body["details"]["status"] == "active";
-        Answered { id: id.to_owned(), is_active, termination: wanted(asked, body) }
-    };
     let is_change = matches!(asked, Asked::Start | Asked::Finish);
     match response.status {
-        200..300 => {
-            let body = body();
-            match body["details"]["id"].as_str() {
-                Some(id) if !id.is_empty() && id.len() <= ID_LEN_MAX => Ok(done(id, &body)),
-                _ if !response.whole => {
-                    Err(Outcome::Retry { after: None, reason: reason + ", and broke off" })
-                }
-                _ => Err(Outcome::Parked { reason: reason + ", and named no identity, as Prefactor does" }),
+        200..300 => match named(asked, &body()) {
+            Some(answered) => Ok(answered),
+            None if !response.whole => {
+                Err(Outcome::Retry { after: None, reason: reason + ", and broke off" })
             }
-        }
+            None => Err(Outcome::Parked { reason: reason + ", and named no identity, as Prefactor does" }),
+        },
         409 if asked == Asked::Over || is_change && body()["code"] == "invalid_action" => {
-            Ok(done("", &body()))
+            Ok(unnamed(asked, &body()))
         }
         400 | 404 | 413 | 422 if asked == Asked::Over => Err(Outcome::Rejected { reason }),
         // It has forgotten the span or knows no such records, and others may be taken.
@@ -80,14 +73,34 @@ pub(super) fn read(asked: Asked, response: &Response) -> Result<Answered, Outcom
         400 | 409 | 413 | 422 if matches!(asked, Asked::Create | Asked::Quality | Asked::Finish) => {
             Err(Outcome::Rejected { reason })
         }
-        501 | 505 => Err(Outcome::Parked { reason }),
-        408 | 425 | 429 | 500..=599 => Err(Outcome::Retry { after: response.retry_after, reason }),
-        _ => Err(Outcome::Parked { reason }),
+        _ => Err(failure(response)),
     }
 }
 
+/// What a failure means, whatever was asked.
+pub(super) fn failure(response: &Response) -> Outcome {
+    let reason = explain(response);
+    match response.status {
+        501 | 505 => Outcome::Parked { reason },
+        408 | 425 | 429 | 500..=599 => Outcome::Retry { after: response.retry_after, reason },
+        _ => Outcome::Parked { reason },
+    }
+}
+
+/// What is said of what was asked, if it names an identity.
+pub(super) fn named(asked: Asked, body: &Json) -> Option<Answered> {
+    let id = body["details"]["id"].as_str().filter(|id| !id.is_empty() && id.len() <= ID_LEN_MAX)?;
+    Some(Answered { id: id.to_owned(), ..unnamed(asked, body) })
+}
+
+/// The same without one.
+pub(super) fn unnamed(asked: Asked, body: &Json) -> Answered {
+    let is_active = body["details"]["status"] == "active";
+    Answered { id: String::new(), is_active, termination: wanted(asked, body) }
+}
+
 /// Why the agent is to stop, if the answer to a request about a span says so.
-fn wanted(asked: Asked, body: &Json) -> Option<String> {
+pub(super) fn wanted(asked: Asked, body: &Json) -> Option<String> {
     let control = &body["control"];
     let is_wanted = matches!(asked, Asked::Create | Asked::Finish) && control["terminate"] == true;
     is_wanted.then(|| excerpt(control["reason"].as_str().unwrap_or_default()))
@@ -104,7 +117,8 @@ pub(super) fn terminated(response: &Response) -> Option<String> {
 /// No identity is longer, in bytes. Prefactor's have 32.
 const ID_LEN_MAX: usize = 256;
 
-fn explain(response: &Response) -> String {
+/// What was answered, for a person, without what a span says.
+pub(super) fn explain(response: &Response) -> String {
     let name = StatusCode::from_u16(response.status).ok().and_then(|status| status.canonical_reason());
     let name = name.map(|name| format!(" {name}")).unwrap_or_default();
     // An answer that is no error repeats the span.

@@ -11,6 +11,7 @@
 //! | `PREFACTOR_AGENT_IDENTIFIER` | the agent's version, in place of its service's |
 //! | `PREFACTOR_SPAN_TYPES` | further types of spans to declare, separated by commas |
 //! | `PREFACTOR_MODE` | `finished`, as where it is not set: spans are created once they have ended; `live`: when they start |
+//! | `PREFACTOR_BULK` | `true` creates and finishes spans in bulk |
 //! | `PREFACTOR_SPAN_TYPES_FILE` | a file of TOML that declares types, each a `[[span_types]]`, as a [configuration](crate::config) does |
 //! | `PREFACTOR_PURPOSE` | why the agent runs: `live`, `smoke_test` or `eval`; not said where it is not set |
 //! | `PREFACTOR_CAPTURE_INPUTS`, `PREFACTOR_CAPTURE_OUTPUTS` | `false` sends none |
@@ -42,6 +43,7 @@ const AGENT_IDENTIFIER: &str = "PREFACTOR_AGENT_IDENTIFIER";
 const SPAN_TYPES: &str = "PREFACTOR_SPAN_TYPES";
 const PURPOSE: &str = "PREFACTOR_PURPOSE";
 const MODE: &str = "PREFACTOR_MODE";
+const BULK: &str = "PREFACTOR_BULK";
 const CAPTURE_INPUTS: &str = "PREFACTOR_CAPTURE_INPUTS";
 const CAPTURE_OUTPUTS: &str = "PREFACTOR_CAPTURE_OUTPUTS";
 const MAX_INPUT_LENGTH: &str = "PREFACTOR_MAX_INPUT_LENGTH";
@@ -62,6 +64,8 @@ pub struct PrefactorOptions {
     pub contents: Contents,
     /// When spans are created.
     pub mode: Mode,
+    /// Whether they are created and finished in bulk, which not every server of its API may know.
+    pub bulk: bool,
     url: Option<Url>,
     /// What is sent as `Authorization`.
     pub(super) authorization: Option<HeaderValue>,
@@ -112,8 +116,9 @@ impl PrefactorOptions {
             Some(Ok(value)) => Ok(Some(value.trim().to_owned())),
             Some(Err(_)) => Err(wrong(name, "it is no UTF-8")),
         };
-        let is_sent = |name: &str| match text(name)?.map(|value| value.to_ascii_lowercase()).as_deref() {
-            None | Some("true" | "1") => Ok(true),
+        let is = |name: &str, default| match text(name)?.map(|value| value.to_ascii_lowercase()).as_deref() {
+            None => Ok(default),
+            Some("true" | "1") => Ok(true),
             Some("false" | "0") => Ok(false),
             Some(_) => Err(wrong(name, "it is neither true nor false")),
         };
@@ -154,8 +159,8 @@ impl PrefactorOptions {
                 purpose,
             },
             contents: Contents {
-                inputs: is_sent(CAPTURE_INPUTS)?,
-                outputs: is_sent(CAPTURE_OUTPUTS)?,
+                inputs: is(CAPTURE_INPUTS, true)?,
+                outputs: is(CAPTURE_OUTPUTS, true)?,
                 input_len_max: len_max(MAX_INPUT_LENGTH)?,
                 output_len_max: len_max(MAX_OUTPUT_LENGTH)?,
                 sensitive,
@@ -165,6 +170,7 @@ impl PrefactorOptions {
                 Some("live") => Mode::Live,
                 Some(_) => return Err(wrong(MODE, "it is neither finished nor live")),
             },
+            bulk: is(BULK, false)?,
             url: url.map_err(|reason| wrong(API_URL, &reason))?,
             authorization: None,
         };
@@ -208,6 +214,7 @@ impl fmt::Debug for PrefactorOptions {
             .field("agent", &self.agent)
             .field("contents", &self.contents)
             .field("mode", &self.mode)
+            .field("bulk", &self.bulk)
             .field("url", &self.url.as_ref().map(Url::as_str))
             .field("has_token", &self.authorization.is_some())
             .finish()
@@ -247,6 +254,7 @@ mod tests {
             SENSITIVE_TEXTS,
             PURPOSE,
             MODE,
+            BULK,
             CAPTURE_INPUTS,
             CAPTURE_OUTPUTS,
             MAX_INPUT_LENGTH,
@@ -254,7 +262,7 @@ mod tests {
         ];
         for options in [read(&[]).unwrap(), read(&names.map(|name| (name, ""))).unwrap()] {
             assert_eq!((&options.agent, &options.contents), (&Agent::default(), &Contents::default()));
-            assert!(options.authorization.is_none() && options.mode == Mode::Finished);
+            assert!(options.authorization.is_none() && options.mode == Mode::Finished && !options.bulk);
             assert_eq!(options.url_or_default().as_str(), "https://app.prefactorai.com/");
         }
     }
@@ -277,6 +285,7 @@ mod tests {
             (SENSITIVE_TEXTS, "emails"),
             (PURPOSE, "smoke_test"),
             (MODE, "live"),
+            (BULK, "True"),
             (CAPTURE_INPUTS, "False"),
             (CAPTURE_OUTPUTS, "1"),
             (MAX_INPUT_LENGTH, "10"),
@@ -304,7 +313,7 @@ mod tests {
         assert_eq!((&options.agent, &options.contents), (&agent, &contents));
         assert_eq!(options.authorization.as_ref().unwrap().to_str().unwrap(), "Bearer secret");
         assert_eq!(options.url_or_default().as_str(), "http://localhost:8000/base");
-        assert_eq!(options.mode, Mode::Live);
+        assert_eq!((options.mode, options.bulk), (Mode::Live, true));
         assert!(!format!("{options:?}").contains("secret"));
     }
 

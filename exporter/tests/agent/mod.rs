@@ -24,6 +24,8 @@ const FIRST: &str = "SPANRING_TEST_FIRST";
 const COUNT: &str = "SPANRING_TEST_COUNT";
 const STOPS: &str = "SPANRING_TEST_STOPS";
 const READY: &str = "SPANRING_TEST_READY";
+const TRACE_LEN: &str = "SPANRING_TEST_TRACE_LEN";
+const QUALITY: &str = "SPANRING_TEST_QUALITY";
 
 /// How long the tests wait for what must happen.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -32,6 +34,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub(crate) fn main() {
     let Some(dir) = env::var_os(SPOOL) else { return };
     let number = |name| env::var(name).unwrap().parse::<u64>().unwrap();
+    let trace_len = if env::var_os(TRACE_LEN).is_some() { number(TRACE_LEN) } else { 1 };
     let spool = Spool::open(dir)
         .service("agent")
         .linger(Duration::from_millis(1))
@@ -40,11 +43,24 @@ pub(crate) fn main() {
         .unwrap();
     let open = spanring::span("open").root().start();
     open.set("set_before_the_kill", "yes");
+    let end =
+        |span: spanring::Span| assert!(matches!(span.end(), spanring::Ended::Recorded), "one was dropped");
+    let mut root: Option<spanring::Span> = None;
     for n in number(FIRST)..number(FIRST) + number(COUNT) {
-        let span = spanring::span("step").root().start();
+        let parent = root.as_ref().filter(|_| n % trace_len != 0);
+        let span = parent.map_or_else(|| spanring::span("step").root(), |root| root.child("step")).start();
         span.set("number", n);
-        assert!(matches!(span.end(), spanring::Ended::Recorded), "span {n} was dropped");
+        if env::var_os(QUALITY).is_some()
+            && let Some(name) = quality_of(n)
+        {
+            span.quality(name, &serde_json::json!({ "number": n }));
+        }
+        match parent {
+            None if trace_len > 1 => root.replace(span).into_iter().for_each(end),
+            _ => end(span),
+        }
     }
+    root.into_iter().for_each(end);
     if env::var_os(STOPS).is_some() {
         assert!(matches!(open.end(), spanring::Ended::Recorded));
         drop(spool.stop(PATIENCE));
@@ -54,6 +70,11 @@ pub(crate) fn main() {
     loop {
         thread::sleep(PATIENCE);
     }
+}
+
+/// The name of the record of quality that the span of this number has, where it is asked for such.
+pub(crate) fn quality_of(number: u64) -> Option<&'static str> {
+    ["accuracy", "tone"].get(usize::try_from(number % 8).unwrap()).copied()
 }
 
 /// A spool in a directory of its own.
@@ -107,8 +128,25 @@ impl TestSpool {
 
     /// Records spans numbered from `first` on in a process that then waits, with one more span open.
     pub(crate) fn start(&self, first: u64, count: u64) -> Agent {
+        self.wait_for(self.agent(first, count))
+    }
+
+    /// The same, where so many spans in a row are a trace, the first of them its root, and some have records of quality.
+    pub(crate) fn start_with_quality(&self, first: u64, count: u64, trace_len: u64) -> Agent {
+        let mut agent = self.agent(first, count);
+        agent.env(QUALITY, "").env(TRACE_LEN, trace_len.to_string());
+        self.wait_for(agent)
+    }
+
+    /// Records spans as [`record`](Self::record) does, of which so many in a row are a trace.
+    pub(crate) fn record_traces(&self, count: u64, trace_len: u64) {
+        let mut agent = self.agent(0, count);
+        assert!(agent.env(STOPS, "").env(TRACE_LEN, trace_len.to_string()).status().unwrap().success());
+    }
+
+    fn wait_for(&self, mut agent: Command) -> Agent {
         let ready = self.file("ready");
-        let child = self.agent(first, count).env(READY, &ready).spawn().unwrap();
+        let child = agent.env(READY, &ready).spawn().unwrap();
         wait_until("the agent has recorded", || ready.exists());
         fs::remove_file(ready).unwrap();
         Agent(child)

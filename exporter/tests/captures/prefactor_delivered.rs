@@ -4,7 +4,7 @@
 //!
 //! * There is no ping, no bulk request and no record of quality. What registers an instance says other types and another runtime, and a version where
 //!   there is none.
-//! * We are another program, and send no `X-Prefactor-SDK`.
+//! * We are another program: `X-Prefactor-SDK` has another name and version, in the same form.
 //! * A request that creates a span says when it started, and in the `metadata` of its payload what the span is called and its identities. A parent is
 //!   never one that the server does not know.
 //! * A span that was cancelled before its start has its key beside `details`, and says that it has no parent. An instance is finished without a moment.
@@ -27,8 +27,7 @@ use crate::words::{kind, say_type};
 use crate::{folder, langchain};
 
 /// Headers that say which program speaks, and how.
-const OF_PROGRAM: [&str; 6] =
-    ["host", "accept-encoding", "connection", "user-agent", "content-length", "x-prefactor-sdk"];
+const OF_PROGRAM: [&str; 5] = ["host", "accept-encoding", "connection", "user-agent", "content-length"];
 /// What our payloads say beside, in their metadata.
 const OURS: [&str; 5] = ["name", "trace_id", "span_id", "parent_id", "spanring.kind"];
 
@@ -162,10 +161,24 @@ fn delivered(capture: &Json, fill: &Fill) -> Vec<(String, Received)> {
     Arc::into_inner(received).unwrap().into_inner().unwrap()
 }
 
+/// What stands for a list of programs, `name@version` each.
+fn programs(listed: &str) -> String {
+    let is_program = |entry: &str| {
+        let parts = entry.split_once('@');
+        parts.is_some_and(|(name, version)| {
+            !name.is_empty() && version.starts_with(|c: char| c.is_ascii_digit())
+        })
+    };
+    if listed.split(' ').all(is_program) { "programs".to_owned() } else { listed.to_owned() }
+}
+
 /// A request as it is compared: its headers but for those of the program, and its body.
 fn compared<'a>(headers: impl Iterator<Item = (&'a str, &'a str)>, body: Json) -> Json {
     let headers: BTreeMap<_, _> = headers
-        .map(|(name, value)| (name.to_ascii_lowercase(), value.replace("<redacted:Bearer>", "Bearer secret")))
+        .map(|(name, value)| match name.to_ascii_lowercase() {
+            name if name == "x-prefactor-sdk" => (name, programs(value)),
+            name => (name, value.replace("<redacted:Bearer>", "Bearer secret")),
+        })
         .filter(|(name, _)| !OF_PROGRAM.contains(&name.as_str()))
         .collect();
     json!({"headers": headers, "body": body})

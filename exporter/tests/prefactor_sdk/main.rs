@@ -33,7 +33,24 @@ struct Server {
 impl Server {
     fn answer(&mut self, received: &Received) -> Answer {
         let request: Json = serde_json::from_slice(&received.body).unwrap();
-        let path = received.path.strip_prefix("/api/v1/").unwrap();
+        let answer = match received.path.as_str() {
+            "/api/v1/bulk" => {
+                let output = |item: &Json| {
+                    let done = self.act(item["path"].as_str().unwrap(), item);
+                    (item["idempotency_key"].as_str().unwrap().to_owned(), done)
+                };
+                let outputs: Map<_, _> = request["items"].as_array().unwrap().iter().map(output).collect();
+                json!({"status": "success", "outputs": outputs})
+            }
+            path => self.act(path, &request),
+        };
+        let body = answer.to_string().into_bytes();
+        self.exchanges.push(json!({"path": received.path, "request": request, "answer": answer}));
+        Answer { body, ..Answer::status(200) }
+    }
+
+    fn act(&mut self, path: &str, request: &Json) -> Json {
+        let path = path.strip_prefix("/api/v1/").unwrap();
         let thing = match path.split('/').collect::<Vec<_>>()[..] {
             ["agent_instance", "register"] => self.make(&json!({
                 "type": "agent_instance", "account_id": "account", "agent_version_id": "version",
@@ -58,10 +75,7 @@ impl Server {
             [_, id, "finish"] => self.change(id, &[("status", request["status"].clone())]),
             _ => panic!("{path}"),
         };
-        let answer = json!({"status": "success", "details": thing});
-        let body = answer.to_string().into_bytes();
-        self.exchanges.push(json!({"path": received.path, "request": request, "answer": answer}));
-        Answer { body, ..Answer::status(200) }
+        json!({"status": "success", "details": thing})
     }
 
     fn make(&mut self, thing: &Json) -> Map<String, Json> {
@@ -126,7 +140,8 @@ schema = { type = "object", properties = { score = { type = "number" } } }
 "#;
 
 /// What is sent and answered while agents' spans are delivered.
-fn exchanged(spool: &TestSpool) -> Vec<Json> {
+fn exchanged(is_bulk: bool) -> Vec<Json> {
+    let spool = &TestSpool::new();
     record_an_agent(spool);
     recorded_runs::record(&spool.path());
     let server = Arc::new(Mutex::new(Server::default()));
@@ -140,6 +155,7 @@ fn exchanged(spool: &TestSpool) -> Vec<Json> {
         .env("PREFACTOR_API_URL", format!("http://{}", receiver.address()))
         .env("PREFACTOR_AGENT_ID", "my-agent")
         .env("PREFACTOR_ENVIRONMENT_ID", "env")
+        .env("PREFACTOR_BULK", is_bulk.to_string())
         .output()
         .unwrap();
     assert_eq!(complaint(output), (0, String::new()));
@@ -153,7 +169,7 @@ fn prefactors_own_client_understands_what_is_sent_and_what_is_answered() {
         eprintln!("skipped: SPANRING_PREFACTOR names no Python with prefactor-http");
         return;
     };
-    let exchanges = exchanged(&TestSpool::new());
+    let exchanges = exchanged(false);
     let read = |exchanges: &[Json]| {
         let mut child = Command::new(&python)
             .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/prefactor_sdk/models.py"))
@@ -174,6 +190,12 @@ fn prefactors_own_client_understands_what_is_sent_and_what_is_answered() {
         }
     };
     let counts = read(&exchanges).unwrap_or_else(|said| panic!("{said}"));
+    let in_bulk = exchanged(true);
+    let mut counts_in_bulk = read(&in_bulk).unwrap_or_else(|said| panic!("{said}"));
+    assert!(
+        counts_in_bulk.as_object_mut().unwrap().remove("bulk").is_some_and(|bulks| bulks.as_u64() > Some(0))
+    );
+    assert_eq!(counts_in_bulk, counts, "in bulk it is the same");
     assert_eq!(counts["agent_spans"], recorded_runs::SPANS + 4, "{counts}");
     assert_eq!(
         (&counts["agent_instance/record_quality"], &counts["agent_spans/finish"], &counts["sensitive"]),
@@ -187,8 +209,9 @@ fn prefactors_own_client_understands_what_is_sent_and_what_is_answered() {
     }
 
     // The models see what they do not know, and what is not there.
-    let of = |path: &str| exchanges.iter().find(|exchange| exchange["path"] == path).unwrap();
+    let of = |path: &str| exchanges.iter().chain(&in_bulk).find(|exchange| exchange["path"] == path).unwrap();
     let (register, create) = (of("/api/v1/agent_instance/register"), of("/api/v1/agent_spans"));
+    let bulk = of("/api/v1/bulk");
     for (exchange, pointer, is_needed) in [
         (register, "/request", false),
         (register, "/request/agent_version", true),
@@ -197,6 +220,9 @@ fn prefactors_own_client_understands_what_is_sent_and_what_is_answered() {
         (create, "/request/details", false),
         (create, "/request/details/schema_name", true),
         (create, "/answer/details/agent_instance_id", true),
+        (bulk, "/request/items/0/idempotency_key", true),
+        (bulk, "/request/items/0/details", false),
+        (bulk, "/answer/outputs", true),
     ] {
         let mut other = exchange.clone();
         if is_needed {

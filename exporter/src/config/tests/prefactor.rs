@@ -15,6 +15,7 @@ fn options(lines: &str, variables: &[(&str, &str)]) -> PrefactorOptions {
 const ALL: &str = r#"
 to = "prefactor"
 purpose = "eval"
+bulk = true
 sensitive_keys = ["user.email"]
 sensitive_texts = ["secrets", "emails"]
 
@@ -76,7 +77,7 @@ fn what_a_file_says_of_prefactor_is_heeded_over_what_the_environment_says() {
     let said = options(ALL, &variables);
     let types = SpanTypes::default().with("your:type");
     assert_eq!(said.agent.types, declared().into_iter().fold(types, SpanTypes::declare));
-    assert_eq!(said.agent.purpose, Some(Purpose::Eval));
+    assert_eq!((said.agent.purpose, said.bulk), (Some(Purpose::Eval), true));
     let accuracy = QualitySchema {
         name: "accuracy".to_owned(),
         title: Some("Accuracy".to_owned()),
@@ -90,7 +91,10 @@ fn what_a_file_says_of_prefactor_is_heeded_over_what_the_environment_says() {
 
     let unsaid = options("to = \"prefactor\"", &variables);
     assert_eq!(unsaid.agent.types, SpanTypes::default().with("my:search").with("your:type"));
-    assert_eq!(unsaid.agent.purpose, Some(Purpose::Live));
+    assert_eq!((unsaid.agent.purpose, unsaid.bulk), (Some(Purpose::Live), false));
+    let by_variable = [("PREFACTOR_BULK", "true")];
+    assert!(options("to = \"prefactor\"", &by_variable).bulk);
+    assert!(!options("to = \"prefactor\"\nbulk = false", &by_variable).bulk);
     assert_eq!(unsaid.contents.sensitive, Sensitive::default().key("card"));
     assert_eq!(
         options("to = \"prefactor\"\nsensitive_keys = []", &variables).contents.sensitive,
@@ -130,6 +134,8 @@ fn what_makes_no_sense_is_told_with_its_place_and_the_nearest_key() {
             "purpose = \"test\"".to_owned(),
             "4:11: `purpose` does not fit: it is \"live\", \"smoke_test\" or \"eval\"",
         ),
+        ("bulk = \"yes\"".to_owned(), "4:8: `bulk` does not fit: it is true or false"),
+        ("bulg = true".to_owned(), "4:1: unknown key `bulg` in [[sink]]; did you mean `bulk`?"),
         ("porpose = \"live\"".to_owned(), "4:1: unknown key `porpose` in [[sink]]; did you mean `purpose`?"),
         (
             "sensitive_keys = [1]".to_owned(),

@@ -1,8 +1,10 @@
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
-use serde_json::json;
-use spanring_spool::{Position, Resource};
+use serde_json::{Value as Json, json};
+use spanring_spool::{Position, RecorderId, Resource, SpanData};
 
+use super::watch::ASK_INTERVAL;
 use super::*;
 use crate::demo::receiver::{Answer, Receiver};
 use crate::sink::BatchId;
@@ -220,11 +222,135 @@ fn a_span_that_the_server_has_forgotten_is_created_anew_when_it_comes_again() {
 }
 
 #[test]
-fn the_oldest_are_forgotten() {
-    let mut known = Known::new(2);
-    for (key, id) in [(1, "a"), (2, "b"), (1, "c"), (3, "d")] {
-        known.insert(key, id);
-        assert!(known.known.len() <= 2 && known.known.len() == known.order.len());
+fn what_was_answered_beside_a_failure_is_known_and_only_the_rest_is_sent_again() {
+    let asked = Arc::<Mutex<Vec<String>>>::default();
+    let kept = Arc::clone(&asked);
+    let mut fails = HashMap::from([(2, 503), (3, 422)]);
+    let receiver = Receiver::start(move |received| {
+        let body: Json = serde_json::from_slice(&received.body).unwrap();
+        if let Some(span) = body["details"]["payload"]["metadata"]["span_id"].as_str() {
+            kept.lock().unwrap().push(span[..2].to_owned());
+            if let Some(status) = fails.remove(&span[..2].parse().unwrap()) {
+                return Answer::status(status);
+            }
+        }
+        Answer { body: br#"{"details": {"id": "its id"}}"#.to_vec(), ..Answer::status(200) }
+    });
+    let receiver = receiver.unwrap();
+    let url = Url::parse(&format!("http://{}", receiver.address())).unwrap();
+    let mut sink = PrefactorSink::open("prefactor".to_owned(), &url, &PrefactorOptions::default()).unwrap();
+    on_a_runtime(async {
+        let recorder = RecorderId::from_parts(1, 2);
+        let id = BatchId { recorder: &recorder, block: Position::default(), number: 0, part: BatchId::WHOLE };
+        let mut spans = [1, 2, 3, 4, 5].map(span);
+        spans[4].parent_id = Some(spans[1].span_id);
+        let batch = Batch { id, resource: &Resource::default(), spans: &spans, starts: &[] };
+        assert!(matches!(sink.deliver(&batch).await, Outcome::Retry { .. }));
+        let sorted = || {
+            let mut asked = std::mem::take(&mut *asked.lock().unwrap());
+            asked.sort();
+            asked
+        };
+        assert_eq!(sorted(), ["01", "02", "03", "04"]);
+        assert_eq!(sink.deliver(&batch).await, Outcome::DELIVERED);
+        assert_eq!(sorted(), ["02", "03", "05"]);
+    });
+}
+
+/// A sink that sends in bulk to a server that answers to that, one after the other, what is here made of the keys; how many items it was sent at a time.
+fn in_bulk(
+    mut answers: impl FnMut(Vec<String>) -> Json + Send + 'static,
+) -> (PrefactorSink, Receiver, Arc<Mutex<Vec<usize>>>) {
+    let asked = Arc::<Mutex<Vec<usize>>>::default();
+    let kept = Arc::clone(&asked);
+    let receiver = Receiver::start(move |received| {
+        let body: Json = serde_json::from_slice(&received.body).unwrap();
+        let body = match body["items"].as_array() {
+            None => json!({"details": {"id": "its id"}}),
+            Some(items) => {
+                kept.lock().unwrap().push(items.len());
+                answers(
+                    items.iter().map(|item| item["idempotency_key"].as_str().unwrap().to_owned()).collect(),
+                )
+            }
+        };
+        Answer { body: body.to_string().into_bytes(), ..Answer::status(200) }
+    });
+    let receiver = receiver.unwrap();
+    let url = Url::parse(&format!("http://{}", receiver.address())).unwrap();
+    let mut options = PrefactorOptions::default();
+    options.bulk = true;
+    let sink = PrefactorSink::open("prefactor".to_owned(), &url, &options).unwrap();
+    (sink, receiver, asked)
+}
+
+async fn deliver(sink: &mut PrefactorSink, spans: &[SpanData]) -> Outcome {
+    let recorder = RecorderId::from_parts(1, 2);
+    let id = BatchId { recorder: &recorder, block: Position::default(), number: 0, part: BatchId::WHOLE };
+    sink.deliver(&Batch { id, resource: &Resource::default(), spans, starts: &[] }).await
+}
+
+fn success() -> Json {
+    json!({"status": "success", "details": {"id": "its id"}})
+}
+
+#[test]
+fn what_the_server_says_nothing_of_is_sent_again_at_once_unless_it_says_nothing_at_all() {
+    let mut times = 0;
+    let (mut sink, _receiver, asked) = in_bulk(move |keys| {
+        times += 1;
+        // It takes two at a time, but the third time none.
+        let taken = if times == 3 { 0 } else { 2 };
+        json!({"outputs": keys.into_iter().take(taken).map(|key| (key, success())).collect::<serde_json::Map<_, _>>()})
+    });
+    on_a_runtime(async {
+        let spans = [1, 2, 3, 4, 5, 6, 7].map(span);
+        let outcome = deliver(&mut sink, &spans).await;
+        assert!(matches!(outcome, Outcome::Retry { .. }), "{outcome:?}");
+        assert_eq!(*asked.lock().unwrap(), [7, 5, 3]);
+        assert_eq!(deliver(&mut sink, &spans).await, Outcome::DELIVERED);
+        assert_eq!(*asked.lock().unwrap(), [7, 5, 3, 3, 1]);
+    });
+}
+
+#[test]
+fn an_item_of_which_is_said_what_makes_no_sense_is_sent_again_later_and_no_other_is() {
+    let mut times = 0;
+    let (mut sink, _receiver, asked) = in_bulk(move |keys| {
+        times += 1;
+        let said = |key: String| match times == 1 && key.ends_with("0202") {
+            true => (key, json!({"status": "success", "details": {"id": ["x"]}})),
+            false => (key, success()),
+        };
+        json!({"outputs": keys.into_iter().map(said).collect::<serde_json::Map<_, _>>()})
+    });
+    on_a_runtime(async {
+        let spans = [1, 2, 3].map(span);
+        assert!(matches!(deliver(&mut sink, &spans).await, Outcome::Retry { .. }));
+        assert_eq!(deliver(&mut sink, &spans).await, Outcome::DELIVERED);
+        assert_eq!(*asked.lock().unwrap(), [3, 1]);
+    });
+}
+
+#[test]
+fn that_an_agent_is_to_stop_is_heeded_in_outputs_and_beside_them_also_where_they_are_of_no_use() {
+    let control = json!({"terminate": true, "reason": "by hand"});
+    for is_beside in [false, true] {
+        let control = control.clone();
+        let (mut sink, _receiver, _asked) = in_bulk(move |keys| match is_beside {
+            true => json!({"outputs": {}, "control": control}),
+            false => {
+                let mut output = success();
+                output["control"] = control.clone();
+                json!({"outputs": {keys[0].clone(): output}})
+            }
+        });
+        on_a_runtime(async {
+            let outcome = deliver(&mut sink, &[span(1)]).await;
+            assert_eq!(matches!(outcome, Outcome::Retry { .. }), is_beside, "{outcome:?}");
+            let reasons: Vec<_> =
+                sink.take_terminations().into_iter().map(|request| request.reason).collect();
+            assert_eq!(reasons, ["by hand"]);
+        });
     }
-    assert_eq!([1, 2, 3].map(|key| known.get(&key)), [None, Some(&"b"), Some(&"d")]);
 }

@@ -1,0 +1,261 @@
+//! Requests about spans, several at the same time.
+//!
+//! What is answered is noted at once. After a failure nothing more is begun, what is on its way is waited for, and the worst of what failed is what all
+//! of it came to: what is known then is not told again when the spans come again, whole or in halves.
+
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
+use serde_json::Value as Json;
+
+use super::super::Outcome;
+use super::super::prefactor_answer::{Answered, Asked};
+use super::bulk::ITEMS_MAX;
+use super::known::Known;
+use super::order::Order;
+use super::request::{Replies, Reply, Request, send_in_bulk};
+use super::server::Server;
+use super::told::{Place, Step, There, Told};
+use super::{PrefactorSink, SpanKey};
+use crate::prefactor::Instance;
+
+/// How many requests are on their way at once: where an answer takes 50 ms, that is 160 a second.
+const IN_FLIGHT_MAX: usize = 8;
+
+/// The spans of a batch, on their way.
+struct Wave<'a> {
+    spans: &'a [Told<'a>],
+    place: Place<'a>,
+    order: Order,
+    /// How many requests are sent in bulk at most; none is, where there is no number.
+    items_max: Option<usize>,
+}
+
+/// What is sent at once.
+enum Parcel {
+    One(Request),
+    Bulk(Vec<Request>),
+    /// What a span says of quality.
+    Records {
+        at: usize,
+        bodies: Vec<Json>,
+    },
+}
+
+/// What came back.
+struct Returned {
+    /// The spans whose requests are on their way no more.
+    spans: Vec<usize>,
+    replies: Replies,
+    /// Why records of quality were refused.
+    refused: Vec<String>,
+}
+
+impl PrefactorSink {
+    /// Has all that is told of spans be there, parents first.
+    pub(super) async fn tell(
+        &mut self,
+        spans: &[Told<'_>],
+        instance: &Instance,
+        instance_id: &str,
+    ) -> Result<(), Outcome> {
+        let Self { server, options, spans: known, watch, remarks, is_bulk, .. } = self;
+        let place = Place { instance, instance_id, contents: &options.contents };
+        let items_max = is_bulk.then_some(ITEMS_MAX);
+        let mut wave = Wave { spans, place, order: Order::of(spans), items_max };
+        let mut in_flight = FuturesUnordered::new();
+        let mut failure = None;
+        loop {
+            while failure.is_none() && in_flight.len() < IN_FLIGHT_MAX {
+                let Some(parcel) = wave.next(known) else { break };
+                in_flight.push(send(server, parcel, instance_id));
+            }
+            let Some(returned) = in_flight.next().await else { return failure.map_or(Ok(()), Err) };
+            let Returned { spans: returned, replies, refused } = returned;
+            returned.iter().for_each(|at| wave.order.returned(*at));
+            for reason in refused {
+                let span_id = spans[returned[0]].identity().1;
+                remarks.add(format!("it refused a record of quality of the span {span_id}: {reason}"));
+            }
+            if replies.are_too_many {
+                wave.items_max = wave.items_max.map(|max| max.min(returned.len() / 2).max(1));
+            }
+            if let Some(reason) = replies.not_in_bulk {
+                wave.items_max = None;
+                if std::mem::take(is_bulk) {
+                    remarks
+                        .add(format!("it takes no bulk requests, so each span is sent by itself: {reason}"));
+                }
+            }
+            let termination = Answered { termination: replies.termination, ..Answered::default() };
+            watch.heed(instance, &termination);
+            for Reply { at, step, answered } in replies.replies {
+                if let Ok(answered) = &answered {
+                    watch.heed(instance, answered);
+                }
+                if let Err(outcome) = wave.note(at, step, answered, known) {
+                    failure = Some(match failure {
+                        Some(before) => worse(before, outcome),
+                        None => outcome,
+                    });
+                }
+            }
+        }
+    }
+
+    /// What is there of a span's parent.
+    pub(super) fn parent_of(&self, told: &Told<'_>, instance: &Instance) -> Option<&There> {
+        let (trace_id, span_id) = told.parent()?;
+        self.spans.get(&(instance.digest(), trace_id, span_id))
+    }
+}
+
+impl Wave<'_> {
+    fn key(&self, at: usize) -> SpanKey {
+        let (trace_id, span_id) = self.spans[at].identity();
+        (self.place.instance.digest(), trace_id, span_id)
+    }
+
+    /// What is sent next, if something waits for no answer.
+    fn next(&mut self, known: &Known<SpanKey, There>) -> Option<Parcel> {
+        let mut requests = Vec::new();
+        while requests.len() < self.items_max.unwrap_or(1) {
+            let Some((at, step)) = self.take(known, |step| step < Step::Record) else { break };
+            requests.push(self.request(at, step, known));
+        }
+        if self.items_max.is_some() && !requests.is_empty() {
+            return Some(Parcel::Bulk(requests));
+        }
+        if let Some(request) = requests.pop() {
+            return Some(Parcel::One(request));
+        }
+        let (at, _) = self.take(known, |step| step == Step::Record)?;
+        Some(Parcel::Records { at, bodies: self.spans[at].records(&self.place) })
+    }
+
+    fn take(
+        &mut self,
+        known: &Known<SpanKey, There>,
+        is_wanted: impl Fn(Step) -> bool,
+    ) -> Option<(usize, Step)> {
+        let (digest, spans) = (self.place.instance.digest(), self.spans);
+        self.order.next(is_wanted, |at| {
+            let (trace_id, span_id) = spans[at].identity();
+            spans[at].step(known.get(&(digest, trace_id, span_id)))
+        })
+    }
+
+    fn request(&self, at: usize, step: Step, known: &Known<SpanKey, There>) -> Request {
+        let told = &self.spans[at];
+        match known.get(&self.key(at)) {
+            Some(there) if step == Step::Finish => {
+                Request { at, step, id: there.id.clone(), body: told.finish(there, &self.place) }
+            }
+            _ => {
+                let digest = self.place.instance.digest();
+                let parent =
+                    told.parent().and_then(|(trace_id, span_id)| known.get(&(digest, trace_id, span_id)));
+                let body = told.create(parent.map(|parent| &*parent.id), &self.place);
+                Request { at, step, id: Box::default(), body }
+            }
+        }
+    }
+
+    /// Notes what is there after an answer, or gives back why nothing is.
+    fn note(
+        &self,
+        at: usize,
+        step: Step,
+        answered: Result<Answered, Outcome>,
+        known: &mut Known<SpanKey, There>,
+    ) -> Result<(), Outcome> {
+        let key = self.key(at);
+        match answered {
+            Ok(created) if step == Step::Create => known.insert(key, self.spans[at].created(&created)),
+            Ok(_) => {
+                if let Some(there) = known.get_mut(&key) {
+                    there.is_finished = true;
+                    there.is_recorded = step == Step::Record;
+                }
+            }
+            Err(outcome) => {
+                if let (Step::Finish, Outcome::Rejected { .. }) = (step, &outcome) {
+                    // The server may have forgotten it.
+                    known.remove(&key);
+                }
+                return Err(outcome);
+            }
+        }
+        Ok(())
+    }
+}
+
+async fn send(server: &Server, parcel: Parcel, instance_id: &str) -> Returned {
+    match parcel {
+        Parcel::One(request) => {
+            let replies = Replies { replies: vec![request.send(server).await], ..Replies::default() };
+            Returned { spans: vec![request.at], replies, refused: Vec::new() }
+        }
+        Parcel::Bulk(requests) => {
+            let spans = requests.iter().map(|request| request.at).collect();
+            Returned { spans, replies: send_in_bulk(&requests, server).await, refused: Vec::new() }
+        }
+        Parcel::Records { at, bodies } => {
+            let (mut answered, mut refused) = (Ok(Answered::default()), Vec::new());
+            let path = ["agent_instance", instance_id, "record_quality"];
+            for body in bodies {
+                match server.post(Asked::Quality, &path, &body).await {
+                    // The span has it too, so it is told, and no loss.
+                    Err(Outcome::Rejected { reason }) => refused.push(reason),
+                    Err(outcome) => {
+                        answered = Err(outcome);
+                        break;
+                    }
+                    Ok(_) => {}
+                }
+            }
+            let replies = vec![Reply { at, step: Step::Record, answered }];
+            Returned { spans: vec![at], replies: Replies { replies, ..Replies::default() }, refused }
+        }
+    }
+}
+
+/// The worse of two failures. Who is to wait waits for the longer of two.
+fn worse(one: Outcome, other: Outcome) -> Outcome {
+    let longer = |one: Option<Duration>, other: Option<Duration>| one.max(other);
+    match (one, other) {
+        (Outcome::Retry { after, reason }, Outcome::Retry { after: other, .. }) => {
+            Outcome::Retry { after: longer(after, other), reason }
+        }
+        (parked @ Outcome::Parked { .. }, _) | (_, parked @ Outcome::Parked { .. }) => parked,
+        (retry @ Outcome::Retry { .. }, _) | (_, retry @ Outcome::Retry { .. }) => retry,
+        (one, _) => one,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_worst_of_several_failures_counts_and_the_longest_wait() {
+        let rejected = || Outcome::Rejected { reason: "rejected".to_owned() };
+        let parked = || Outcome::Parked { reason: "parked".to_owned() };
+        let retry = |seconds| Outcome::Retry {
+            after: Some(Duration::from_secs(seconds)),
+            reason: "retry".to_owned(),
+        };
+        for (one, other, expected) in [
+            (rejected(), rejected(), rejected()),
+            (rejected(), retry(1), retry(1)),
+            (retry(1), parked(), parked()),
+            (rejected(), parked(), parked()),
+            (retry(1), retry(2), retry(2)),
+            (Outcome::Retry { after: None, reason: "retry".to_owned() }, retry(2), retry(2)),
+        ] {
+            assert_eq!(worse(one.clone(), other.clone()), expected);
+            assert_eq!(worse(other, one), expected);
+        }
+    }
+}
