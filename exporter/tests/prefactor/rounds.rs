@@ -6,7 +6,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value as Json, json};
 use spanring_spool::{Spool, SpoolDir};
@@ -47,7 +47,13 @@ fn finished_rounds(is_bulk: bool) {
             let before = server.lock().unwrap().spans.len();
             let mut command = export(&spool, &sink);
             let mut exporter = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-            thread::sleep(Duration::from_micros(random.below(300_000)));
+            let is_at_work = || server.lock().unwrap().spans.len() > before;
+            let moment = Instant::now() + Duration::from_micros(random.below(300_000));
+            // Every other kill comes as soon as some of it is there: bulk requests are over too quickly to be hit by chance.
+            let is_early = random.below(2) == 0;
+            while Instant::now() < moment && !(is_early && is_at_work()) {
+                thread::sleep(Duration::from_micros(200));
+            }
             exporter.kill().unwrap();
             exporter.wait().unwrap();
             kills += 1;
