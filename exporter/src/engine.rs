@@ -52,7 +52,7 @@ use std::time::{Duration, SystemTime};
 use spanring_spool::{ExportClaim, SpoolDir};
 use tokio::sync::watch;
 use tokio::task::{JoinSet, spawn_blocking};
-use tokio::time::{Interval, MissedTickBehavior, interval};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep_until};
 
 use self::arrivals::{Arrivals, Watch};
 use self::courier::{Courier, Journey, Shared};
@@ -254,17 +254,18 @@ impl Claimed {
             standing.began = Some(SystemTime::now());
             standing.sinks = routes.iter().map(|route| SinkSnapshot::new(route.sink.name())).collect();
         });
+        let watch = match mode {
+            Mode::Follow { .. } => Watch::of(&spool).unwrap_or_else(|error| {
+                notices.tell(Notice::unwatched(&error));
+                Watch::none(&spool)
+            }),
+            Mode::Once { .. } => Watch::none(&spool),
+        };
+        let (segments, mut arrivals) = (watch.segments.clone(), watch.recorders.clone());
         let progress = Arc::new(Progress::new(routes.len()));
         let sinks = routes.iter().map(|route| route.sink.name().to_owned()).collect();
-        let mut discovery = Discovery::new(
-            spool.clone(),
-            sinks,
-            mode,
-            grace,
-            Arc::clone(&progress),
-            status.clone(),
-            notices.clone(),
-        );
+        let mut discovery =
+            Discovery::new(watch, sinks, mode, grace, Arc::clone(&progress), status.clone(), notices.clone());
         let census;
         (discovery, census) = blocking(discovery, move |discovery| {
             discovery.sweep();
@@ -290,17 +291,7 @@ impl Claimed {
             stop: stop_seen,
             stop_deadline,
         };
-        let mut watch = match mode {
-            Mode::Follow { .. } => Watch::of(&terms.spool).unwrap_or_else(|error| {
-                let reason = format!(
-                    "the spool is looked at again and again, since the system does not tell what happens there: {error}"
-                );
-                terms.notices.tell(Notice::Trouble { recorder: None, reason });
-                Watch::of_nothing()
-            }),
-            Mode::Once { .. } => Watch::of_nothing(),
-        };
-        let shared = Shared { terms, progress, census: census_seen, segments: watch.segments.clone() };
+        let shared = Shared { terms, progress, census: census_seen, segments };
         let mut couriers = JoinSet::new();
         for (number, route) in routes.into_iter().enumerate() {
             let courier = Courier::new(number, route, shared.clone());
@@ -310,6 +301,8 @@ impl Claimed {
         let mut journeys = Vec::new();
         let mut ticks = interval(mode.intervals().discovery);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        // Looking takes the longer the more recorders there are, and is done no more than half of the time.
+        let mut rested = Instant::now();
         tokio::pin!(stop);
         loop {
             tokio::select! {
@@ -317,7 +310,8 @@ impl Claimed {
                     status.update(|standing| standing.is_stopping = true);
                     stopping.send_modify(|stopping| *stopping = true);
                 }
-                () = due(&mut ticks, &mut watch.recorders) => {
+                () = due(&mut ticks, &mut arrivals, rested) => {
+                    let began = Instant::now();
                     let seen;
                     (discovery, seen) = blocking(discovery, move |discovery| {
                         discovery.remove_delivered();
@@ -337,6 +331,7 @@ impl Claimed {
                             differs
                         });
                     }
+                    rested = Instant::now() + began.elapsed();
                 }
                 ended = couriers.join_next() => match ended {
                     Some(Ok(journey)) => journeys.push(journey),
@@ -355,11 +350,15 @@ impl Claimed {
     }
 }
 
-/// Waits until the recorders are to be looked after.
-async fn due(ticks: &mut Interval, changes: &mut Arrivals) {
+/// Waits until the recorders are to be looked after: now and then, and when they change, but not before this moment.
+async fn due(ticks: &mut Interval, changes: &mut Arrivals, rested: Instant) {
+    let told = async {
+        sleep_until(rested).await;
+        changes.wait().await;
+    };
     tokio::select! {
         _ = ticks.tick() => {}
-        () = changes.wait() => {}
+        () = told => {}
     }
 }
 

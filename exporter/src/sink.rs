@@ -7,6 +7,7 @@
 mod address;
 mod ahead;
 mod conceal;
+mod endpoint;
 mod file;
 mod grpc;
 mod http;

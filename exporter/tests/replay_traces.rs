@@ -249,6 +249,11 @@ fn of_a_process_that_lives_what_is_over_goes_and_the_rest_is_left_to_the_exporte
         let (status, sent) = report(&mut server.replay(&spool, "1h"));
         assert_eq!((status, &sent["traces"]), (0, &100.into()), "{sent}");
         server.forget();
+        // The sink has had nothing of what was recovered.
+        assert!(spanring().arg("recover").arg(spool.path()).output().unwrap().status.success());
+        let (status, sent) = report(&mut server.replay(&spool, "1h"));
+        assert_eq!((status, &sent["traces"]), (0, &100.into()), "{sent}");
+        server.forget();
         let rest = server.export_with_grace(&spool);
         assert_eq!(rest.iter().filter_map(number).collect::<Vec<_>>(), [0; 0]);
         let (status, sent) = report(&mut server.replay(&spool, "1h"));

@@ -66,7 +66,11 @@ impl ReplayCommand {
     pub(super) fn run(self) -> Result<(), Failure> {
         let spool = SpoolDir::open(&self.spool)?;
         let (address, options) = self.sink()?;
-        let redelivery = Redelivery::new(spool, self.since).on_notice(|notice| complain(&notice.to_string()));
+        let mut redelivery =
+            Redelivery::new(spool, self.since).on_notice(|notice| complain(&notice.to_string()));
+        if let Some(limit) = options.route.spans_per_second {
+            redelivery = redelivery.spans_per_second(limit);
+        }
         if self.dry_run {
             let plan = redelivery.plan(&address.to_string(), address.needs())?;
             match self.json {

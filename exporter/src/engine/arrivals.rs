@@ -3,14 +3,19 @@
 //! It is a help and no promise: networks and some file systems tell nothing, a limit on watches may be reached, and what happens in a directory
 //! before it is watched is not told. So whoever waits looks now and then all the same.
 
+use std::collections::BTreeSet;
 use std::future::pending;
+use std::mem::ManuallyDrop;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::time::Duration;
 
-use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
-use spanring_spool::SpoolDir;
+use notify::{Config, Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
+use spanring_spool::{RecorderId, SpoolDir};
 use tokio::sync::watch;
 use tokio::time::sleep;
+
+use super::discovery::{Census, Standing};
 
 /// How long more may come after something has, until it is looked for.
 const SETTLING: Duration = Duration::from_millis(20);
@@ -19,18 +24,20 @@ const SETTLING: Duration = Duration::from_millis(20);
 #[derive(Clone, Debug)]
 pub(super) struct Arrivals(watch::Receiver<()>);
 
-/// Watches a spool until it is dropped.
+/// Watches a spool until it is dropped: its directory and those of recorders that grow, and nothing else that may lie there.
 #[derive(Debug)]
 pub(super) struct Watch {
+    spool: SpoolDir,
     /// That a segment was written to.
     pub(super) segments: Arrivals,
     /// That recorders have come or gone.
     pub(super) recorders: Arrivals,
-    _watcher: Option<RecommendedWatcher>,
+    watcher: Option<RecommendedWatcher>,
+    watched: BTreeSet<RecorderId>,
 }
 
 impl Watch {
-    /// Watches this spool.
+    /// Watches the directory of this spool.
     ///
     /// # Errors
     ///
@@ -52,15 +59,61 @@ impl Watch {
                 recorders_changed.send_replace(());
             }
         };
-        let mut watcher = notify::recommended_watcher(tell)?;
-        watcher.watch(spool.path(), RecursiveMode::Recursive)?;
-        Ok(Watch { segments: Arrivals(segments), recorders: Arrivals(recorders), _watcher: Some(watcher) })
+        let watcher = RecommendedWatcher::new(tell, Config::default().with_follow_symlinks(false))?;
+        let mut watcher = ManuallyDrop::new(watcher);
+        let root = spool.path();
+        let watched = catch_unwind(AssertUnwindSafe(|| watcher.watch(root, RecursiveMode::NonRecursive)));
+        // Where there was no thread for it, it panics, and would again if it were dropped, which ends the process.
+        let watched = watched.map_err(|_| notify::Error::generic("there is no thread for it"))?;
+        let watcher = ManuallyDrop::into_inner(watcher);
+        watched?;
+        Ok(Watch { watcher: Some(watcher), ..Self::of_nothing(spool, segments, recorders) })
     }
 
     /// Tells nothing.
-    pub(super) fn of_nothing() -> Self {
-        let nothing = || Arrivals(watch::channel(()).1);
-        Watch { segments: nothing(), recorders: nothing(), _watcher: None }
+    pub(super) fn none(spool: &SpoolDir) -> Self {
+        Self::of_nothing(spool, watch::channel(()).1, watch::channel(()).1)
+    }
+
+    fn of_nothing(spool: &SpoolDir, segments: watch::Receiver<()>, recorders: watch::Receiver<()>) -> Self {
+        Watch {
+            spool: spool.clone(),
+            segments: Arrivals(segments),
+            recorders: Arrivals(recorders),
+            watcher: None,
+            watched: BTreeSet::new(),
+        }
+    }
+
+    /// The spool.
+    pub(super) fn spool(&self) -> &SpoolDir {
+        &self.spool
+    }
+
+    /// Watches the recorders that grow, and no others any more.
+    ///
+    /// # Errors
+    ///
+    /// Why one of them cannot be watched. It is tried again the next time.
+    pub(super) fn follow(&mut self, census: &Census) -> Result<(), notify::Error> {
+        let Some(watcher) = &mut self.watcher else { return Ok(()) };
+        let growing: BTreeSet<_> = census
+            .recorders
+            .iter()
+            .filter(|(_, standing)| *standing == Standing::Growing)
+            .map(|(recorder, _)| recorder.clone())
+            .collect();
+        for over in self.watched.extract_if(.., |watched| !growing.contains(watched)) {
+            // The system has forgotten what is removed.
+            drop(watcher.unwatch(&self.spool.recorder_path(&over)));
+        }
+        for recorder in growing {
+            if !self.watched.contains(&recorder) {
+                watcher.watch(&self.spool.recorder_path(&recorder), RecursiveMode::NonRecursive)?;
+                self.watched.insert(recorder);
+            }
+        }
+        Ok(())
     }
 }
 
@@ -99,9 +152,14 @@ impl Told {
         };
         Told {
             of_segments: any(|path, _| SpoolDir::is_segment(path)),
-            of_recorders: any(|path, root| path.parent() == Some(root)),
+            // What is set up or removed has another name: a recovery that fails again and again would wake itself.
+            of_recorders: any(|path, root| path.parent() == Some(root) && names_recorder(path)),
         }
     }
+}
+
+fn names_recorder(path: &Path) -> bool {
+    path.file_name().and_then(|name| name.to_str()).is_some_and(|name| RecorderId::parse(name).is_some())
 }
 
 #[cfg(test)]
@@ -117,7 +175,8 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn where_nobody_watches_nothing_is_told() {
-        let Watch { mut segments, mut recorders, .. } = Watch::of_nothing();
+        let (dir, _) = crate::engine::tests::spool(1);
+        let Watch { mut segments, mut recorders, .. } = Watch::none(&SpoolDir::open(dir.path()).unwrap());
         assert!(!is_told(&mut segments).await);
         assert!(!is_told(&mut recorders).await);
     }
@@ -131,11 +190,14 @@ mod tests {
         };
         let written = EventKind::Modify(notify::event::ModifyKind::Any);
         let read = EventKind::Access(notify::event::AccessKind::Any);
+        let recorder = RecorderId::from_parts(1, 2);
         assert_eq!(told(written, "/spool/r/000000000000000001.segment"), (true, false));
         assert_eq!(told(read, "/spool/r/000000000000000001.segment"), (false, false));
         assert_eq!(told(written, "/spool/r/cursor-0000000000000001"), (false, false));
-        assert_eq!(told(written, "/spool/r"), (false, true));
-        assert_eq!(told(read, "/spool/r"), (false, false));
+        assert_eq!(told(written, &format!("/spool/{recorder}")), (false, true));
+        assert_eq!(told(written, &format!("/spool/.new-{recorder}")), (false, false));
+        assert_eq!(told(written, &format!("/other/{recorder}")), (false, false));
+        assert_eq!(told(read, &format!("/spool/{recorder}")), (false, false));
         let lost = Event::new(EventKind::Other).set_flag(notify::event::Flag::Rescan);
         assert_eq!(Told::by(&lost, root), Told { of_segments: true, of_recorders: true });
     }

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use spanring_spool::{Doubt, Error, Life, Position, RecorderId, RecoveryReport, SpoolDir};
 
+use super::arrivals::Watch;
 use super::backlog::Ends;
 use super::grace::{Grace, Now};
 use super::notice::Notice;
@@ -82,6 +83,9 @@ pub(super) struct Discovery {
     progress: Arc<Progress>,
     status: Status,
     notices: Notices,
+    watch: Watch,
+    /// Whether it was told that something cannot be watched.
+    is_unwatched_told: bool,
     grace: Grace,
     /// The recorders that are there.
     seen: BTreeSet<RecorderId>,
@@ -113,7 +117,7 @@ enum Task {
 
 impl Discovery {
     pub(super) fn new(
-        spool: SpoolDir,
+        watch: Watch,
         sinks: Vec<String>,
         mode: Mode,
         grace: Duration,
@@ -122,12 +126,14 @@ impl Discovery {
         notices: Notices,
     ) -> Self {
         Discovery {
-            spool,
+            spool: watch.spool().clone(),
             sinks,
             mode,
             progress,
             status,
             notices,
+            watch,
+            is_unwatched_told: false,
             grace: Grace::new(grace),
             seen: BTreeSet::new(),
             swept_at: Instant::now(),
@@ -208,11 +214,22 @@ impl Discovery {
                 return match is_listed {
                     true => {
                         self.remember_only(&census);
+                        self.watch(&census);
                         Some(census)
                     }
                     false => None,
                 };
             }
+        }
+    }
+
+    /// Has the system tell what happens in them, and says where it does not.
+    fn watch(&mut self, census: &Census) {
+        let Err(error) = self.watch.follow(census) else { return };
+        // One that was removed meanwhile is no matter, and the others have one reason.
+        if !matches!(error.kind, notify::ErrorKind::PathNotFound) && !self.is_unwatched_told {
+            self.notices.tell(Notice::unwatched(&error));
+            self.is_unwatched_told = true;
         }
     }
 

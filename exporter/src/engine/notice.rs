@@ -32,6 +32,7 @@ use spanring::SpanId;
 use spanring_spool::{Doubt, RecorderId, RecoveryReport, Skipped};
 
 use super::json::{recovery_json, skipped_json};
+use crate::error::with_causes;
 use crate::log::Level;
 
 /// Something that whoever runs the exporter should know. Its text is one line.
@@ -174,6 +175,15 @@ pub enum Notice {
 }
 
 impl Notice {
+    /// That the system does not tell what happens in a spool.
+    pub(super) fn unwatched(error: &notify::Error) -> Self {
+        let reason = format!(
+            "the spool is looked at every second, since the system does not tell all that happens there: {}",
+            with_causes(error)
+        );
+        Notice::Trouble { recorder: None, reason }
+    }
+
     /// Its name, for programs.
     pub fn event(&self) -> &'static str {
         match self {

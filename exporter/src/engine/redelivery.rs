@@ -23,6 +23,7 @@ mod past;
 mod report;
 
 use std::fmt;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -34,6 +35,7 @@ use self::lineages::{Found, PastTraces, Then};
 use self::past::Past;
 pub use self::report::{RedeliveryPlan, RedeliveryReport};
 use super::porter::{Counts, Load, Places, Porter, Terms};
+use super::rate::Rate;
 use super::{Mode, Notice, Notices, STOP_DEADLINE, SinkEnd, Status, counted};
 use crate::Error;
 use crate::sink::{Needs, Sink};
@@ -64,6 +66,7 @@ pub struct Redelivery {
     spool: SpoolDir,
     since_unix_ns: u64,
     notices: Notices,
+    rate: Option<Rate>,
 }
 
 impl Redelivery {
@@ -71,7 +74,13 @@ impl Redelivery {
     pub fn new(spool: SpoolDir, since: SystemTime) -> Self {
         let since = since.duration_since(UNIX_EPOCH).unwrap_or_default();
         let since_unix_ns = u64::try_from(since.as_nanos()).unwrap_or(u64::MAX);
-        Redelivery { spool, since_unix_ns, notices: Notices(Arc::new(drop)) }
+        Redelivery { spool, since_unix_ns, notices: Notices(Arc::new(drop)), rate: None }
+    }
+
+    /// Delivers so many spans a second at most, on average.
+    pub fn spans_per_second(mut self, limit: NonZeroU32) -> Self {
+        self.rate = Some(Rate::new(limit));
+        self
     }
 
     /// Calls `tell` for each notice.
@@ -136,7 +145,7 @@ impl Redelivery {
             stop,
             stop_deadline: STOP_DEADLINE,
         };
-        let porter = Porter::new(0, sink, None, terms);
+        let porter = Porter::new(0, sink, self.rate, terms);
         let mut trip = Trip { porter, plan, end: SinkEnd::Complete };
         let past = match needs {
             Needs::Spans => trip.go_by_block(PastBlocks::of(past)).await,
@@ -187,12 +196,13 @@ impl Trip {
             let (then, mut unread) = (found.then, None);
             if self.end == SinkEnd::Complete {
                 is_any_sent |= !found.over.is_empty();
+                let lost = self.porter.report.lost;
                 match self.deliver(&mut found).await {
                     Ok(Ok(())) => {}
                     Ok(Err(error)) => unread = Some((found.recorders[0].clone(), error)),
                     Err(end) => self.ended(end),
                 }
-                is_all_read &= unread.is_none();
+                is_all_read &= unread.is_none() && self.porter.report.lost == lost;
             }
             let is_to_be_told = then == Then::Over && is_any_sent && is_all_read;
             if self.end == SinkEnd::Complete

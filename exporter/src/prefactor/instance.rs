@@ -4,9 +4,9 @@ use serde_json::{Value as Json, json};
 use spanring::TraceId;
 use spanring_spool::{RecorderId, Resource, SpanData, Value};
 
-use super::json::moment;
 use super::span::SpanStatus;
 use super::{QualitySchema, SpanTypes};
+use crate::rfc3339::to_micros;
 
 /// Whose runs they are. What is not said here is taken from the recording process.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -141,7 +141,7 @@ impl Instance {
 
     /// The body that starts it, when its recorder was.
     pub fn start(&self) -> Json {
-        json!({"timestamp": moment(self.recorder.created_unix_ns()), "idempotency_key": self.key("start")})
+        json!({"timestamp": to_micros(self.recorder.created_unix_ns()), "idempotency_key": self.key("start")})
     }
 
     /// The body that finishes it, at the moment of the request: a recorder does not say when it was done.

@@ -1,11 +1,9 @@
-//! Values and moments as they are sent.
+//! Values as they are sent.
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use serde_json::{Map, Value as Json};
 use spanring_spool::Value;
-
-use crate::rfc3339::Second;
 
 /// A value. Of a key that stands twice the last value counts.
 pub(super) fn value(of: &Value) -> Json {
@@ -33,11 +31,4 @@ fn float(number: f64) -> Json {
         number if number.is_nan() => "NaN".into(),
         number => number.into(),
     }
-}
-
-/// `2026-11-20T07:02:57.051739Z`: what is below a microsecond is cut off.
-pub(super) fn moment(unix_ns: u64) -> String {
-    let Second { year, month, day, hour, minute, second } = Second::of_unix(unix_ns / 1_000_000_000);
-    let us = unix_ns / 1000 % 1_000_000;
-    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{us:06}Z")
 }

@@ -8,10 +8,10 @@ use serde_json::{Map, Value as Json, json};
 use spanring::names;
 use spanring_spool::SpanData;
 
-use super::json::moment;
 use super::payload::add_metadata;
 use super::span::facts;
 use super::{Contents, Form, Instance, Payloads, SpanStatus};
+use crate::rfc3339::to_micros;
 
 /// When spans are created.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -54,7 +54,7 @@ pub fn start(
         "schema_name": schema,
         "status": "active",
         "payload": payload,
-        "started_at": moment(span.start_unix_ns),
+        "started_at": to_micros(span.start_unix_ns),
         "idempotency_key": instance.key_of(span),
     });
     if let Some(parent) = parent_id {
@@ -92,7 +92,7 @@ pub fn finish(span: &SpanData, said: Said<'_>, instance: &Instance, contents: &C
     };
     let mut body = json!({
         "status": SpanStatus::of(span).word(),
-        "timestamp": moment(span.end_unix_ns),
+        "timestamp": to_micros(span.end_unix_ns),
         "idempotency_key": finish_key(span, instance),
     });
     if !result.is_empty() {

@@ -8,7 +8,8 @@ use spanring_spool::{SpanData, Value};
 
 use super::Contents;
 use super::contents::Side;
-use super::json::{moment, object, value as to_json};
+use super::json::{object, value as to_json};
+use crate::rfc3339::to_micros;
 
 /// In which form payloads are.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -320,7 +321,7 @@ fn about(pairs: &[(String, Value)], form: Form, contents: &Contents) -> Json {
 fn events(span: &SpanData, form: Form, contents: &Contents) -> Option<Json> {
     let events = span.events.iter().map(|event| {
         let attributes = about(&event.attributes, form, contents);
-        json!({"name": event.name, "time": moment(event.time_unix_ns), "attributes": attributes})
+        json!({"name": event.name, "time": to_micros(event.time_unix_ns), "attributes": attributes})
     });
     (!span.events.is_empty()).then(|| events.collect())
 }

@@ -4,10 +4,10 @@ use serde_json::{Map, Value as Json, json};
 use spanring::{Status, names};
 use spanring_spool::SpanData;
 
-use super::json::moment;
 use super::live::finish_key;
 use super::payload::add_metadata;
 use super::{Contents, Form, Instance, Payloads};
+use crate::rfc3339::to_micros;
 
 /// How a span or an instance ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -67,8 +67,8 @@ pub fn create(
         true => details["status"] = "pending".into(),
         false => {
             details["status"] = SpanStatus::of(span).word().into();
-            details["started_at"] = moment(span.start_unix_ns).into();
-            details["finished_at"] = moment(span.end_unix_ns).into();
+            details["started_at"] = to_micros(span.start_unix_ns).into();
+            details["finished_at"] = to_micros(span.end_unix_ns).into();
             if let Some(result) = result {
                 details["result_payload"] = Json::Object(result);
             }

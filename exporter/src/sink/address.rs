@@ -6,6 +6,7 @@ use std::str::FromStr;
 
 use reqwest::Url;
 
+use super::endpoint::CREDENTIALS_IN_ADDRESS;
 use super::file::OtlpLines;
 use super::http::Transport;
 use super::openai::address as openai;
@@ -410,9 +411,7 @@ fn receiver(address: &str, scheme: &str, default_port: u16) -> Result<Url, Strin
     let http = if is_tls { "https" } else { "http" };
     let mut url = Url::parse(&format!("{http}{rest}")).map_err(|error| error.to_string())?;
     if !url.username().is_empty() || url.password().is_some() {
-        return Err(
-            "credentials do not belong into an address, where every user of the machine can read them".into(),
-        );
+        return Err(CREDENTIALS_IN_ADDRESS.into());
     }
     if url.query().is_some() || url.fragment().is_some_and(|fragment| !fragment.is_empty()) {
         return Err("a query or fragment has no meaning here".into());

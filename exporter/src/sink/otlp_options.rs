@@ -39,6 +39,7 @@ use reqwest::Url;
 use reqwest::header::{HeaderName, HeaderValue};
 
 use super::address::{OTLP_GRPC_PORT, has_no_path, has_port};
+use super::endpoint;
 use super::http::Identity;
 use crate::otlp::Names;
 use crate::{Error, secret};
@@ -228,17 +229,7 @@ impl OtlpOptions {
 }
 
 fn endpoint(text: &str) -> Result<Url, String> {
-    let url = Url::parse(text).map_err(|error| error.to_string())?;
-    if !matches!(url.scheme(), "http" | "https") {
-        return Err("its scheme is neither http nor https".to_owned());
-    }
-    if !url.username().is_empty() || url.password().is_some() {
-        return Err("credentials belong into OTEL_EXPORTER_OTLP_HEADERS".to_owned());
-    }
-    if url.query().is_some() || url.fragment().is_some() {
-        return Err("a query or fragment has no meaning here".to_owned());
-    }
-    Ok(url)
+    endpoint::endpoint(text, "credentials belong into OTEL_EXPORTER_OTLP_HEADERS")
 }
 
 /// An endpoint of gRPC, where a scheme may be missing.

@@ -29,6 +29,7 @@
 //! restart, or more than 100,000 spans ago. The span is created without one then, and says its parent's identity here in `metadata`.
 
 mod bulk;
+mod bulk_size;
 mod known;
 mod order;
 mod remarks;
@@ -43,6 +44,7 @@ use std::fmt;
 use reqwest::Url;
 use spanring::{SpanId, TraceId};
 
+use self::bulk_size::BulkSize;
 use self::known::Known;
 use self::remarks::Remarks;
 use self::server::Server;
@@ -72,8 +74,7 @@ pub struct PrefactorSink {
     instances: Known<TraceId, String>,
     /// The spans that are there.
     spans: Known<SpanKey, There>,
-    /// Whether spans are created and finished in bulk: as it was said, until the server is found not to know that.
-    is_bulk: bool,
+    bulk: BulkSize,
     /// The digests of instances whose schemas the server refuses.
     refused: Known<TraceId, ()>,
     has_told_of_schemas: bool,
@@ -98,7 +99,7 @@ impl PrefactorSink {
             server,
             instances: Known::new(KNOWN_INSTANCES_MAX),
             spans: Known::new(KNOWN_SPANS_MAX),
-            is_bulk: options.bulk,
+            bulk: BulkSize::new(options.bulk),
             refused: Known::new(KNOWN_INSTANCES_MAX),
             has_told_of_schemas: false,
             remarks: Remarks::default(),

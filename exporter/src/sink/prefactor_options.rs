@@ -29,6 +29,7 @@ use std::path::Path;
 use reqwest::Url;
 use reqwest::header::{HeaderValue, InvalidHeaderValue};
 
+use super::endpoint;
 use crate::config::span_types_in;
 use crate::error::with_causes;
 use crate::prefactor::{Agent, Contents, Mode, Purpose, Sensitive, SensitiveTexts, SpanTypes};
@@ -192,19 +193,7 @@ fn wrong(name: &str, reason: &str) -> Error {
 
 /// Where Prefactor is. The paths of its API are added to the URL's.
 pub(super) fn endpoint(text: &str) -> Result<Url, String> {
-    let mut url = Url::parse(text).map_err(|error| error.to_string())?;
-    if !matches!(url.scheme(), "http" | "https") {
-        return Err("its scheme is neither http nor https".to_owned());
-    }
-    if !url.username().is_empty() || url.password().is_some() {
-        return Err(format!("credentials belong into {API_TOKEN}"));
-    }
-    if url.query().is_some() || url.fragment().is_some() {
-        return Err("a query or fragment has no meaning here".to_owned());
-    }
-    let path = url.path().trim_end_matches('/').to_owned();
-    url.set_path(&path);
-    Ok(url)
+    endpoint::base(text, &format!("credentials belong into {API_TOKEN}"))
 }
 
 impl fmt::Debug for PrefactorOptions {

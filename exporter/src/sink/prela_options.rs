@@ -17,6 +17,7 @@ use reqwest::Url;
 use reqwest::header::{AUTHORIZATION, HeaderName, HeaderValue, InvalidHeaderValue};
 use spanring_spool::{Resource, Value};
 
+use super::endpoint;
 use crate::{Error, secret};
 
 pub(super) const ENDPOINT: &str = "PRELA_HTTP_ENDPOINT";
@@ -116,19 +117,7 @@ impl PrelaOptions {
 
 /// Where traces are sent to.
 pub(super) fn endpoint(text: &str) -> Result<Url, String> {
-    let mut url = Url::parse(text).map_err(|error| error.to_string())?;
-    if !matches!(url.scheme(), "http" | "https") {
-        return Err("its scheme is neither http nor https".to_owned());
-    }
-    if !url.username().is_empty() || url.password().is_some() {
-        return Err(format!("credentials belong into {API_KEY}"));
-    }
-    if url.query().is_some() || url.fragment().is_some() {
-        return Err("a query or fragment has no meaning here".to_owned());
-    }
-    let path = url.path().trim_end_matches('/').to_owned();
-    url.set_path(&path);
-    Ok(url)
+    endpoint::base(text, &format!("credentials belong into {API_KEY}"))
 }
 
 impl fmt::Debug for PrelaOptions {

@@ -48,9 +48,10 @@ fn finished_rounds(is_bulk: bool) {
             let mut command = export(&spool, &sink);
             let mut exporter = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
             let is_at_work = || server.lock().unwrap().spans.len() > before;
-            let moment = Instant::now() + Duration::from_micros(random.below(300_000));
             // Every other kill comes as soon as some of it is there: bulk requests are over too quickly to be hit by chance.
             let is_early = random.below(2) == 0;
+            let longest = if is_early { 2_000_000 } else { random.below(300_000) };
+            let moment = Instant::now() + Duration::from_micros(longest);
             while Instant::now() < moment && !(is_early && is_at_work()) {
                 thread::sleep(Duration::from_micros(200));
             }
@@ -79,6 +80,11 @@ fn finished_rounds(is_bulk: bool) {
         server.spans.iter().for_each(|span| *created.entry(number(span)).or_default() += 1);
         let expected = (0..count).map(Some).chain([None]).filter(|number| !server.poisoned.contains(number));
         assert_eq!(created, expected.map(|number| (number, 1)).collect(), "seed {seed}");
+        if server.poisoned.is_empty() {
+            // The open one is a trace of its own.
+            let roots = server.spans.iter().filter(|span| span["parent_span_id"].is_null()).count();
+            assert_eq!(roots as u64, count.div_ceil(trace_len) + 1, "seed {seed}: all others have parents");
+        }
         let letters = SpoolDir::open(spool.path()).unwrap().dead_letters();
         let letters = letters.names().unwrap().into_iter().map(|name| letters.read(&name).unwrap().unwrap());
         let aside: Vec<_> =

@@ -49,7 +49,7 @@ pub(crate) enum Refused {
     All,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(crate) enum Bulk {
     #[default]
     Taken,
@@ -57,6 +57,10 @@ pub(crate) enum Bulk {
     AtMost(usize),
     /// It answers this, whatever is sent.
     Status(u16),
+    /// It acts, and names no outputs, or none of an item.
+    SaysNothing { has_outputs: bool },
+    /// It acts, and does not say what is called how.
+    NamesNothing,
 }
 
 pub(crate) struct Instance {
@@ -116,7 +120,7 @@ impl Server {
         match self.bulk {
             Bulk::AtMost(max) if items.len() > max => return Answer::status(413),
             Bulk::Status(status) => return Answer::status(status),
-            Bulk::AtMost(_) | Bulk::Taken => self.bulks.push(items.len()),
+            _ => self.bulks.push(items.len()),
         }
         let keys: BTreeSet<_> = items.iter().map(|item| item["idempotency_key"].as_str()).collect();
         self.check((1..=100).contains(&items.len()) && keys.len() == items.len(), || format!("{body}"));
@@ -147,7 +151,7 @@ impl Server {
             // It has acted, and says so, unless it is out of its mind.
             let output = match self.fails && self.random.below(100) == 0 {
                 true => Json::Null,
-                false if span.is_some() => json!({"status": "success"}),
+                false if span.is_some() || self.bulk == Bulk::NamesNothing => json!({"status": "success"}),
                 false => json!({"status": "success", "details": details}),
             };
             outputs.insert(key, output);
@@ -155,7 +159,13 @@ impl Server {
         if self.fails && self.random.below(20) == 0 {
             return Answer::broken();
         }
-        let body = json!({"status": "success", "outputs": outputs}).to_string().into_bytes();
+        let mut body = json!({"status": "success", "outputs": outputs});
+        match self.bulk {
+            Bulk::SaysNothing { has_outputs: true } => body["outputs"] = json!({}),
+            Bulk::SaysNothing { has_outputs: false } => body = json!({"status": "success"}),
+            _ => {}
+        }
+        let body = body.to_string().into_bytes();
         Answer { body, delay: self.delay, ..Answer::status(200) }
     }
 

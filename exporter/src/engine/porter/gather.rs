@@ -486,7 +486,7 @@ struct ParentsFirst<'a> {
     /// What was taken, by place, and whether that is of what was recovered: several spans may have the same identity.
     sent: HashSet<(bool, u64, u64, usize)>,
     known: HashSet<SpanId>,
-    /// Whether what is left is taken as it comes: it goes round in a circle.
+    /// Whether what is left is taken whatever it waits for: that is not there, or it goes round in a circle.
     is_forced: bool,
 }
 
@@ -502,9 +502,15 @@ impl ParentsFirst<'_> {
         let mut ready = Vec::new();
         loop {
             let before = ready.len();
+            let among: HashSet<SpanId> = match self.is_forced {
+                true => waiting.iter().map(|(_, span)| span.span_id).collect(),
+                false => HashSet::new(),
+            };
             let is_ready = |(place, span): &mut Placed| {
                 let parent = span.parent_id.filter(|parent| self.of.ids.contains(parent));
-                let is_ready = self.is_forced || parent.is_none_or(|parent| self.known.contains(&parent));
+                let waits_for_none = |parent| self.is_forced && !among.contains(&parent);
+                let is_ready =
+                    parent.is_none_or(|parent| self.known.contains(&parent) || waits_for_none(parent));
                 if is_ready {
                     self.known.insert(span.span_id);
                     self.sent.insert(key(place));
@@ -512,9 +518,16 @@ impl ParentsFirst<'_> {
                 is_ready
             };
             ready.extend(waiting.extract_if(.., is_ready));
-            if ready.len() == before {
+            if ready.len() > before {
+                continue;
+            }
+            if !self.is_forced || waiting.is_empty() {
                 return ready;
             }
+            let (place, span) = waiting.remove(0);
+            self.known.insert(span.span_id);
+            self.sent.insert(key(&place));
+            ready.push((place, span));
         }
     }
 }

@@ -150,9 +150,13 @@ impl Lineage {
                 }
                 return Ok((over, Then::More));
             }
-            match self.recorders.get(self.at + 1) {
+            match self.recorders.get(self.at + 1).cloned() {
                 Some(next) if self.open.is_at_end() => {
-                    let open = past.open(next, until(&self.states, self.at + 1))?;
+                    let quiet = self.quiet();
+                    if !quiet.is_empty() {
+                        return Ok((quiet, Then::More));
+                    }
+                    let open = past.open(&next, until(&self.states, self.at + 1))?;
                     past.close(std::mem::replace(&mut self.open, open));
                     (self.at, self.read_to) = (self.at + 1, Position::default());
                 }
@@ -180,10 +184,7 @@ impl Lineage {
         if is_at_end && (state.settled == ALL || !past.is_own && is_over()) {
             return (self.traces.take_all(), Then::Over);
         }
-        let mut over = match state.settled > 0 && self.open.missing_rows() == 0 {
-            true => self.traces.take_quiet(),
-            false => Vec::new(),
-        };
+        let mut over = self.quiet();
         if past.is_own {
             for mut piece in self.traces.take_all() {
                 piece.lost.clear();
@@ -195,6 +196,16 @@ impl Lineage {
             }
         }
         (over, Then::Nothing)
+    }
+
+    /// What was delivered at the end of a part since nothing more had come for a while: an exporter that begins again leaves it out there.
+    fn quiet(&mut self) -> Vec<Over> {
+        let settled = self.states[self.at].settled;
+        let is_last = self.at + 1 == self.recorders.len();
+        match settled > 0 && (settled < ALL || is_last) && self.open.missing_rows() == 0 {
+            true => self.traces.take_quiet(),
+            false => Vec::new(),
+        }
     }
 
     /// Those of the traces that have a span which ended since then, and how many blocks they stand in that were not counted.

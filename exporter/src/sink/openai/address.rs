@@ -2,22 +2,15 @@
 
 use reqwest::Url;
 
+use crate::sink::endpoint;
+
 /// The scheme, and the whole address of OpenAI itself.
 pub(in crate::sink) const SCHEME: &str = "openai";
 
 /// Reads the address of a server: `openai+https://HOST[:PORT][/BASE]`, or the same with `http`. Of one server there is one URL, whatever ends its path.
 pub(in crate::sink) fn parse(address: &str) -> Result<Url, String> {
     let http = address.strip_prefix("openai+").unwrap_or(address);
-    let mut url = Url::parse(http).map_err(|error| error.to_string())?;
-    if !url.username().is_empty() || url.password().is_some() {
-        return Err("the key belongs into OPENAI_API_KEY, and not into an address".into());
-    }
-    if url.query().is_some() || url.fragment().is_some() {
-        return Err("a query or fragment has no meaning here".into());
-    }
-    let path = url.path().trim_end_matches('/').to_owned();
-    url.set_path(&path);
-    Ok(url)
+    endpoint::base(http, "the key belongs into OPENAI_API_KEY, and not into an address")
 }
 
 /// OpenAI itself.

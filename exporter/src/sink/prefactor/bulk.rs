@@ -75,6 +75,8 @@ pub(super) enum Answer {
         reason: String,
     },
     Failed(Outcome),
+    /// It came too late, or broke off.
+    Unanswered(Outcome),
 }
 
 /// What was said of each item.
@@ -105,15 +107,14 @@ pub(super) fn read(response: &Response) -> Answer {
             match body.get_mut("outputs").map(Json::take) {
                 Some(Json::Object(by_key)) => Answer::Outputs(Outputs { by_key, termination }),
                 _ if !response.whole => {
-                    Answer::Failed(Outcome::Retry { after: None, reason: reason + ", and broke off" })
+                    Answer::Unanswered(Outcome::Retry { after: None, reason: reason + ", and broke off" })
                 }
-                _ => Answer::Failed(Outcome::Parked {
-                    reason: reason + ", and named no outputs, as Prefactor does",
-                }),
+                _ => Answer::Outputs(Outputs { by_key: Map::new(), termination }),
             }
         }
         404 | 405 | 501 => Answer::Unknown { reason },
         400 | 409 | 413 | 422 => Answer::Refused { reason },
+        408 | 504 => Answer::Unanswered(prefactor_answer::failure(response)),
         _ => Answer::Failed(prefactor_answer::failure(response)),
     }
 }
@@ -259,14 +260,16 @@ mod tests {
                 Answer::Refused { .. } => "refused",
                 Answer::Failed(Outcome::Retry { .. }) => "retry",
                 Answer::Failed(Outcome::Parked { .. }) => "parked",
-                Answer::Failed(other) => panic!("{other:?}"),
+                Answer::Unanswered(Outcome::Retry { .. }) => "unanswered",
+                Answer::Failed(other) | Answer::Unanswered(other) => panic!("{other:?}"),
             };
             let expected = match status {
                 200..300 => "outputs",
                 404 | 405 | 501 => "unknown",
                 400 | 409 | 413 | 422 => "refused",
+                408 | 504 => "unanswered",
                 505 => "parked",
-                408 | 425 | 429 | 500..=599 => "retry",
+                425 | 429 | 500..=599 => "retry",
                 _ => "parked",
             };
             assert_eq!(said, expected, "{status}");
@@ -274,12 +277,13 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_without_outputs_is_not_prefactors_unless_it_broke_off() {
+    fn an_answer_without_outputs_says_nothing_of_any_item_unless_it_broke_off() {
         for body in ["", "{", "[]", "null", "{}", r#"{"outputs": null}"#, r#"{"outputs": [1]}"#] {
             let whole = answer(200, body);
-            assert!(matches!(read(&whole), Answer::Failed(Outcome::Parked { .. })), "{body}");
+            let Answer::Outputs(outputs) = read(&whole) else { panic!("{body}") };
+            assert_eq!(outputs.of(&requests()[0]), Output::Absent, "{body}");
             let cut = Response { whole: false, ..whole };
-            assert!(matches!(read(&cut), Answer::Failed(Outcome::Retry { .. })), "{body}");
+            assert!(matches!(read(&cut), Answer::Unanswered(Outcome::Retry { .. })), "{body}");
         }
     }
 }

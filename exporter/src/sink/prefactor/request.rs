@@ -29,14 +29,29 @@ pub(super) struct Reply {
 /// What came of a bulk request.
 #[derive(Default)]
 pub(super) struct Replies {
-    /// Of those that were looked at, and perhaps not of all.
+    /// Of those that were done, or of the first, where the whole failed.
     pub(super) replies: Vec<Reply>,
-    /// Whether fewer are to be sent at once.
-    pub(super) are_too_many: bool,
+    /// Of which requests more is learned where they are sent by themselves, by the places of their spans.
+    pub(super) alone: Vec<usize>,
+    pub(super) size: Size,
     /// Why no others are to be sent in bulk, if that is so.
     pub(super) not_in_bulk: Option<String>,
     /// Why the agent is to stop, if it is.
     pub(super) termination: Option<String>,
+}
+
+/// What is learned of how many requests may be sent at once.
+#[derive(Default)]
+pub(super) enum Size {
+    /// Nothing.
+    #[default]
+    Unknown,
+    /// All of so many were done.
+    Taken(usize),
+    /// So many were refused as a whole.
+    Refused(usize, String),
+    /// So many were not answered, or not to the end.
+    Unanswered(usize),
 }
 
 impl Request {
@@ -58,50 +73,47 @@ impl Request {
     }
 }
 
-/// Sends requests in bulk, of which there is one at least, and by itself what the server says of by itself only.
+/// Sends requests in bulk, of which there is one at least.
 pub(super) async fn send_in_bulk(requests: &[Request], server: &Server) -> Replies {
-    let failed = |outcome| Replies { replies: vec![requests[0].reply(Err(outcome))], ..Replies::default() };
+    let failed = |outcome, size| Replies {
+        replies: vec![requests[0].reply(Err(outcome))],
+        size,
+        ..Replies::default()
+    };
+    let unanswered = Size::Unanswered(requests.len());
     let response = match server.ask(Method::POST, &["bulk"], bulk::body(requests).to_string()).await {
         Ok(response) => response,
-        Err(outcome) => return failed(outcome),
+        Err(outcome @ Outcome::Retry { .. }) => return failed(outcome, unanswered),
+        Err(outcome) => return failed(outcome, Size::Unknown),
     };
-    match (bulk::read(&response), requests) {
-        (Answer::Outputs(outputs), _) => {
-            let mut replies = replies(requests, &outputs, server).await;
-            if replies.is_empty() {
-                let reason = "it said nothing of any item".to_owned();
-                replies.push(requests[0].reply(Err(Outcome::Retry { after: None, reason })));
-            }
-            Replies { replies, termination: outputs.termination, ..Replies::default() }
+    match bulk::read(&response) {
+        Answer::Outputs(outputs) => replies(requests, outputs),
+        Answer::Failed(outcome) => failed(outcome, Size::Unknown),
+        Answer::Unanswered(outcome) => failed(outcome, unanswered),
+        Answer::Unknown { reason } => Replies { not_in_bulk: Some(reason), ..Replies::default() },
+        Answer::Refused { reason } => {
+            Replies { size: Size::Refused(requests.len(), reason), ..Replies::default() }
         }
-        (Answer::Failed(outcome), _) => failed(outcome),
-        (Answer::Unknown { reason }, _) => Replies { not_in_bulk: Some(reason), ..Replies::default() },
-        (Answer::Refused { reason }, [request]) => {
-            let reply = request.send(server).await;
-            let not_in_bulk = reply.answered.is_ok().then_some(reason);
-            Replies { replies: vec![reply], not_in_bulk, ..Replies::default() }
-        }
-        (Answer::Refused { .. }, _) => Replies { are_too_many: true, ..Replies::default() },
     }
 }
 
-async fn replies(requests: &[Request], outputs: &Outputs, server: &Server) -> Vec<Reply> {
-    let mut replies = Vec::new();
-    let mut has_failed = false;
+fn replies(requests: &[Request], outputs: Outputs) -> Replies {
+    let (mut replies, mut alone) = (Vec::new(), Vec::new());
     for request in requests {
-        let reply = match outputs.of(request) {
-            Output::Absent => continue,
-            Output::Done(answered) => request.reply(Ok(answered)),
+        match outputs.of(request) {
             // It comes again.
-            Output::Error if has_failed => continue,
-            Output::Error => request.send(server).await,
-            Output::Unusable => {
-                let reason = "it said of an item what makes no sense".to_owned();
-                request.reply(Err(Outcome::Retry { after: None, reason }))
-            }
-        };
-        has_failed |= reply.answered.is_err();
-        replies.push(reply);
+            Output::Absent => {}
+            Output::Done(answered) => replies.push(request.reply(Ok(answered))),
+            Output::Error | Output::Unusable => alone.push(request.at),
+        }
     }
-    replies
+    if replies.is_empty() && alone.is_empty() {
+        // Nothing was said of any of them.
+        alone.push(requests[0].at);
+    }
+    let size = match replies.len() == requests.len() {
+        true => Size::Taken(requests.len()),
+        false => Size::Unknown,
+    };
+    Replies { replies, alone, size, not_in_bulk: None, termination: outputs.termination }
 }

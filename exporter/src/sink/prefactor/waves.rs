@@ -1,8 +1,11 @@
 //! Requests about spans, several at the same time.
 //!
-//! What is answered is noted at once. After a failure nothing more is begun, what is on its way is waited for, and the worst of what failed is what all
-//! of it came to: what is known then is not told again when the spans come again, whole or in halves.
+//! What is answered is noted at once. After a failure nothing more is begun but what else a span says of quality, what is on its way is waited for, and the
+//! worst of what failed is what all of it came to: what is known then is not told again when the spans come again, whole or in halves.
+//!
+//! An item of a bulk request that came to an error, or of which the answer makes no sense, is sent by itself, and what is answered then counts.
 
+use std::collections::{HashSet, VecDeque};
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
@@ -11,10 +14,10 @@ use serde_json::Value as Json;
 
 use super::super::Outcome;
 use super::super::prefactor_answer::{Answered, Asked};
-use super::bulk::ITEMS_MAX;
+use super::bulk_size::BulkSize;
 use super::known::Known;
 use super::order::Order;
-use super::request::{Replies, Reply, Request, send_in_bulk};
+use super::request::{Replies, Reply, Request, Size, send_in_bulk};
 use super::server::Server;
 use super::told::{Place, Step, There, Told};
 use super::{PrefactorSink, SpanKey};
@@ -28,8 +31,12 @@ struct Wave<'a> {
     spans: &'a [Told<'a>],
     place: Place<'a>,
     order: Order,
-    /// How many requests are sent in bulk at most; none is, where there is no number.
-    items_max: Option<usize>,
+    /// The spans whose requests are sent by themselves, after something was said of them in bulk.
+    alone: HashSet<usize>,
+    /// What comes before all else.
+    waiting: VecDeque<Request>,
+    /// The spans that the server has forgotten, and that are created again.
+    again: HashSet<usize>,
 }
 
 /// What is sent at once.
@@ -60,15 +67,21 @@ impl PrefactorSink {
         instance: &Instance,
         instance_id: &str,
     ) -> Result<(), Outcome> {
-        let Self { server, options, spans: known, watch, remarks, is_bulk, .. } = self;
+        let Self { server, options, spans: known, watch, remarks, bulk, .. } = self;
         let place = Place { instance, instance_id, contents: &options.contents };
-        let items_max = is_bulk.then_some(ITEMS_MAX);
-        let mut wave = Wave { spans, place, order: Order::of(spans), items_max };
+        let mut wave = Wave {
+            spans,
+            place,
+            order: Order::of(spans),
+            alone: HashSet::new(),
+            waiting: VecDeque::new(),
+            again: HashSet::new(),
+        };
         let mut in_flight = FuturesUnordered::new();
         let mut failure = None;
         loop {
             while failure.is_none() && in_flight.len() < IN_FLIGHT_MAX {
-                let Some(parcel) = wave.next(known) else { break };
+                let Some(parcel) = wave.next(known, bulk.items_max()) else { break };
                 in_flight.push(send(server, parcel, instance_id));
             }
             let Some(returned) = in_flight.next().await else { return failure.map_or(Ok(()), Err) };
@@ -78,16 +91,11 @@ impl PrefactorSink {
                 let span_id = spans[returned[0]].identity().1;
                 remarks.add(format!("it refused a record of quality of the span {span_id}: {reason}"));
             }
-            if replies.are_too_many {
-                wave.items_max = wave.items_max.map(|max| max.min(returned.len() / 2).max(1));
+            let contradicts = wave.contradicts(&replies.replies);
+            if let Some(reason) = learn(bulk, replies.size, replies.not_in_bulk, contradicts) {
+                remarks.add(format!("it takes no bulk requests, so each span is sent by itself: {reason}"));
             }
-            if let Some(reason) = replies.not_in_bulk {
-                wave.items_max = None;
-                if std::mem::take(is_bulk) {
-                    remarks
-                        .add(format!("it takes no bulk requests, so each span is sent by itself: {reason}"));
-                }
-            }
+            wave.alone.extend(replies.alone);
             let termination = Answered { termination: replies.termination, ..Answered::default() };
             watch.heed(instance, &termination);
             for Reply { at, step, answered } in replies.replies {
@@ -118,20 +126,33 @@ impl Wave<'_> {
     }
 
     /// What is sent next, if something waits for no answer.
-    fn next(&mut self, known: &Known<SpanKey, There>) -> Option<Parcel> {
-        let mut requests = Vec::new();
-        while requests.len() < self.items_max.unwrap_or(1) {
-            let Some((at, step)) = self.take(known, |step| step < Step::Record) else { break };
-            requests.push(self.request(at, step, known));
-        }
-        if self.items_max.is_some() && !requests.is_empty() {
-            return Some(Parcel::Bulk(requests));
-        }
-        if let Some(request) = requests.pop() {
+    fn next(&mut self, known: &Known<SpanKey, There>, items_max: usize) -> Option<Parcel> {
+        if let Some(request) = self.waiting.pop_front() {
             return Some(Parcel::One(request));
+        }
+        let mut requests = Vec::new();
+        while requests.len() < items_max {
+            let Some((at, step)) = self.take(known, |step| step < Step::Record) else { break };
+            let request = self.request(at, step, known);
+            match self.alone.contains(&at) {
+                true => self.waiting.push_back(request),
+                false => requests.push(request),
+            }
+        }
+        match (requests.len(), self.waiting.is_empty()) {
+            (2.., _) => return Some(Parcel::Bulk(requests)),
+            (1, _) => return requests.pop().map(Parcel::One),
+            (_, false) => return self.waiting.pop_front().map(Parcel::One),
+            _ => {}
         }
         let (at, _) = self.take(known, |step| step == Step::Record)?;
         Some(Parcel::Records { at, bodies: self.spans[at].records(&self.place) })
+    }
+
+    /// Whether these are of a request that was refused in bulk and is taken by itself. One that had been done before says nothing.
+    fn contradicts(&mut self, replies: &[Reply]) -> bool {
+        let [Reply { at, answered, .. }] = replies else { return false };
+        self.alone.remove(at) && answered.as_ref().is_ok_and(|answered| !answered.id.is_empty())
     }
 
     fn take(
@@ -164,7 +185,7 @@ impl Wave<'_> {
 
     /// Notes what is there after an answer, or gives back why nothing is.
     fn note(
-        &self,
+        &mut self,
         at: usize,
         step: Step,
         answered: Result<Answered, Outcome>,
@@ -183,6 +204,9 @@ impl Wave<'_> {
                 if let (Step::Finish, Outcome::Rejected { .. }) = (step, &outcome) {
                     // The server may have forgotten it.
                     known.remove(&key);
+                    if self.again.insert(at) {
+                        return Ok(());
+                    }
                 }
                 return Err(outcome);
             }
@@ -191,10 +215,32 @@ impl Wave<'_> {
     }
 }
 
+/// Learns how many requests to send at once. Why nothing is sent in bulk any more, if that is so from now on.
+fn learn(bulk: &mut BulkSize, size: Size, not_in_bulk: Option<String>, contradicts: bool) -> Option<String> {
+    match size {
+        Size::Unknown => {}
+        Size::Taken(len) => bulk.taken(len),
+        Size::Unanswered(len) => bulk.not_taken(len),
+        Size::Refused(len, reason) => {
+            bulk.not_taken(len);
+            if len <= 2 && bulk.strike() {
+                return Some(reason);
+            }
+        }
+    }
+    match not_in_bulk {
+        Some(reason) => bulk.give_up().then_some(reason),
+        None if contradicts && bulk.strike() => Some("it takes by itself what it refuses in bulk".to_owned()),
+        None => None,
+    }
+}
+
 async fn send(server: &Server, parcel: Parcel, instance_id: &str) -> Returned {
     match parcel {
         Parcel::One(request) => {
-            let replies = Replies { replies: vec![request.send(server).await], ..Replies::default() };
+            let reply = request.send(server).await;
+            let size = if reply.answered.is_ok() { Size::Taken(1) } else { Size::Unknown };
+            let replies = Replies { replies: vec![reply], size, ..Replies::default() };
             Returned { spans: vec![request.at], replies, refused: Vec::new() }
         }
         Parcel::Bulk(requests) => {

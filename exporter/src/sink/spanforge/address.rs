@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use reqwest::Url;
 
 use crate::sink::address::file_path;
+use crate::sink::endpoint::{CREDENTIALS_IN_ADDRESS, endpoint};
 use crate::sink::http::is_loopback;
 
 /// What is added to the base URL of SpanForge's cloud.
@@ -68,37 +69,16 @@ impl fmt::Display for SpanForgeAddress {
 }
 
 fn cloud(address: &str) -> Result<SpanForgeAddress, String> {
-    let mut url = url(address.trim_start_matches("spanforge+"))?;
-    let is_whole = url.fragment() == Some("");
-    if is_whole {
-        url.set_fragment(None);
-    }
-    checked(&url)?;
+    let text = address.trim_start_matches("spanforge+");
+    let (text, is_whole) = text.strip_suffix('#').map_or((text, false), |text| (text, true));
+    let url = endpoint(text, CREDENTIALS_IN_ADDRESS)?;
     keeps_key(&url)?;
     Ok(SpanForgeAddress::cloud_at(url, is_whole))
 }
 
 fn webhook(address: &str) -> Result<SpanForgeAddress, String> {
-    let url = url(address.trim_start_matches("spanforge-webhook+"))?;
-    checked(&url)?;
+    let url = endpoint(address.trim_start_matches("spanforge-webhook+"), CREDENTIALS_IN_ADDRESS)?;
     Ok(SpanForgeAddress::Webhook(url))
-}
-
-fn url(text: &str) -> Result<Url, String> {
-    Url::parse(text).map_err(|error| error.to_string())
-}
-
-/// Whether an address holds nothing that does not belong there.
-pub(super) fn checked(url: &Url) -> Result<(), String> {
-    if !url.username().is_empty() || url.password().is_some() {
-        return Err(
-            "credentials do not belong into an address, where every user of the machine can read them".into(),
-        );
-    }
-    if url.query().is_some() || url.fragment().is_some() {
-        return Err("a query or fragment has no meaning here".into());
-    }
-    Ok(())
 }
 
 /// Whether nobody reads the key on its way there.

@@ -21,8 +21,9 @@ use reqwest::Url;
 use reqwest::header::{HeaderValue, InvalidHeaderValue};
 
 use super::SpanForgeAddress;
-use super::address::{checked, keeps_key};
+use super::address::keeps_key;
 use crate::sink::Batch;
+use crate::sink::endpoint::{CREDENTIALS_IN_ADDRESS, endpoint};
 use crate::sink::http::{Limits, Transport};
 use crate::spanforge::{Emitter, Event, SigningKey};
 use crate::{Error, secret};
@@ -165,11 +166,7 @@ fn wrong(name: &str, reason: &str) -> Error {
 }
 
 fn read_endpoint(text: &str) -> Result<Url, String> {
-    let url = Url::parse(text.trim()).map_err(|error| error.to_string())?;
-    if !matches!(url.scheme(), "http" | "https") {
-        return Err("its scheme is neither http nor https".to_owned());
-    }
-    checked(&url)?;
+    let url = endpoint(text.trim(), CREDENTIALS_IN_ADDRESS)?;
     keeps_key(&url)?;
     Ok(url)
 }
