@@ -123,8 +123,7 @@ impl Arrivals {
         self.0.mark_unchanged();
     }
 
-    /// Waits until something has happened since then, and for a moment longer, in which more may. Then that has been seen, and nothing where nobody
-    /// waits so long.
+    /// Waits until something has happened since then, and for a moment longer, in which more may. Where the wait is given up before, it is still told.
     pub(super) async fn wait(&mut self) {
         if self.0.clone().changed().await.is_err() {
             // Nobody watches.

@@ -80,11 +80,13 @@ impl PastTraces {
             let origin = recorder.origin().unwrap_or_else(|| recorder.clone());
             lineages.entry(origin).or_default().push((recorder, state));
         }
-        // One that the sink has had nothing of is a part of its process all the same.
+        // One that the sink has had nothing of is a part of its process all the same, as is one of which a power cut took how far it had got.
         for (origin, parts) in &mut lineages {
             let recovery = origin.recovery();
-            if parts.iter().all(|(part, _)| *part != recovery) && past.spool().life(&recovery).is_ok() {
-                parts.push((recovery, CursorState::default()));
+            for (part, at) in [(origin, 0), (&recovery, parts.len())] {
+                if parts.iter().all(|(known, _)| known != part) && past.spool().life(part).is_ok() {
+                    parts.insert(at, (part.clone(), CursorState::default()));
+                }
             }
         }
         let lineages = lineages.into_values().collect::<Vec<_>>().into_iter();
