@@ -36,9 +36,11 @@ use std::ops::Deref;
 use crate::record::{KIND_PADDING, RECORD_HEADER_LEN, record_word};
 use crate::sync::{AtomicU64, Bytes, Cell, Ordering};
 
-/// How far ahead of the next record a line of the ring is asked for, in bytes. The consumer has read it one lap ago, so it lies in
-/// that one's cache, and whoever writes to it waits until it has come over.
-const PREFETCH_AHEAD: u64 = 512;
+/// How far ahead of the next record the lines of the ring are asked for, in bytes. The consumer has read them one lap ago, so they lie
+/// in that one's cache, and whoever writes to them waits until they have come over.
+const PREFETCH_AHEAD: u64 = 1024;
+/// The length of a line of memory.
+const LINE_LEN: u64 = 64;
 
 /// The indexes of a ring and its bytes. `I` is how the indexes are reached: in a mapping, or in a model.
 #[derive(Debug)]
@@ -162,8 +164,12 @@ impl<I: Deref<Target = AtomicU64>> Ring<I> {
     /// Hands everything up to `end`, the end of the record that has been placed, to the consumer.
     #[inline]
     pub(crate) fn publish(&self, end: u64) {
+        let mut line = self.tail.load(Ordering::Relaxed).next_multiple_of(LINE_LEN); // only this thread stores it
         self.tail.store(end, Ordering::Release); // pairs with `tail`
-        self.bytes.prefetch(self.index(end + PREFETCH_AHEAD));
+        while line < end {
+            self.bytes.prefetch(self.index(line + PREFETCH_AHEAD));
+            line += LINE_LEN;
+        }
     }
 
     /// Up to where records are published.
