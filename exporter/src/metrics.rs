@@ -33,7 +33,7 @@
 //! | `spanring_sink_lag_seconds` | gauge | `sink` | age of the oldest span that it has yet to get |
 //! | `spanring_sink_last_success_timestamp_seconds` | gauge | `sink` | when it took a batch last; not there before |
 //! | `spanring_sink_requests_total` | counter | `sink` | batches that were sent, again or not |
-//! | `spanring_sink_retries_total` | counter | `sink` | requests that failed, whose batches are sent again |
+//! | `spanring_sink_retries_total` | counter | `sink` | requests for batches that had been sent and not taken |
 //! | `spanring_sink_spans_dead_lettered_total` | counter | `sink` | spans that it refused, set aside |
 //! | `spanring_sink_spans_delivered_total` | counter | `sink` | spans that it took |
 //! | `spanring_sink_spans_lost_total` | counter | `sink` | spans, and announcements of some, damaged in the spool before it got them |
@@ -217,7 +217,7 @@ fn sinks(text: &mut Text, sinks: &[SinkSnapshot], now: SystemTime) {
         ),
         ("spans_sampled_out", "Spans of traces that its rules do not keep.", |sink| sink.report.sampled_out),
         ("requests", "Batches that were sent, again or not.", |sink| sink.report.requests),
-        ("retries", "Requests that failed, whose batches are sent again.", |sink| sink.report.retries),
+        ("retries", "Requests for batches that had been sent and not taken.", |sink| sink.report.retries),
         ("batches_divided", "Batches that the sink refused, halved.", |sink| sink.report.divided),
     ];
     for (name, help, count) in counts {

@@ -110,6 +110,7 @@ impl Porter {
     }
 
     async fn send(&mut self, mut parcel: Parcel<'_, '_>) -> Result<Answer, SinkEnd> {
+        let mut was_sent = false;
         loop {
             if self.is_to_stop() {
                 return Err(SinkEnd::Stopped);
@@ -123,6 +124,9 @@ impl Porter {
             let began = Instant::now();
             let is_counted = u64::from(parcel.len() > 0);
             self.report.requests += is_counted;
+            if std::mem::replace(&mut was_sent, true) {
+                self.report.retries += is_counted;
+            }
             let overdue = async {
                 stopped(&mut self.terms.stop).await;
                 sleep(self.terms.stop_deadline).await;
@@ -155,11 +159,9 @@ impl Porter {
                     return Ok(Answer::Refused { reason });
                 }
                 Some(Outcome::Retry { after, reason }) => {
-                    self.report.retries += is_counted;
                     self.bear(began, after, reason).await?;
                 }
                 Some(Outcome::Parked { reason }) => {
-                    self.report.retries += is_counted;
                     self.park(reason).await?;
                 }
             }
