@@ -6,9 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use reqwest::header::{
-    ACCEPT, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, TRANSFER_ENCODING,
-};
+use reqwest::header::{HeaderName, HeaderValue};
 use toml::Spanned;
 use toml::de::DeValue;
 
@@ -20,7 +18,8 @@ use crate::engine::RouteOptions;
 use crate::otlp::Names;
 use crate::secret::Secret;
 use crate::sink::{
-    Compression, FileOptions, OtlpOptions, Protocol, SinkAddress, SinkOptions, SpanForgeAddress, System,
+    Compression, FileOptions, OWN_HEADERS, OtlpOptions, Protocol, SinkAddress, SinkOptions, SpanForgeAddress,
+    System,
 };
 
 const KEYS: [&str; 23] = [
@@ -68,10 +67,6 @@ const PROTOCOL: &str = "protocol";
 const CERTIFICATE: &str = "certificate";
 const CLIENT_CERTIFICATE: &str = "client_certificate";
 const CLIENT_KEY: &str = "client_key";
-
-/// Headers that say what a request is, which only the sink knows.
-const OWN_HEADERS: [HeaderName; 5] =
-    [ACCEPT, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCODING];
 
 /// Why a secret cannot be sent.
 const UNFIT_FOR_HEADER: &str = "it holds what HTTP does not allow in a header, such as a line break";
