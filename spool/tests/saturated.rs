@@ -94,8 +94,8 @@ fn a_full_disk_is_not_asked_again_with_every_span_that_is_dropped() {
         let (began, before) = (Instant::now(), attempts());
         thread::sleep(Duration::from_millis(500));
         // A ring every 10 ms at most, a table with it, and a segment; twice that, as the two clocks are read apart.
-        let attempts = attempts() - before;
-        let most = 2 * 3 * (began.elapsed().as_millis() as u64 / 10 + 1);
+        let attempts = u128::from(attempts() - before);
+        let most = 2 * 3 * (began.elapsed().as_millis() / 10 + 1);
         assert!(attempts > 0 && attempts <= most, "{attempts} attempts, of which {most} would be many");
         // A scope ends when its threads have done their work, and not when they have given their rings back.
         drop(over);
