@@ -70,9 +70,7 @@ mod loom_tests {
     /// Two threads return cells while the owner takes: each cell comes home exactly once, and clean.
     #[test]
     fn every_returned_cell_comes_home_once() {
-        let mut model = loom::model::Builder::new();
-        model.preemption_bound = Some(3); // without it, the owner's waiting takes a minute to explore
-        model.check(|| {
+        loom::model(|| {
             let links: Arc<[AtomicU64; 2]> = Arc::new(std::array::from_fn(|_| AtomicU64::new(u64::MAX)));
             let states: Arc<[loom::cell::UnsafeCell<bool>; 2]> =
                 Arc::new(std::array::from_fn(|_| loom::cell::UnsafeCell::new(false)));

@@ -25,7 +25,7 @@
 //! | store (Release)     | pairs with load (Acquire) | and makes visible                            |
 //! |---------------------|---------------------------|----------------------------------------------|
 //! | `tail` in `publish` | `tail` in `tail`          | the bytes of the record                      |
-//! | `read` in `release` | `read` in `make_room`     | that the consumer is done with the bytes     |
+//! | `read` in `release` | `read` in `make_room` and in `read` | that the consumer is done with the bytes |
 //!
 //! A kill is no ordering problem of its own: what a processor stored is in the mapping, in program order on x86-64,
 //! and elsewhere in the order of the release stores.

@@ -27,6 +27,18 @@
 //!   will not be so.
 //! * **S7** Where `room_end` is not 0, the short way is open, and `state` is current; else `fill` is, and `state` is what of it is published.
 //! * **S8** In a forked child, where the cells of its parent are zeros and `state` with them, their slots are closed before anybody can use them.
+//!
+//! # Ordering
+//!
+//! Nothing here is for another thread: a span that goes to one takes along what was written. All is for a reader of the file after a kill, which
+//! has what was stored in the order of these stores:
+//!
+//! | store                                             | pairs with                                     | so that                                             |
+//! |---------------------------------------------------|------------------------------------------------|-----------------------------------------------------|
+//! | `state` (Release), here, in `append` and `ending` | a reader of the file after a kill              | the body is there up to its length; `detail` is there with the stage |
+//! | fence (Release) in `begin`, then the head's words | the same                                       | the span before does not look open with this one's head |
+//! | `next` (Release) in `chain`                       | the same                                       | a further cell is claimed before it is chained      |
+//! | the first word of a start (Release) in `mark_started` | the same                                   | its moment is there                                 |
 #![expect(
     unsafe_code,
     reason = "content is written through pointers that S1 and S2 make exclusive and in range"

@@ -135,9 +135,7 @@ fn a_lane_that_counts_is_there() {
 /// A lane goes from one producer to the next while its ring is drained: the records are whole, in order, and the next producer goes on behind them.
 #[test]
 fn a_ring_goes_on_where_the_producer_before_has_stopped() {
-    let mut model = loom::model::Builder::new();
-    model.preemption_bound = Some(3);
-    model.check(|| {
+    loom::model(|| {
         let registry = registry(2);
         let record = |registry: &Lanes, words: std::ops::Range<u64>| {
             let Ok(lane) = registry.take() else { return Vec::new() };
