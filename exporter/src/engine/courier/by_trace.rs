@@ -7,7 +7,8 @@
 //!    └──── position ◄── before the first row of a trace that is not done ◄─┘
 //! ```
 //!
-//! Spans wait in the spool: what is in memory is which traces stand in which blocks, one block, and what is delivered at the time.
+//! Spans wait in the spool: what is in memory is which traces stand in which blocks, as [little as that takes](super::super::traces), one block, and what
+//! is delivered at the time.
 //!
 //! What was recovered of a dead process goes on where its recorder ends, so both are read as one: a *lineage*.
 //!

@@ -5,10 +5,12 @@ mod redelivering;
 use std::time::SystemTime;
 
 use spanring::{Context, Overflow, Span, Status, TraceId};
-use spanring_spool::{CursorState, Level, Position, RecorderId};
+use spanring_spool::{CursorState, Level, Position, RecorderId, Resource};
 
 use super::*;
 use crate::engine::Keep;
+use crate::engine::porter::{Counts, Porter};
+use crate::engine::traces::Traces;
 use crate::sink::{Needs, Process, Trace};
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -224,9 +226,9 @@ fn no_child_arrives_before_its_parent_however_deep_it_is() {
     }
 }
 
-#[test]
-fn a_trace_that_is_larger_than_what_is_held_at_once_is_read_block_by_block() {
-    let (dir, recorded) = recorded(|spool, recorded| {
+/// A trace of 10,001 spans in 20 blocks.
+fn large() -> (TempDir, Recorded) {
+    recorded(|spool, recorded| {
         let root = start(recorded, None);
         for _ in 0..20 {
             let branch = start(recorded, Some(root.context()));
@@ -236,7 +238,12 @@ fn a_trace_that_is_larger_than_what_is_held_at_once_is_read_block_by_block() {
             drop(branch);
             cut(spool);
         }
-    });
+    })
+}
+
+#[test]
+fn a_trace_that_is_larger_than_what_is_held_at_once_is_read_block_by_block() {
+    let (dir, recorded) = large();
     for needs in [Needs::ParentsFirst, Needs::Traces] {
         let copy = copy(dir.path());
         let (sink, seen) = ByTrace::new(needs, takes);
@@ -246,6 +253,50 @@ fn a_trace_that_is_larger_than_what_is_held_at_once_is_read_block_by_block() {
         match needs {
             Needs::Traces => assert!(whole(&recorded, &seen.taken[0]) && seen.most_at_once < 1_000),
             _ => assert_parents_first(&recorded, &seen.taken),
+        }
+    }
+}
+
+#[test]
+fn what_is_sent_does_not_depend_on_whether_blocks_share_a_place() {
+    for (dir, spans) in [(large().0, 10_001), (interleaved(8, 20).0, 160)] {
+        for needs in [Needs::Spans, Needs::ParentsFirst, Needs::Traces] {
+            let [alone, shared] = [usize::MAX / 2, 4].map(|places| {
+                let spool = SpoolDir::open(dir.path()).unwrap();
+                let recorders = spool.recorders().unwrap();
+                let mut reader = spool.reader(&recorders[0]).unwrap();
+                reader.set_dead();
+                let (mut traces, mut before) =
+                    (Traces::default().with_places(places, 1), Position::default());
+                while let Some(block) = reader.next_block().unwrap() {
+                    assert!(traces.read(0, before, &block, 0).is_empty(), "a root is open");
+                    before = block.position;
+                }
+                let mut over = traces.take_all();
+                let blocks = 0..=traces.newest().unwrap();
+                let found: BTreeSet<_> = blocks.clone().map(|number| traces.place(number)).collect();
+                assert_eq!(found.len() < blocks.count(), places == 4, "{found:?}");
+                let (sink, seen) = ByTrace::new(needs, takes);
+                let (_, stop) = watch::channel(false);
+                let terms = Terms {
+                    spool,
+                    letters: None,
+                    mode: Mode::Once { deadline: MINUTE },
+                    status: crate::engine::Status::default(),
+                    notices: Notices(Arc::new(drop)),
+                    stop,
+                    stop_deadline: MINUTE,
+                };
+                let mut porter = Porter::new(0, Box::new(sink), None, terms);
+                let (resource, mut counts) = (Resource::default(), Counts::new());
+                let delivering =
+                    porter.deliver_over(&recorders, &traces, &resource, &mut over, None, &mut counts);
+                let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+                runtime.block_on(delivering).unwrap().unwrap();
+                assert_eq!(counts[&0].delivered, spans);
+                std::mem::take(&mut seen.lock().unwrap().sent)
+            });
+            assert_eq!(alone, shared, "{needs:?}");
         }
     }
 }
