@@ -89,8 +89,9 @@ impl<'a> Blocks<'a> {
         reader.seek(held.before);
         while let Some(block) = reader.next_block()?.filter(|block| block.position <= held.position) {
             let is_last = block.position == held.position;
-            // Others than the one that it is had been read before, from another segment that could not be synced.
-            if is_last || !held.is_one() {
+            // Others had been read before, from another segment that could not be synced.
+            let is_in_run = || !held.is_one() && block.position.next_sequence > held.before.next_sequence;
+            if is_last || is_in_run() {
                 look(recorder, &block);
             }
             if is_last {

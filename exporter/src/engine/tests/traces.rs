@@ -259,18 +259,27 @@ fn a_trace_that_is_larger_than_what_is_held_at_once_is_read_block_by_block() {
 
 #[test]
 fn what_is_sent_does_not_depend_on_whether_blocks_share_a_place() {
-    for (dir, spans) in [(large().0, 10_001), (interleaved(8, 20).0, 160)] {
+    let never = usize::MAX;
+    // Of the last one, pieces that were over after ten blocks were delivered, or are yet to be, and hold places.
+    for (dir, over_at, spans) in
+        [(large().0, never, 10_001), (interleaved(8, 20).0, never, 160), (interleaved(8, 20).0, 10, 80)]
+    {
         for needs in [Needs::Spans, Needs::ParentsFirst, Needs::Traces] {
             let [alone, shared] = [usize::MAX / 2, 4].map(|places| {
                 let spool = SpoolDir::open(dir.path()).unwrap();
                 let recorders = spool.recorders().unwrap();
                 let mut reader = spool.reader(&recorders[0]).unwrap();
                 reader.set_dead();
-                let (mut traces, mut before) =
-                    (Traces::default().with_places(places, 1), Position::default());
+                let mut traces = Traces::at(recorders[0].created_unix_ns(), 0).with_places(places, 1);
+                let mut before = Position::default();
+                let mut read = 0;
                 while let Some(block) = reader.next_block().unwrap() {
-                    assert!(traces.read(0, before, &block, 0).is_empty(), "a root is open");
-                    before = block.position;
+                    if read == over_at {
+                        let over = traces.take_all();
+                        traces.done(&over[..4]);
+                    }
+                    assert!(traces.read(0, before, &block, 0).is_empty(), "two seconds have not passed");
+                    (before, read) = (block.position, read + 1);
                 }
                 let mut over = traces.take_all();
                 let blocks = 0..=traces.newest().unwrap();

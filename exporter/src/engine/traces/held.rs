@@ -63,12 +63,24 @@ impl Held {
         self.first + u64::from(self.more)
     }
 
+    fn is_in_order(&self) -> bool {
+        self.before.next_sequence < self.position.next_sequence
+    }
+
     /// This and the next one as one, if they may be, reaching over so many blocks.
     fn joined(&self, next: &Held, blocks_max: u64, fence: Option<Position>) -> Option<Held> {
         let blocks = next.last() - self.first;
         let waiting = self.waiting.saturating_add(next.waiting);
+        // Rows that came late, since a power cut took where they stood first, are found by the place of their block alone.
+        let is_in_order = self.is_in_order()
+            && next.is_in_order()
+            && self.position.next_sequence <= next.before.next_sequence;
         let is_beside = fence.is_none_or(|fence| next.position <= fence || fence <= self.before);
-        let may_be = self.part == next.part && is_beside && blocks < blocks_max && waiting <= RUN_ROWS_MAX;
+        let may_be = self.part == next.part
+            && is_in_order
+            && is_beside
+            && blocks < blocks_max
+            && waiting <= RUN_ROWS_MAX;
         let whole = if next.whole.position < self.whole.position { next.whole } else { self.whole };
         let more = u32::try_from(blocks).ok().filter(|_| may_be)?;
         Some(Held { more, waiting, position: next.position, whole, ..*self })

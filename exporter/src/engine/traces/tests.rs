@@ -36,7 +36,7 @@ fn id(number: u64) -> SpanId {
 }
 
 fn place(block: usize) -> Position {
-    Position { segment: 1, offset: block as u64 * 8, next_sequence: 0 }
+    Position { segment: 1, offset: block as u64 * 8, next_sequence: block as u64 }
 }
 
 /// Notes a block; what was over before it, as it tells.
@@ -373,18 +373,26 @@ fn blocks_share_a_place_where_there_are_many_and_few_rows_of_them_are_waited_for
     let rows = |count: u64, number: usize| -> Vec<_> {
         (0..count).map(|row| end(0, number as u64 * 10_000 + row, Some(0), SECOND)).collect()
     };
-    let read = |sizes: &[u64], fence: usize| {
+    let read_late = |sizes: &[u64], fence: usize, late: usize| {
         let mut traces = Traces::default().with_places(2, 1).parted_at(vec![place(fence)]);
         note(&mut traces, 0, &[start(0, 0, 0)]);
         for (number, size) in (1..).zip(sizes) {
-            note(&mut traces, number, &rows(*size, number));
+            let rows: Vec<_> = rows(*size, number).iter().map(data).collect();
+            let at = |number| match number == late + 1 {
+                true => Position { next_sequence: 1, ..place(number) },
+                false => place(number),
+            };
+            traces.note(0, [at(number), at(number + 1)], &rows, &[], 0);
         }
         traces.make_room();
         let firsts = (0..=sizes.len() as u64).map(|number| traces.place(number));
         firsts.collect::<Vec<_>>()
     };
+    let read = |sizes: &[u64], fence| read_late(sizes, fence, usize::MAX - 1);
     // The newest stands alone.
     assert_eq!(read(&[1, 1, 1, 1], 0), [0, 0, 0, 0, 4]);
     assert_eq!(read(&[1, 1, 1, 1], 2), [0, 0, 2, 2, 4], "what is on both sides of a fence does not");
     assert_eq!(read(&[1, 600, 600, 1], 0), [0, 0, 0, 3, 4], "what has many rows does not");
+    let late = read_late(&[1; 6], 0, 3);
+    assert_eq!(late, [0, 0, 0, 3, 4, 4, 6], "what came late does not");
 }
