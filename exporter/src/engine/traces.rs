@@ -424,6 +424,11 @@ impl Traces {
         self.block(number).map_or(number, |held| held.first)
     }
 
+    /// When the first span ended of all that are waited for, if there are any.
+    pub(super) fn first_end(&self) -> Option<u64> {
+        self.open.values().map(|open| open.facts.first_end_unix_ns).min().filter(|&first| first < u64::MAX)
+    }
+
     /// How many traces are not over.
     pub(super) fn len(&self) -> usize {
         self.open.len()

@@ -456,19 +456,17 @@ impl Porter {
         recorders: &[RecorderId],
         counts: &mut Counts,
     ) -> Result<Result<(), Error>, SinkEnd> {
-        let (mut first, mut oldest, mut parts) = (None, u64::MAX, BTreeMap::<usize, u64>::new());
+        let (mut first, mut parts) = (None, BTreeMap::<usize, u64>::new());
         while let Some(chunk) = match source.chunk() {
             Ok(chunk) => chunk,
             Err(error) => return Ok(Err(error)),
         } {
-            for (place, span) in chunk {
+            for (place, _) in chunk {
                 *parts.entry(part_of(recorders, &place.recorder)).or_default() += 1;
-                oldest = oldest.min(span.end_unix_ns);
                 first.get_or_insert(place);
             }
         }
         let Some(first) = first else { return Ok(Ok(())) };
-        self.show(|standing| standing.backlog.oldest_unix_ns = oldest);
         let SpanPlace { recorder, block, number } = &first;
         let id = BatchId { recorder, block: *block, number: *number, part: BatchId::WHOLE };
         let len = usize::try_from(parts.values().sum::<u64>()).unwrap_or(usize::MAX);

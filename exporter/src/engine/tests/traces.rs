@@ -489,6 +489,42 @@ fn an_open_trace_is_waited_for_while_others_go_on_and_nothing_of_it_is_removed()
 }
 
 #[test]
+fn what_has_ended_and_waits_for_its_trace_is_seen_to_wait() {
+    let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    let dir = tempfile::tempdir().unwrap();
+    let recording = Spool::open(dir.path()).linger(MINUTE).start().unwrap();
+    let mut recorded = Recorded::new();
+    let root = start(&mut recorded, None);
+    drop(start(&mut recorded, Some(root.context())));
+    cut(&recording);
+    let spool = SpoolDir::open(dir.path()).unwrap();
+    let block = spool.reader(recording.id()).unwrap().next_block().unwrap().unwrap();
+    let child = block.spans[0].end_unix_ns;
+
+    let (sink, _) = ByTrace::new(Needs::Traces, takes);
+    let mut exporter = Exporter::new(spool).to(Box::new(sink));
+    let status = exporter.status();
+    let backlog = || status.now().sinks.first().map(|sink| sink.backlog);
+    let watched = async {
+        while backlog().is_none_or(|backlog| backlog.open_traces == 0) {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        // Through idle rounds, and looks.
+        for _ in 0..150 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            assert_eq!(backlog().unwrap().oldest_unix_ns, child);
+        }
+        drop(root);
+        cut(&recording);
+        while backlog() != Some(Default::default()) {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    let report = run(exporter, watched);
+    assert_eq!(report.sinks[0].delivered, 2, "{report}");
+}
+
+#[test]
 fn a_quiet_recorder_is_delivered_what_seems_over_after_two_seconds_and_once() {
     let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let dir = tempfile::tempdir().unwrap();
