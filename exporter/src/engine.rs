@@ -28,6 +28,7 @@ mod route;
 mod spawned;
 mod status;
 mod traces;
+mod waiting;
 
 pub use batching::{BYTES_MAX, SPANS_MAX};
 pub use exporters::Exporters;

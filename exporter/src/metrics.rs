@@ -30,7 +30,7 @@
 //! | `spanring_sink_backlog_spans` | gauge | `sink` | spans in the spool that it has yet to get |
 //! | `spanring_sink_batches_divided_total` | counter | `sink` | batches that it refused and that were halved |
 //! | `spanring_sink_failing_seconds` | gauge | `sink` | for how long all attempts have failed |
-//! | `spanring_sink_lag_seconds` | gauge | `sink` | age of the oldest span that it has yet to get |
+//! | `spanring_sink_lag_seconds` | gauge | `sink` | age of the oldest span that it has yet to get, of all recorders and of traces that are open; at most, where that was not read yet |
 //! | `spanring_sink_last_success_timestamp_seconds` | gauge | `sink` | when it took a batch last; not there before |
 //! | `spanring_sink_requests_total` | counter | `sink` | batches that were sent, again or not |
 //! | `spanring_sink_retries_total` | counter | `sink` | requests for batches that had been sent and not taken |
@@ -239,10 +239,14 @@ fn sinks(text: &mut Text, sinks: &[SinkSnapshot], now: SystemTime) {
         ("failing_seconds", "For how long all attempts have failed.", |sink, now| {
             Some(sink.failing_since.map_or(Duration::ZERO, |since| between(since, now)))
         }),
-        ("lag_seconds", "Age of the oldest span that the sink has yet to get.", |sink, now| {
-            let oldest = UNIX_EPOCH + Duration::from_nanos(sink.backlog.oldest_unix_ns);
-            Some(if sink.backlog.oldest_unix_ns == 0 { Duration::ZERO } else { between(oldest, now) })
-        }),
+        (
+            "lag_seconds",
+            "Age of the oldest span that the sink has yet to get, also of traces that are open.",
+            |sink, now| {
+                let oldest = UNIX_EPOCH + Duration::from_nanos(sink.backlog.oldest_unix_ns);
+                Some(if sink.backlog.oldest_unix_ns == 0 { Duration::ZERO } else { between(oldest, now) })
+            },
+        ),
         (
             "last_success_timestamp_seconds",
             "When the sink took a batch last, in seconds since the Unix epoch.",

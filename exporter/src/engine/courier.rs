@@ -21,7 +21,7 @@ mod place;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use spanring_spool::{Error, RecorderId, Skipped};
 use tokio::sync::watch;
@@ -37,6 +37,7 @@ use super::notice::Notice;
 use super::porter::{Done, Load, Places, Porter, Terms};
 use super::report::{SinkEnd, SinkReport};
 use super::status::SinkState;
+use super::waiting::{Since, Waiting};
 use super::{Intervals, Mode, Route, stopped};
 use crate::error::with_causes;
 
@@ -86,6 +87,12 @@ enum Turn {
     CaughtUp,
     /// It cannot be read now.
     Trouble,
+}
+
+/// What time it is, in nanoseconds since the Unix epoch.
+fn now_unix_ns() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(now.as_nanos()).unwrap_or(u64::MAX)
 }
 
 impl Courier {
@@ -160,7 +167,6 @@ impl Courier {
                 tokio::task::yield_now().await;
                 continue;
             }
-            self.porter.show(|standing| standing.backlog.oldest_unix_ns = 0);
             tokio::select! {
                 () = sleep(poll) => poll = (poll * 2).min(cap),
                 () = self.segments.wait() => {}
@@ -260,11 +266,16 @@ impl Courier {
                     {
                         return Ok(Err(error));
                     }
+                    self.show_waiting(std::iter::once(recorder), None);
                     return Ok(self.caught_up(recorder, standing, place));
                 }
                 Err(error) => return Ok(Err(error)),
             };
             self.note_late(recorder, place);
+            let ends = || block.spans.iter().map(|span| span.end_unix_ns);
+            if let Some(oldest) = ends().min() {
+                self.show_waiting(std::iter::once(recorder), Some(Since::Exactly(oldest)));
+            }
             let load = Load {
                 recorder,
                 resource: &place.resource,
@@ -278,6 +289,9 @@ impl Courier {
             place.state.dead_lettered += dead_lettered;
             place.state.dropped += rejected;
             place.go_to(block.position, &mut self.porter.report.lost);
+            if let Some(latest) = ends().max() {
+                self.waiting().set(recorder, Some(Since::NotBefore(latest.min(now_unix_ns()))));
+            }
             let stored = place.cursor.store(place.state);
             let synced = stored.and_then(|()| match before.segment < block.position.segment {
                 true => self.publish(recorder, place),
@@ -304,6 +318,20 @@ impl Courier {
             self.publish(recorder, place)?;
         }
         Ok(Turn::CaughtUp)
+    }
+
+    fn waiting(&self) -> &Waiting {
+        self.progress.waiting(self.porter.number)
+    }
+
+    /// Shows since when the first of what the sink has yet to get has been waiting, now that it is this in some recorders.
+    fn show_waiting<'a>(&self, recorders: impl Iterator<Item = &'a RecorderId>, since: Option<Since>) {
+        let waiting = self.waiting();
+        let changes = recorders.filter(|recorder| waiting.set(recorder, since)).count();
+        if changes > 0 {
+            let oldest = waiting.oldest();
+            self.porter.show(|standing| standing.backlog.oldest_unix_ns = oldest);
+        }
     }
 
     /// Makes the cursor durable, and says so to whoever removes what is delivered.
@@ -372,6 +400,7 @@ impl Courier {
             // It is gone, and the next census will say so too.
             self.places.remove(recorder);
             self.lineages.remove(recorder);
+            self.show_waiting(std::iter::once(recorder), None);
             self.finished.insert(recorder.clone());
             return Turn::CaughtUp;
         }

@@ -11,6 +11,7 @@ use super::backlog::Ends;
 use super::grace::{Grace, Now};
 use super::notice::Notice;
 use super::status::{Snapshot, Status};
+use super::waiting::Waiting;
 use super::{Mode, Notices};
 use crate::error::with_causes;
 
@@ -39,16 +40,25 @@ pub(super) enum Standing {
     Over,
 }
 
-/// How far each sink has got in each recorder, durably.
+/// How far each sink has got in each recorder.
 #[derive(Debug)]
 pub(super) struct Progress {
     sinks: usize,
+    /// What each has yet to get.
+    waiting: Vec<Waiting>,
+    /// What each has, durably.
     positions: Mutex<BTreeMap<RecorderId, Vec<Option<Position>>>>,
 }
 
 impl Progress {
     pub(super) fn new(sinks: usize) -> Self {
-        Progress { sinks, positions: Mutex::default() }
+        let waiting = (0..sinks).map(|_| Waiting::default()).collect();
+        Progress { sinks, waiting, positions: Mutex::default() }
+    }
+
+    /// What sink number `sink` has yet to get.
+    pub(super) fn waiting(&self, sink: usize) -> &Waiting {
+        &self.waiting[sink]
     }
 
     /// Sink number `sink` is done with everything before `position`, and its cursor says so after a power cut too.
@@ -167,8 +177,10 @@ impl Discovery {
         snapshot.segments_removed = self.segments_removed;
         snapshot.ledger = self.ends.ledger();
         snapshot.troubles = self.troubles.len() as u64;
-        for (sink, &spans) in snapshot.sinks.iter_mut().zip(&self.backlogs) {
+        let sinks = snapshot.sinks.iter_mut().zip(&self.progress.waiting);
+        for ((sink, waiting), &spans) in sinks.zip(&self.backlogs) {
             sink.backlog.spans = spans;
+            sink.backlog.oldest_unix_ns = waiting.oldest();
         }
     }
 
@@ -176,8 +188,12 @@ impl Discovery {
     pub(super) fn look_at_ends(&mut self, census: Option<&Census>) {
         if let Some(census) = census {
             self.ends.look(&self.spool, census);
+            self.progress.waiting.iter().for_each(|of_sink| of_sink.retain(|id| census.contains(id)));
         }
-        self.backlogs = self.sinks.iter().map(|sink| self.ends.backlog(&self.spool, sink)).collect();
+        let Discovery { ends, spool, progress, sinks, .. } = self;
+        let backlog =
+            |(sink, name): (usize, &String)| ends.backlog(spool, sink, name, progress.waiting(sink));
+        self.backlogs = sinks.iter().enumerate().map(backlog).collect();
     }
 
     /// Removes what processes left half done that were killed meanwhile.

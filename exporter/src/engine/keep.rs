@@ -24,6 +24,8 @@ pub struct Keep {
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub(super) struct Facts {
     pub(super) first_start_unix_ns: u64,
+    /// When the first of its spans ended; the greatest number while none has.
+    pub(super) first_end_unix_ns: u64,
     pub(super) last_end_unix_ns: u64,
     has_error: bool,
     is_interrupted: bool,
@@ -99,6 +101,7 @@ fn is_in_share(trace_id: TraceId, share: f64) -> bool {
 impl Facts {
     pub(super) fn add(&mut self, span: &SpanData) {
         self.first_start_unix_ns = self.first_start_unix_ns.min(span.start_unix_ns);
+        self.first_end_unix_ns = self.first_end_unix_ns.min(span.end_unix_ns);
         self.last_end_unix_ns = self.last_end_unix_ns.max(span.end_unix_ns);
         self.has_error |= matches!(span.status, Status::Error | Status::TimedOut);
         self.is_interrupted |= span.interrupted;
@@ -117,6 +120,7 @@ impl Default for Facts {
     fn default() -> Self {
         Facts {
             first_start_unix_ns: u64::MAX,
+            first_end_unix_ns: u64::MAX,
             last_end_unix_ns: 0,
             has_error: false,
             is_interrupted: false,

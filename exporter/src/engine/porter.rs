@@ -7,6 +7,7 @@ mod aside;
 mod delivery;
 mod gather;
 mod load;
+mod parents_first;
 mod patience;
 mod terminations;
 

@@ -88,8 +88,9 @@ pub struct Backlog {
     pub spans: u64,
     /// How many traces are waited for, where it is delivered traces that are over: their spans are part of the backlog.
     pub open_traces: u64,
-    /// When the first span of the block that it is at ended, in nanoseconds since the Unix epoch; 0 where it has everything
-    /// but traces that are waited for.
+    /// When the first span ended that it has yet to get, of all recorders and of traces that are waited for, in nanoseconds since the Unix epoch; 0
+    /// where there is none. Of a recorder that it has not come to it is as near as can be told without reading it: what waits ended then or later.
+    /// It is looked at as `spans` is, and whenever the sink is sent something else.
     pub oldest_unix_ns: u64,
 }
 

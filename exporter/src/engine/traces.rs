@@ -18,11 +18,18 @@
 //!
 //! * **T1** A row that was noted, a span or an announcement, belongs to one trace until the sink is done with that.
 //! * **T2** [`watermark`](Traces::watermark) stands before the first block with a row of a trace that the sink is not done with, and not
-//!   between the end of a span and its announcement.
+//!   between the end of a span and its announcement, whether the sink is done with that or not.
 //! * **T3** Reading again from the watermark, and taking what is over at each block, takes no trace earlier than it was taken the first time. So what
 //!   had been taken up to a place, and is left out when it is taken again up to there, leaves out no span that had not been taken.
 //!
-//! Memory is some 16 bytes for each span that is waited for, and some hundred for each trace and block.
+//! # Memory
+//!
+//! A span that has ended takes none, however long its trace is open, but for the [last ones](ENDED_MAX) of a trace: some 20 bytes. One that was announced
+//! and has not ended takes as much; and where it is [kept](Traces::keeping_starts) where announcements stand, up to 40 bytes until its trace is over.
+//! A trace takes some hundred bytes, and 16 for each [place](held) that it has rows in. A trace that has two spans in each of ten blocks a second takes
+//! 10 MB after two hours, and no more after days.
+
+mod held;
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::time::Duration;
@@ -30,6 +37,7 @@ use std::time::Duration;
 use spanring::{SpanId, TraceId};
 use spanring_spool::{Block, Position, SpanData};
 
+pub(super) use self::held::{Held, Mark};
 use super::batching::span_len;
 use super::keep::Facts;
 
@@ -43,6 +51,9 @@ const SETTLE_NS: u64 = 2_000_000_000;
 const GIVE_UP_NS: u64 = 600_000_000_000;
 /// By how many blocks an end may stand before the announcement of its span: what a drain makes of the rings of several threads in one go.
 const PARTED_MAX: usize = 16;
+/// Of how many spans of a trace that ended last it is known that they have; at most twice as many. An announcement that comes later than that behind the
+/// end of its span counts as that of an open one.
+const ENDED_MAX: usize = 8192;
 /// How far a row moves the time at most, in nanoseconds: whoever records says when a span ended, and may err.
 const LEAP_MAX_NS: u64 = 3_600_000_000_000;
 
@@ -50,10 +61,8 @@ const LEAP_MAX_NS: u64 = 3_600_000_000_000;
 #[derive(Debug, Default)]
 pub(super) struct Traces {
     open: HashMap<TraceId, Open>,
-    /// The blocks from the first on with a span that is waited for.
-    blocks: VecDeque<Held>,
-    /// How many blocks were noted before those.
-    first: u64,
+    /// The blocks with a row that is waited for.
+    blocks: held::Blocks,
     /// The latest moment that any row told, in nanoseconds since the Unix epoch.
     clock: u64,
     /// How many spans had been dropped by the block that was noted last.
@@ -64,40 +73,10 @@ pub(super) struct Traces {
     ended: VecDeque<(u64, HashSet<SpanId>)>,
 }
 
-/// Where to read on, and what time it is there.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Mark {
-    pub(super) position: Position,
-    /// The latest moment that any row before told, in nanoseconds since the Unix epoch.
-    pub(super) clock: u64,
-    /// How many spans had been dropped by then.
-    pub(super) endless: u64,
-}
-
-/// A block with rows of traces that the sink is not done with, or was not for long.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Held {
-    /// Which recorder it is of.
-    pub(super) part: usize,
-    /// Where to read on to find it.
-    pub(super) before: Mark,
-    /// Where to read on to find all that it is about, where that begins earlier: it announces a span that ended in a block before.
-    whole: Option<Mark>,
-    /// Behind it.
-    pub(super) position: Position,
-    waiting: u32,
-}
-
-impl Held {
-    /// Where to read on to find all that it is about.
-    fn whole(&self) -> Mark {
-        self.whole.unwrap_or(self.before)
-    }
-}
-
-/// What of a trace stands in one block.
+/// What of a trace stands in one block, or in a run of them.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Share {
+    /// The number of the first block.
     pub(super) block: u64,
     /// How many spans that ended, and were not delivered.
     pub(super) spans: u32,
@@ -105,12 +84,15 @@ pub(super) struct Share {
     rows: u32,
 }
 
+/// Where a trace begins: in which part, and behind which place. What stands before and has its identity was a trace by itself.
+pub(super) type Begin = (usize, Position);
+
 /// A trace that is not over.
 #[derive(Debug, Default)]
 struct Open {
     /// The announced spans that have not ended.
     started: HashSet<SpanId>,
-    ended: HashSet<SpanId>,
+    ended: Ended,
     /// In which block each announcement stands that came before its span's end, if that is kept.
     announced: HashMap<SpanId, u64>,
     /// In which blocks its rows stand, in order.
@@ -121,8 +103,30 @@ struct Open {
     last_row: u64,
     /// How many spans had been dropped before its first block.
     endless: u64,
+    begins: Begin,
     /// At most how many bytes its spans take in a request.
     len: usize,
+}
+
+/// The spans of a trace that ended last.
+#[derive(Debug, Default)]
+struct Ended {
+    last: HashSet<SpanId>,
+    /// Those before, as many as there may be; empty as long as there are fewer in all.
+    before: HashSet<SpanId>,
+}
+
+impl Ended {
+    fn insert(&mut self, span: SpanId) {
+        if self.last.len() >= ENDED_MAX {
+            self.before = std::mem::take(&mut self.last);
+        }
+        self.last.insert(span);
+    }
+
+    fn contains(&self, span: SpanId) -> bool {
+        self.last.contains(&span) || self.before.contains(&span)
+    }
 }
 
 /// A trace that is over.
@@ -131,8 +135,7 @@ pub(super) struct Over {
     pub(super) trace_id: TraceId,
     /// In which blocks its rows stand, in order.
     pub(super) shares: Vec<Share>,
-    /// Its spans.
-    pub(super) ids: HashSet<SpanId>,
+    begins: Begin,
     /// In which block each announcement stands, if that is kept.
     pub(super) announced: HashMap<SpanId, u64>,
     /// The announced spans that it has no end of, where nothing more will come.
@@ -146,6 +149,11 @@ impl Over {
     /// How many spans it has that were not delivered.
     pub(super) fn len(&self) -> usize {
         self.shares.iter().map(|share| share.spans as usize).sum()
+    }
+
+    /// By what its spans are known.
+    pub(super) fn identity(&self) -> (TraceId, Begin) {
+        (self.trace_id, self.begins)
     }
 
     /// Notes that all its spans were delivered.
@@ -166,14 +174,29 @@ impl Traces {
         self
     }
 
+    /// Has no blocks share a place that stand on both sides of one of these, by part.
+    pub(super) fn parted_at(mut self, places: Vec<Position>) -> Self {
+        self.blocks.fences = places;
+        self
+    }
+
+    /// Has blocks share places beyond so many, but for so many of the newest.
+    #[cfg(test)]
+    pub(super) fn with_places(mut self, places: usize, recent: u64) -> Self {
+        self.blocks.limits = (places, recent);
+        self
+    }
+
     /// Whether a trace is not over.
     pub(super) fn is_open(&self, trace: TraceId) -> bool {
         self.open.contains_key(&trace)
     }
 
-    /// Whether a span of a trace that is not over has started or ended, as far as the rows tell.
+    /// Whether a span of a trace that is not over has started, or ended of late, as far as the rows tell.
     pub(super) fn knows(&self, trace: TraceId, span: SpanId) -> bool {
-        self.open.get(&trace).is_some_and(|open| open.ended.contains(&span) || open.started.contains(&span))
+        self.open.get(&trace).is_some_and(|open| {
+            open.started.contains(&span) || open.announced.contains_key(&span) || open.ended.contains(span)
+        })
     }
 
     /// Where the announcements of a trace stand that is not over, if that is kept.
@@ -187,9 +210,9 @@ impl Traces {
     }
 
     /// The trace, which may begin here.
-    fn open(&mut self, trace_id: TraceId) -> &mut Open {
+    fn open(&mut self, trace_id: TraceId, begins: Begin) -> &mut Open {
         let endless = self.endless;
-        self.open.entry(trace_id).or_insert_with(|| Open { endless, ..Open::default() })
+        self.open.entry(trace_id).or_insert_with(|| Open { endless, begins, ..Open::default() })
     }
 
     /// Goes on in the middle, with a block before which nothing is known: as if it had been then what time its rows tell.
@@ -201,12 +224,42 @@ impl Traces {
         self.advance(times.get(times.len() / 2).copied().unwrap_or(0), endless);
     }
 
-    /// Notes a block, as [`note`](Self::note) does, and takes the traces that are over by it.
+    /// Notes a block, as [`note`](Self::note) does, and takes the traces that are over by it. The sink is done with those that were taken before.
     pub(super) fn read(&mut self, part: usize, before: Position, block: &Block, endless: u64) -> Vec<Over> {
-        let mut over = self.take_before(&block.spans, &block.starts);
-        self.note(part, [before, block.position], &block.spans, &block.starts, endless);
+        self.read_rows(part, [before, block.position], &block.spans, &block.starts, endless)
+    }
+
+    fn read_rows(
+        &mut self,
+        part: usize,
+        places: [Position; 2],
+        spans: &[SpanData],
+        starts: &[SpanData],
+        endless: u64,
+    ) -> Vec<Over> {
+        self.make_room();
+        let mut over = self.take_before(spans, starts);
+        self.note(part, places, spans, starts, endless);
         over.extend(self.take_over());
         over
+    }
+
+    /// Has blocks share places where there are very many. No trace that was taken has rows in any.
+    fn make_room(&mut self) {
+        if !self.blocks.make_room() {
+            return;
+        }
+        for open in self.open.values_mut() {
+            open.shares.dedup_by(|share, kept| {
+                let place = self.blocks.get(share.block).map(|held| held.first);
+                let is_same = place.is_some_and(|place| place <= kept.block);
+                if is_same {
+                    (kept.spans, kept.rows) = (kept.spans + share.spans, kept.rows + share.rows);
+                }
+                is_same
+            });
+            open.shares.shrink_to_fit();
+        }
     }
 
     /// Moves the time to that of a row; what it is then, at that row.
@@ -236,31 +289,31 @@ impl Traces {
         starts: &[SpanData],
         endless: u64,
     ) {
-        let number = self.first + self.blocks.len() as u64;
+        let (number, begins) = (self.blocks.next(), (part, before));
         let before = Mark { position: before, clock: self.clock, endless: self.endless };
         for span in spans {
             let end = self.tick(span.end_unix_ns);
-            let open = self.open(span.trace_id);
+            let open = self.open(span.trace_id, begins);
             open.end(span, end);
             open.share(number).spans += 1;
         }
+        self.blocks.note(part, before, position, spans.len() + starts.len());
         let ends: HashSet<SpanId> = spans.iter().map(|span| span.span_id).collect();
-        let mut whole: Option<Mark> = None;
         for span in starts {
             let start = self.tick(span.start_unix_ns);
             let keeps_starts = self.keeps_starts;
-            let open = self.open(span.trace_id);
+            let open = self.open(span.trace_id, begins);
             open.last_row = open.last_row.max(start);
             open.share(number);
             // It may have ended on another thread, whose ring was drained before.
-            match open.ended.contains(&span.span_id) {
+            match open.ended.contains(span.span_id) {
                 // It tells nothing that the end does not.
                 true if ends.contains(&span.span_id) => {}
                 true => {
                     let earlier = self.ended.iter().find(|(_, ids)| ids.contains(&span.span_id));
-                    let earlier = earlier.and_then(|(number, _)| self.block(*number));
-                    let marks = earlier.filter(|held| held.part == part).map(|held| held.whole());
-                    whole = whole.into_iter().chain(marks).min_by_key(|mark| mark.position);
+                    if let Some(&(earlier, _)) = earlier {
+                        self.blocks.keep_together(earlier);
+                    }
                 }
                 false => {
                     open.started.insert(span.span_id);
@@ -275,15 +328,6 @@ impl Traces {
         if self.ended.len() > PARTED_MAX {
             self.ended.pop_front();
         }
-        let rows = spans.len() + starts.len();
-        self.blocks.push_back(Held {
-            part,
-            before,
-            whole,
-            position,
-            waiting: u32::try_from(rows).unwrap_or(u32::MAX),
-        });
-        self.shift();
     }
 
     /// Takes the traces that are over as far as the rows tell, in the order in which their first rows stand. Nothing of them came with the
@@ -320,8 +364,8 @@ impl Traces {
         let taken = self.open.extract_if(|_, open| is_over(open));
         let mut over: Vec<_> = taken
             .map(|(trace_id, open)| {
-                let Open { ended: ids, announced, shares, facts, len: bytes, .. } = open;
-                Over { trace_id, shares, ids, announced, lost: HashSet::new(), facts, bytes }
+                let Open { announced, shares, begins, facts, len: bytes, .. } = open;
+                Over { trace_id, shares, begins, announced, lost: HashSet::new(), facts, bytes }
             })
             .collect();
         over.sort_by_key(|over| (over.shares.first().map(|share| share.block), over.trace_id));
@@ -331,17 +375,14 @@ impl Traces {
     /// The sink is done with these traces, which had been taken.
     pub(super) fn done<'a>(&mut self, traces: impl IntoIterator<Item = &'a Over>) {
         for share in traces.into_iter().flat_map(|over| &over.shares) {
-            if let Some(held) = self.index(share.block).and_then(|at| self.blocks.get_mut(at)) {
-                held.waiting = held.waiting.saturating_sub(share.rows);
-            }
+            self.blocks.release(share.block, share.rows);
         }
-        self.shift();
+        self.blocks.clear();
     }
 
     /// The place before the first block of this part with a row that is waited for; `read_to`, where that was read to, if there is no such block.
     pub(super) fn watermark(&self, part: usize, read_to: Mark) -> Mark {
-        let first = self.blocks.iter().find(|held| held.part == part && held.waiting > 0);
-        first.map_or(read_to, Held::whole)
+        self.blocks.first_mark(part).unwrap_or(read_to)
     }
 
     /// The latest moment that any row told, and how many spans had been dropped.
@@ -351,33 +392,46 @@ impl Traces {
 
     /// Where a block is found, which has spans that are waited for.
     pub(super) fn block(&self, number: u64) -> Option<Held> {
-        self.blocks.get(self.index(number)?).copied()
+        self.blocks.get(number)
     }
 
     /// The number of the first block that may be found yet.
     pub(super) fn oldest(&self) -> u64 {
-        self.first
+        self.blocks.oldest()
     }
 
     /// The number of the block that was noted last.
     pub(super) fn newest(&self) -> Option<u64> {
-        (self.first + self.blocks.len() as u64).checked_sub(1)
+        self.blocks.next().checked_sub(1)
+    }
+
+    /// The spans of traces that were taken, by place: which to read, and what to take out of each.
+    pub(super) fn by_place<'a>(
+        &self,
+        over: impl IntoIterator<Item = &'a Over>,
+    ) -> BTreeMap<u64, HashMap<TraceId, Begin>> {
+        let mut places = BTreeMap::<u64, HashMap<TraceId, Begin>>::new();
+        for over in over {
+            for share in over.shares.iter().filter(|share| share.spans > 0) {
+                places.entry(self.place(share.block)).or_default().extend([over.identity()]);
+            }
+        }
+        places
+    }
+
+    /// The number of the first block that has its place together with this one.
+    pub(super) fn place(&self, number: u64) -> u64 {
+        self.block(number).map_or(number, |held| held.first)
+    }
+
+    /// When the first span ended of all that are waited for, if there are any.
+    pub(super) fn first_end(&self) -> Option<u64> {
+        self.open.values().map(|open| open.facts.first_end_unix_ns).min().filter(|&first| first < u64::MAX)
     }
 
     /// How many traces are not over.
     pub(super) fn len(&self) -> usize {
         self.open.len()
-    }
-
-    fn index(&self, number: u64) -> Option<usize> {
-        usize::try_from(number.checked_sub(self.first)?).ok()
-    }
-
-    fn shift(&mut self) {
-        while self.blocks.front().is_some_and(|held| held.waiting == 0) {
-            self.blocks.pop_front();
-            self.first += 1;
-        }
     }
 }
 
@@ -400,17 +454,6 @@ impl Open {
         share.rows += 1;
         share
     }
-}
-
-/// The spans of these traces, by block: which blocks to read, and what to take out of each.
-pub(super) fn by_block<'a>(traces: impl IntoIterator<Item = &'a Over>) -> BTreeMap<u64, HashSet<TraceId>> {
-    let mut blocks = BTreeMap::<u64, HashSet<TraceId>>::new();
-    for over in traces {
-        for share in over.shares.iter().filter(|share| share.spans > 0) {
-            blocks.entry(share.block).or_default().insert(over.trace_id);
-        }
-    }
-    blocks
 }
 
 #[cfg(test)]

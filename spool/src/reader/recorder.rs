@@ -189,6 +189,21 @@ impl RecorderReader {
         Ok(segment_numbers(&self.path)?.last().copied().unwrap_or(0))
     }
 
+    /// When the segment was made in which what follows a place stands, in nanoseconds since the Unix epoch: that was spooled later. `None` where
+    /// there is no such segment, or its header cannot be read.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`].
+    pub fn segment_created_unix_ns(&self, place: Position) -> Result<Option<u64>, Error> {
+        let numbers = segment_numbers(&self.path)?;
+        let Some(&number) = numbers.iter().find(|&&number| number >= place.segment) else { return Ok(None) };
+        Ok(match open_segment(&self.path.join(layout::segment(number)))? {
+            Opened::Segment(_, header) => Some(header.created_unix_ns),
+            _ => None,
+        })
+    }
+
     /// Continues behind a block that was read earlier, at its [`position`](Block::position).
     pub fn seek(&mut self, position: Position) {
         self.done = position.segment.saturating_sub(1);

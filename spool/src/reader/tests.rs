@@ -34,7 +34,7 @@ impl Writer {
         let header = SegmentHeader {
             nonce,
             number,
-            created_unix_ns: 0,
+            created_unix_ns: number,
             boot_id: [0; 16],
             recorder: "recorder".into(),
         };
@@ -444,4 +444,13 @@ fn an_error_concerns_one_recorder_and_is_not_repeated_for_ever() {
     fs::remove_dir_all(dir.path()).unwrap();
     let errors = reader.by_ref().take(10).filter(Result::is_err).count();
     assert!((1..4).contains(&errors), "{errors}");
+}
+
+#[test]
+fn what_follows_a_place_was_spooled_after_the_first_segment_was_made_that_may_hold_it() {
+    let dir = recorder(&[Writer::new(3).block(0..3).seal(), Writer::new(4).block(3..5)]);
+    fs::write(dir.path().join(layout::segment(6)), vec![0; 20_000]).unwrap();
+    let reader = RecorderReader::open(dir.path(), true).unwrap();
+    let made = |segment| reader.segment_created_unix_ns(Position { segment, ..Position::default() }).unwrap();
+    assert_eq!([0, 3, 4, 5, 7].map(made), [Some(3), Some(3), Some(4), None, None]);
 }

@@ -7,7 +7,8 @@
 //!    └──── position ◄── before the first row of a trace that is not done ◄─┘
 //! ```
 //!
-//! Spans wait in the spool: what is in memory is which traces stand in which blocks, one block, and what is delivered at the time.
+//! Spans wait in the spool: what is in memory is which traces stand in which blocks, as [little as that takes](super::super::traces), one block, and what
+//! is delivered at the time.
 //!
 //! What was recovered of a dead process goes on where its recorder ends, so both are read as one: a *lineage*.
 //!
@@ -28,8 +29,9 @@ use super::super::discovery::Standing;
 use super::super::porter::Counts;
 use super::super::report::SinkEnd;
 use super::super::traces::{ALL, Mark, Over, SETTLE, Traces};
+use super::super::waiting::Since;
 use super::live::Shows;
-use super::{BLOCKS_PER_TURN, Courier, Place, Turn};
+use super::{BLOCKS_PER_TURN, Courier, Place, Turn, now_unix_ns};
 use crate::sink::Needs;
 
 /// One recorder, and what was recovered of it.
@@ -142,6 +144,7 @@ impl Courier {
             Ok(()) => self.read_on(&mut lineage, standing).await,
             Err(error) => Ok(Err(error)),
         };
+        self.show_held(&lineage, matches!(turn, Ok(Ok(Turn::CaughtUp))));
         match self.is_by_trace() || !lineage.is_done() {
             true => drop(self.lineages.insert(origin.clone(), lineage)),
             // What it is left with goes as spans do.
@@ -159,6 +162,16 @@ impl Courier {
             Ok(Err(error)) => Ok(self.trouble(origin, error)),
             Err(end) => Err(end),
         }
+    }
+
+    /// Shows since when the first span of what is held has been waiting; where none is, that nothing older comes, or that all that is there is done.
+    fn show_held(&self, lineage: &Lineage, is_caught_up: bool) {
+        let Lineage { strands, traces, pending, .. } = lineage;
+        let pending = pending.iter().filter(|over| over.len() > 0).map(|over| over.facts.first_end_unix_ns);
+        let first = pending.chain(traces.first_end()).min();
+        let not_before = || Since::NotBefore(traces.now().0.min(now_unix_ns()));
+        let since = first.map(Since::Exactly).or_else(|| (!is_caught_up).then(not_before));
+        self.show_waiting(strands.iter().map(|strand| &strand.recorder), since);
     }
 
     fn open_lineage(&self, origin: &RecorderId) -> Result<Lineage, Error> {
@@ -310,6 +323,7 @@ impl Courier {
         };
         lineage.strands.iter_mut().for_each(|strand| strand.restored = None);
         lineage.take(over, is_restored);
+        self.show_held(lineage, false);
         if let Err(error) = self.deliver_pending(lineage, None).await? {
             return Ok(Err(error));
         }
@@ -351,6 +365,9 @@ impl Courier {
         lineage: &mut Lineage,
         block: Option<Block>,
     ) -> Result<Result<(), Error>, SinkEnd> {
+        if !lineage.pending.is_empty() {
+            self.show_held(lineage, false);
+        }
         if let Err(error) = self.deliver_pending(lineage, block).await? {
             return Ok(Err(error));
         }

@@ -13,7 +13,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::Duration;
 
 use spanring::{SpanId, TraceId, names};
-use spanring_spool::{RecorderId, SpanData, SpoolDir};
+use spanring_spool::{Block, RecorderId, SpanData, SpoolDir};
 use tokio::time::{Instant, timeout_at};
 
 use super::super::Mode;
@@ -185,9 +185,13 @@ fn read(blocks: &mut Blocks<'_>, traces: &Traces, row: &Row) -> Option<(Option<S
     traces.block(row.block)?;
     let end = match row.is_end {
         true => {
-            let (_, block) = blocks.get(row.block).ok()??;
             let is_it = |span: &&SpanData| (span.trace_id, span.span_id) == (row.trace_id, row.span_id);
-            Some(block.spans.iter().find(is_it)?.clone())
+            let mut end = None;
+            let find = |_: &RecorderId, block: &Block| {
+                end = end.take().or_else(|| block.spans.iter().find(is_it).cloned());
+            };
+            blocks.each(row.block, find).ok()?;
+            Some(end?)
         }
         false => None,
     };

@@ -40,8 +40,6 @@ impl Porter {
     pub(in crate::engine) async fn deliver<'a>(&mut self, load: &'a Load<'a>) -> Result<Done, SinkEnd> {
         let mut done = Done::default();
         let Load { resource, spans, starts, .. } = *load;
-        let oldest = spans.iter().map(|span| span.end_unix_ns).min().unwrap_or(0);
-        self.show(|standing| standing.backlog.oldest_unix_ns = oldest);
         let mut first = 0;
         let whole = |(number, spans): (usize, &'a [SpanData])| {
             let part = Part { batch: Batch { id: load.id(number, first), resource, spans, starts }, first };

@@ -1,7 +1,7 @@
 //! The spans of traces that are over, read again from their blocks, on their way to the sink.
 
 use std::collections::hash_map::Entry;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::io;
 
 use spanring::{SpanId, TraceId};
@@ -9,10 +9,11 @@ use spanring_spool::{Block, Error, RecorderId, RecorderReader, Resource, SpanDat
 
 use super::super::notice::Notice;
 use super::super::report::SinkEnd;
-use super::super::traces::{Held, Over, Traces, by_block};
+use super::super::traces::{Begin, Over, Traces};
 use super::Porter;
 use super::delivery::{Answer, Done};
 use super::load::{Load, Places, SpanPlace};
+use super::parents_first::ParentsFirst;
 use crate::error::with_causes;
 use crate::sink::{BatchId, LiveSpan, Needs, Trace, TraceSpans};
 
@@ -46,7 +47,7 @@ impl Count {
 }
 
 /// A span, and where it stands.
-type Placed = (SpanPlace, SpanData);
+pub(super) type Placed = (SpanPlace, SpanData);
 
 /// Finds blocks again.
 pub(in crate::engine) struct Blocks<'a> {
@@ -67,36 +68,56 @@ impl<'a> Blocks<'a> {
         Blocks { spool, recorders, traces, readers: HashMap::new(), last: None }
     }
 
-    /// The block of this number, and of which recorder it is, unless it was damaged since it was read first.
-    pub(in crate::engine) fn get(&mut self, number: u64) -> Result<Option<(&RecorderId, &Block)>, Error> {
-        let Held { part, before, position, .. } =
-            self.traces.block(number).expect("by T1, what is not done has its block held");
-        let recorder = &self.recorders[part];
-        if self.last.as_ref().is_none_or(|(last, _)| *last != number) {
-            self.last = None;
-            let reader = match self.readers.entry(part) {
-                Entry::Occupied(open) => open.into_mut(),
-                Entry::Vacant(new) => new.insert(self.spool.reader(recorder)?),
-            };
-            reader.seek(before.position);
-            let mut block = reader.next_block()?;
-            // Blocks in between had been read before, from another segment that could not be synced.
-            while block.as_ref().is_some_and(|block| block.position < position) {
-                block = reader.next_block()?;
-            }
-            self.last = block.filter(|block| block.position == position).map(|block| (number, block));
+    /// Looks at the blocks that have their place together with this one, and of which recorder they are, but for what was damaged since it was read
+    /// first.
+    pub(in crate::engine) fn each(
+        &mut self,
+        number: u64,
+        mut look: impl FnMut(&RecorderId, &Block),
+    ) -> Result<(), Error> {
+        let held = self.traces.block(number).expect("by T1, what is not done has its block held");
+        let recorder = &self.recorders[held.part];
+        if let Some((_, block)) = self.last.as_ref().filter(|(last, _)| *last == held.first) {
+            look(recorder, block);
+            return Ok(());
         }
-        Ok(self.last.as_ref().map(|(_, block)| (recorder, block)))
+        self.last = None;
+        let reader = match self.readers.entry(held.part) {
+            Entry::Occupied(open) => open.into_mut(),
+            Entry::Vacant(new) => new.insert(self.spool.reader(recorder)?),
+        };
+        reader.seek(held.before);
+        while let Some(block) = reader.next_block()?.filter(|block| block.position <= held.position) {
+            let is_last = block.position == held.position;
+            // Others had been read before, from another segment that could not be synced.
+            let is_in_run = || !held.is_one() && block.position.next_sequence > held.before.next_sequence;
+            if is_last || is_in_run() {
+                look(recorder, &block);
+            }
+            if is_last {
+                self.last = held.is_one().then_some((held.first, block));
+                break;
+            }
+        }
+        Ok(())
     }
 
-    /// The spans of these traces in a block.
-    fn spans(&mut self, number: u64, of: &HashSet<TraceId>) -> Result<Vec<Placed>, Error> {
-        let Some((recorder, block)) = self.get(number)? else { return Ok(Vec::new()) };
-        let is_wanted = |(_, span): &(usize, &SpanData)| of.contains(&span.trace_id);
-        let placed = |(number, span): (usize, &SpanData)| {
-            (SpanPlace { recorder: recorder.clone(), block: block.position, number }, span.clone())
-        };
-        Ok(block.spans.iter().enumerate().filter(is_wanted).map(placed).collect())
+    /// The spans of these traces in a place, block by block.
+    fn spans(&mut self, number: u64, of: &HashMap<TraceId, Begin>) -> Result<Vec<Vec<Placed>>, Error> {
+        let (recorders, mut blocks) = (self.recorders, Vec::new());
+        self.each(number, |recorder, block| {
+            let here = (part_of(recorders, recorder), block.position);
+            let is_wanted =
+                |(_, span): &(usize, &SpanData)| of.get(&span.trace_id).is_some_and(|begins| *begins < here);
+            let placed = |(number, span): (usize, &SpanData)| {
+                (SpanPlace { recorder: recorder.clone(), block: block.position, number }, span.clone())
+            };
+            let of_block: Vec<_> = block.spans.iter().enumerate().filter(is_wanted).map(placed).collect();
+            if !of_block.is_empty() {
+                blocks.push(of_block);
+            }
+        })?;
+        Ok(blocks)
     }
 
     /// What was announced of these spans of a trace, sorted by their identities, where each announcement stands in that block.
@@ -109,14 +130,13 @@ impl<'a> Blocks<'a> {
         let mut blocks = BTreeMap::<u64, HashSet<SpanId>>::new();
         for span in of {
             if let Some(number) = announced.get(&span) {
-                blocks.entry(*number).or_default().insert(span);
+                blocks.entry(self.traces.place(*number)).or_default().insert(span);
             }
         }
         let mut starts = Vec::new();
         for (number, of) in blocks {
-            let Some((_, block)) = self.get(number)? else { continue };
             let is_wanted = |span: &&SpanData| span.trace_id == trace_id && of.contains(&span.span_id);
-            starts.extend(block.starts.iter().filter(is_wanted).cloned());
+            self.each(number, |_, block| starts.extend(block.starts.iter().filter(is_wanted).cloned()))?;
         }
         starts.sort_by_key(|span| span.span_id);
         // What was announced first holds.
@@ -132,6 +152,8 @@ struct Source<'a, 'b> {
     /// All of them, where they are in memory.
     gathered: Option<&'a [Placed]>,
     at: usize,
+    /// What was read and not handed over: of one place.
+    read: VecDeque<Vec<Placed>>,
     chunk: Vec<SpanData>,
     /// Why it could not be read on, if it could not.
     error: Option<Error>,
@@ -139,25 +161,51 @@ struct Source<'a, 'b> {
 
 impl<'a, 'b> Source<'a, 'b> {
     fn new(blocks: &'a mut Blocks<'b>, over: &'a Over, gathered: Option<&'a [Placed]>) -> Self {
-        Source { blocks, over, gathered, at: 0, chunk: Vec::new(), error: None }
+        Source { blocks, over, gathered, at: 0, read: VecDeque::new(), chunk: Vec::new(), error: None }
     }
 
     /// The next spans, with their places.
     fn chunk(&mut self) -> Result<Option<Vec<Placed>>, Error> {
-        self.at += 1;
-        match self.gathered {
-            Some(spans) => Ok((self.at == 1).then(|| spans.to_vec())),
-            None => match self.over.shares.get(self.at - 1) {
-                Some(share) => self.blocks.spans(share.block, &HashSet::from([self.over.trace_id])).map(Some),
-                None => Ok(None),
-            },
+        loop {
+            if let Some(read) = self.read.pop_front() {
+                return Ok(Some(read));
+            }
+            self.at += 1;
+            match self.gathered {
+                Some(spans) => return Ok((self.at == 1).then(|| spans.to_vec())),
+                None => match self.over.shares.get(self.at - 1) {
+                    Some(share) => {
+                        let of = HashMap::from([self.over.identity()]);
+                        self.read = self.blocks.spans(share.block, &of)?.into();
+                    }
+                    None => return Ok(None),
+                },
+            }
         }
+    }
+
+    fn rewind(&mut self) {
+        self.at = 0;
+        self.read.clear();
+    }
+
+    /// Who they are.
+    fn ids(&mut self) -> Result<Vec<SpanId>, Error> {
+        if let Some(spans) = self.gathered {
+            return Ok(spans.iter().map(|(_, span)| span.span_id).collect());
+        }
+        let mut ids = Vec::with_capacity(self.over.len());
+        self.rewind();
+        while let Some(chunk) = self.chunk()? {
+            ids.extend(chunk.iter().map(|(_, span)| span.span_id));
+        }
+        Ok(ids)
     }
 }
 
 impl TraceSpans for Source<'_, '_> {
     fn rewind(&mut self) {
-        self.at = 0;
+        Source::rewind(self);
     }
 
     fn next(&mut self) -> io::Result<Option<&[SpanData]>> {
@@ -221,27 +269,34 @@ impl Porter {
         counts: &mut Counts,
         missing: &mut Counts,
     ) -> Result<Result<(), Error>, SinkEnd> {
-        // Which share of which trace stands where: looked up once, since there may be very many of both.
-        let mut shares = BTreeMap::<u64, Vec<(usize, usize)>>::new();
-        for (nth, over) in over.iter().enumerate() {
-            for (at, share) in over.shares.iter().enumerate().filter(|(_, share)| share.spans > 0) {
-                shares.entry(share.block).or_default().push((nth, at));
-            }
-        }
-        for (number, shares) in shares {
-            let of = shares.iter().map(|&(nth, _)| over[nth].trace_id).collect();
+        let traces = blocks.traces;
+        // Where the next spans of each trace stand, and which of its shares that is: one of each, since there may be very many.
+        let next_of = |nth: usize, over: &Over, from: usize| {
+            let mut shares = over.shares.iter().enumerate().skip(from);
+            let (at, share) = shares.find(|(_, share)| share.spans > 0)?;
+            Some((traces.place(share.block), (nth, at)))
+        };
+        let firsts = over.iter().enumerate().filter_map(|(nth, over)| next_of(nth, over, 0));
+        let mut next: BTreeSet<_> = firsts.collect();
+        while let Some(&(number, _)) = next.first() {
+            let behind = next.split_off(&(number + 1, (0, 0)));
+            let here = std::mem::replace(&mut next, behind);
+            let of = here.iter().map(|&(_, (nth, _))| over[nth].identity()).collect();
             let placed = match blocks.spans(number, &of) {
                 Ok(placed) => placed,
                 Err(error) => return Ok(Err(error)),
             };
-            let found = placed.len() as u64;
-            self.deliver_placed(placed, Vec::new(), resource, blocks.recorders, counts).await?;
-            let expected: u64 = shares.iter().map(|&(nth, at)| u64::from(over[nth].shares[at].spans)).sum();
-            if let Some(held) = blocks.traces.block(number).filter(|_| found < expected) {
+            let found: u64 = placed.iter().map(|placed| placed.len() as u64).sum();
+            for placed in placed {
+                self.deliver_placed(placed, Vec::new(), resource, blocks.recorders, counts).await?;
+            }
+            let expected = here.iter().map(|&(_, (nth, at))| u64::from(over[nth].shares[at].spans)).sum();
+            if let Some(held) = traces.block(number).filter(|_| found < expected) {
                 missing.entry(held.part).or_default().dropped += expected - found;
             }
-            for (nth, at) in shares {
+            for (_, (nth, at)) in here {
                 over[nth].shares[at].spans = 0;
+                next.extend(next_of(nth, &over[nth], at + 1));
             }
         }
         Ok(Ok(()))
@@ -273,10 +328,12 @@ impl Porter {
             // One that is larger by itself is read block by block, as often as it must.
             let is_large = count == 0;
             let mut gathered = HashMap::<TraceId, Vec<Placed>>::new();
-            for (number, of) in by_block(group.iter().map(|over| &**over).filter(|_| !is_large)) {
+            for (number, of) in blocks.traces.by_place(group.iter().map(|over| &**over).filter(|_| !is_large))
+            {
                 match blocks.spans(number, &of) {
                     Ok(placed) => placed
                         .into_iter()
+                        .flatten()
                         .for_each(|placed| gathered.entry(placed.1.trace_id).or_default().push(placed)),
                     Err(error) => return Ok(Err(error)),
                 }
@@ -319,11 +376,14 @@ impl Porter {
         if self.sink.needs() == Needs::Traces {
             return self.deliver_in_one(over, source, resource, recorders, counts).await;
         }
-        let mut order =
-            ParentsFirst { of: over, sent: HashSet::new(), known: HashSet::new(), is_forced: false };
-        while order.sent.len() < over.len() {
-            let before = order.sent.len();
+        let mut order = match source.ids() {
+            Ok(ids) => ParentsFirst::of(ids),
+            Err(error) => return Ok(Err(error)),
+        };
+        while order.taken() < over.len() {
+            let before = order.taken();
             source.rewind();
+            order.rewind();
             loop {
                 let chunk = match source.chunk() {
                     Ok(Some(chunk)) => chunk,
@@ -344,12 +404,9 @@ impl Porter {
                 };
                 self.deliver_placed(ready, starts, resource, recorders, counts).await?;
             }
-            if order.sent.len() == before {
-                if order.is_forced {
-                    // The blocks have fewer spans than they had.
-                    break;
-                }
-                order.is_forced = true;
+            if order.taken() == before && !order.force() {
+                // The blocks have fewer spans than they had.
+                break;
             }
         }
         if self.sink.wants_starts() && !over.lost.is_empty() {
@@ -399,19 +456,17 @@ impl Porter {
         recorders: &[RecorderId],
         counts: &mut Counts,
     ) -> Result<Result<(), Error>, SinkEnd> {
-        let (mut first, mut oldest, mut parts) = (None, u64::MAX, BTreeMap::<usize, u64>::new());
+        let (mut first, mut parts) = (None, BTreeMap::<usize, u64>::new());
         while let Some(chunk) = match source.chunk() {
             Ok(chunk) => chunk,
             Err(error) => return Ok(Err(error)),
         } {
-            for (place, span) in chunk {
+            for (place, _) in chunk {
                 *parts.entry(part_of(recorders, &place.recorder)).or_default() += 1;
-                oldest = oldest.min(span.end_unix_ns);
                 first.get_or_insert(place);
             }
         }
         let Some(first) = first else { return Ok(Ok(())) };
-        self.show(|standing| standing.backlog.oldest_unix_ns = oldest);
         let SpanPlace { recorder, block, number } = &first;
         let id = BatchId { recorder, block: *block, number: *number, part: BatchId::WHOLE };
         let len = usize::try_from(parts.values().sum::<u64>()).unwrap_or(usize::MAX);
@@ -480,86 +535,9 @@ fn part_of(recorders: &[RecorderId], recorder: &RecorderId) -> usize {
     recorders.iter().position(|other| other == recorder).unwrap_or(0)
 }
 
-/// Takes the spans of a trace in an order in which none comes before its parent, in as many passes as they are deep.
-struct ParentsFirst<'a> {
-    of: &'a Over,
-    /// What was taken, by place, and whether that is of what was recovered: several spans may have the same identity.
-    sent: HashSet<(bool, u64, u64, usize)>,
-    known: HashSet<SpanId>,
-    /// Whether what is left is taken whatever it waits for: that is not there, or it goes round in a circle.
-    is_forced: bool,
-}
-
-impl ParentsFirst<'_> {
-    /// What can be sent of these spans now, parents first.
-    fn take(&mut self, chunk: Vec<Placed>) -> Vec<Placed> {
-        let key = |place: &SpanPlace| {
-            let SpanPlace { recorder, block, number } = place;
-            (recorder.is_recovery(), block.segment, block.offset, *number)
-        };
-        let mut waiting: Vec<_> =
-            chunk.into_iter().filter(|(place, _)| !self.sent.contains(&key(place))).collect();
-        let mut ready = Vec::new();
-        loop {
-            let before = ready.len();
-            let among: HashSet<SpanId> = match self.is_forced {
-                true => waiting.iter().map(|(_, span)| span.span_id).collect(),
-                false => HashSet::new(),
-            };
-            let is_ready = |(place, span): &mut Placed| {
-                let parent = span.parent_id.filter(|parent| self.of.ids.contains(parent));
-                let waits_for_none = |parent| self.is_forced && !among.contains(&parent);
-                let is_ready =
-                    parent.is_none_or(|parent| self.known.contains(&parent) || waits_for_none(parent));
-                if is_ready {
-                    self.known.insert(span.span_id);
-                    self.sent.insert(key(place));
-                }
-                is_ready
-            };
-            ready.extend(waiting.extract_if(.., is_ready));
-            if ready.len() > before {
-                continue;
-            }
-            if !self.is_forced || waiting.is_empty() {
-                return ready;
-            }
-            let (place, span) = waiting.remove(0);
-            self.known.insert(span.span_id);
-            self.sent.insert(key(&place));
-            ready.push((place, span));
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use spanring_spool::Position;
-
     use super::*;
-    use crate::engine::traces::Traces;
-    use crate::sink::tests::span;
-
-    #[test]
-    fn a_span_that_stands_in_what_was_recovered_where_another_stands_in_its_origin_is_another_one() {
-        let spans = [span(1), span(2)];
-        let mut traces = Traces::default();
-        let position = Position { segment: 1, offset: 8192, next_sequence: 2 };
-        traces.note(0, [Position::default(), position], &spans, &[], 0);
-        let over = traces.take_all().remove(0);
-        let origin = RecorderId::from_parts(1, 2);
-        let place = |recorder| SpanPlace { recorder, block: position, number: 0 };
-        let [first, second] = spans;
-        let chunks = [vec![(place(origin.clone()), first)], vec![(place(origin.recovery()), second)]];
-        let mut order =
-            ParentsFirst { of: &over, sent: HashSet::new(), known: HashSet::new(), is_forced: false };
-        for chunk in &chunks {
-            assert_eq!(order.take(chunk.clone()).len(), 1);
-        }
-        for chunk in chunks {
-            assert_eq!(order.take(chunk).len(), 0, "it was taken");
-        }
-    }
 
     #[test]
     fn what_was_refused_or_not_wanted_is_shared_out_so_that_no_part_has_more_than_it_had() {

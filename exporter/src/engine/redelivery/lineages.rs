@@ -40,7 +40,7 @@ pub(super) struct Found<'a> {
     pub(super) resource: &'a Resource,
     pub(super) traces: &'a mut Traces,
     pub(super) over: Vec<Over>,
-    /// How many blocks they have spans in that no trace before had.
+    /// How many blocks they have spans in that no trace before had; of traces in very many blocks, how many places.
     pub(super) blocks: u64,
     pub(super) then: Then,
 }
@@ -128,7 +128,10 @@ impl Lineage {
     fn open(past: &Past, parts: Vec<(RecorderId, CursorState)>, keeps_starts: bool) -> Result<Self, Error> {
         let (recorders, states): (Vec<_>, Vec<_>) = parts.into_iter().unzip();
         let open = past.open(&recorders[0], until(&states, 0))?;
-        let traces = Traces::at(recorders[0].created_unix_ns(), 0).keeping_starts(keeps_starts);
+        let traces = Traces::at(recorders[0].created_unix_ns(), 0)
+            .keeping_starts(keeps_starts)
+            // By R1 that is where what was delivered ends.
+            .parted_at(states.iter().map(|state| state.position).collect());
         Ok(Lineage {
             resource: open.resource.clone(),
             recorders,

@@ -5,10 +5,12 @@ mod redelivering;
 use std::time::SystemTime;
 
 use spanring::{Context, Overflow, Span, Status, TraceId};
-use spanring_spool::{CursorState, Level, Position, RecorderId};
+use spanring_spool::{CursorState, Level, Position, RecorderId, Resource};
 
 use super::*;
 use crate::engine::Keep;
+use crate::engine::porter::{Counts, Porter};
+use crate::engine::traces::Traces;
 use crate::sink::{Needs, Process, Trace};
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -224,9 +226,9 @@ fn no_child_arrives_before_its_parent_however_deep_it_is() {
     }
 }
 
-#[test]
-fn a_trace_that_is_larger_than_what_is_held_at_once_is_read_block_by_block() {
-    let (dir, recorded) = recorded(|spool, recorded| {
+/// A trace of 10,001 spans in 20 blocks.
+fn large() -> (TempDir, Recorded) {
+    recorded(|spool, recorded| {
         let root = start(recorded, None);
         for _ in 0..20 {
             let branch = start(recorded, Some(root.context()));
@@ -236,7 +238,12 @@ fn a_trace_that_is_larger_than_what_is_held_at_once_is_read_block_by_block() {
             drop(branch);
             cut(spool);
         }
-    });
+    })
+}
+
+#[test]
+fn a_trace_that_is_larger_than_what_is_held_at_once_is_read_block_by_block() {
+    let (dir, recorded) = large();
     for needs in [Needs::ParentsFirst, Needs::Traces] {
         let copy = copy(dir.path());
         let (sink, seen) = ByTrace::new(needs, takes);
@@ -246,6 +253,59 @@ fn a_trace_that_is_larger_than_what_is_held_at_once_is_read_block_by_block() {
         match needs {
             Needs::Traces => assert!(whole(&recorded, &seen.taken[0]) && seen.most_at_once < 1_000),
             _ => assert_parents_first(&recorded, &seen.taken),
+        }
+    }
+}
+
+#[test]
+fn what_is_sent_does_not_depend_on_whether_blocks_share_a_place() {
+    let never = usize::MAX;
+    // Of the last one, pieces that were over after ten blocks were delivered, or are yet to be, and hold places.
+    for (dir, over_at, spans) in
+        [(large().0, never, 10_001), (interleaved(8, 20).0, never, 160), (interleaved(8, 20).0, 10, 80)]
+    {
+        for needs in [Needs::Spans, Needs::ParentsFirst, Needs::Traces] {
+            let [alone, shared] = [usize::MAX / 2, 4].map(|places| {
+                let spool = SpoolDir::open(dir.path()).unwrap();
+                let recorders = spool.recorders().unwrap();
+                let mut reader = spool.reader(&recorders[0]).unwrap();
+                reader.set_dead();
+                let mut traces = Traces::at(recorders[0].created_unix_ns(), 0).with_places(places, 1);
+                let mut before = Position::default();
+                let mut read = 0;
+                while let Some(block) = reader.next_block().unwrap() {
+                    if read == over_at {
+                        let over = traces.take_all();
+                        traces.done(&over[..4]);
+                    }
+                    assert!(traces.read(0, before, &block, 0).is_empty(), "two seconds have not passed");
+                    (before, read) = (block.position, read + 1);
+                }
+                let mut over = traces.take_all();
+                let blocks = 0..=traces.newest().unwrap();
+                let found: BTreeSet<_> = blocks.clone().map(|number| traces.place(number)).collect();
+                assert_eq!(found.len() < blocks.count(), places == 4, "{found:?}");
+                let (sink, seen) = ByTrace::new(needs, takes);
+                let (_, stop) = watch::channel(false);
+                let terms = Terms {
+                    spool,
+                    letters: None,
+                    mode: Mode::Once { deadline: MINUTE },
+                    status: crate::engine::Status::default(),
+                    notices: Notices(Arc::new(drop)),
+                    stop,
+                    stop_deadline: MINUTE,
+                };
+                let mut porter = Porter::new(0, Box::new(sink), None, terms);
+                let (resource, mut counts) = (Resource::default(), Counts::new());
+                let delivering =
+                    porter.deliver_over(&recorders, &traces, &resource, &mut over, None, &mut counts);
+                let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+                runtime.block_on(delivering).unwrap().unwrap();
+                assert_eq!(counts[&0].delivered, spans);
+                std::mem::take(&mut seen.lock().unwrap().sent)
+            });
+            assert_eq!(alone, shared, "{needs:?}");
         }
     }
 }
@@ -426,6 +486,42 @@ fn an_open_trace_is_waited_for_while_others_go_on_and_nothing_of_it_is_removed()
         let seen = seen.lock().unwrap();
         assert!(seen.taken.len() == 1 && whole(&recorded, &seen.taken[0]));
     }
+}
+
+#[test]
+fn what_has_ended_and_waits_for_its_trace_is_seen_to_wait() {
+    let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    let dir = tempfile::tempdir().unwrap();
+    let recording = Spool::open(dir.path()).linger(MINUTE).start().unwrap();
+    let mut recorded = Recorded::new();
+    let root = start(&mut recorded, None);
+    drop(start(&mut recorded, Some(root.context())));
+    cut(&recording);
+    let spool = SpoolDir::open(dir.path()).unwrap();
+    let block = spool.reader(recording.id()).unwrap().next_block().unwrap().unwrap();
+    let child = block.spans[0].end_unix_ns;
+
+    let (sink, _) = ByTrace::new(Needs::Traces, takes);
+    let mut exporter = Exporter::new(spool).to(Box::new(sink));
+    let status = exporter.status();
+    let backlog = || status.now().sinks.first().map(|sink| sink.backlog);
+    let watched = async {
+        while backlog().is_none_or(|backlog| backlog.open_traces == 0) {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        // Through idle rounds, and looks.
+        for _ in 0..150 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            assert_eq!(backlog().unwrap().oldest_unix_ns, child);
+        }
+        drop(root);
+        cut(&recording);
+        while backlog() != Some(Default::default()) {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    let report = run(exporter, watched);
+    assert_eq!(report.sinks[0].delivered, 2, "{report}");
 }
 
 #[test]

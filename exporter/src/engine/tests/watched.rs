@@ -104,6 +104,57 @@ fn a_sink_is_seen_to_be_behind_until_it_has_taken_what_is_there() {
 }
 
 #[test]
+fn what_waits_longest_counts_whichever_recorder_the_sink_is_at() {
+    let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    let dir = tempfile::tempdir().unwrap();
+    let record = || {
+        let spool = Spool::open(dir.path()).linger(OUTAGE).rings(1, 1).tables(0, 0).start().unwrap();
+        drop(spanring::span("step").root().start());
+        spool.flush(spanring_spool::Level::Spooled, OUTAGE).unwrap();
+        spool
+    };
+    // A backlog of a process that is over, and one of a process that runs, which has its turn before.
+    assert!(record().stop(OUTAGE).is_complete);
+    std::thread::sleep(Duration::from_millis(20));
+    let living = record();
+
+    let mut exporter = Exporter::new(SpoolDir::open(dir.path()).unwrap());
+    let status = exporter.status();
+    let (asked, watched) = (Arc::new(Mutex::new(Vec::new())), status.clone());
+    let noted = Arc::clone(&asked);
+    let answer = move |spans: &[SpanData]| {
+        let mut asked = noted.lock().unwrap();
+        asked.push((spans[0].end_unix_ns, watched.now().sinks[0].backlog.oldest_unix_ns));
+        match asked.len() {
+            1 | 3 => Outcome::Retry { after: None, reason: "not yet".into() },
+            _ => Outcome::DELIVERED,
+        }
+    };
+    let caught_up = async {
+        while status
+            .now()
+            .sinks
+            .first()
+            .is_none_or(|sink| sink.report.delivered < 2 || sink.backlog.spans > 0)
+        {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        assert_eq!(status.now().sinks[0].backlog.oldest_unix_ns, 0);
+    };
+    run(exporter.to(Box::new(Seen::default().told(answer))), caught_up);
+    let asked = asked.lock().unwrap();
+    let [(fresh, one), (_, two), (old, three), (_, four)] = asked[..] else { panic!("{asked:?}") };
+    assert!(old + 20_000_000 <= fresh);
+    // It is not read yet, and no more than the time of its segment is known.
+    for at in [one, two] {
+        assert!(at <= old && old - at < 10_000_000_000, "{at} of {old}");
+    }
+    assert_eq!((three, four), (old, old));
+    drop(living);
+}
+
+#[test]
 fn a_sink_that_is_parked_stays_so_while_it_is_asked_until_it_answers() {
     let (dir, _) = spool(3);
     let runtime = paused();

@@ -1,3 +1,5 @@
+mod memory;
+
 use std::collections::BTreeSet;
 
 use proptest::prelude::*;
@@ -34,12 +36,13 @@ fn id(number: u64) -> SpanId {
 }
 
 fn place(block: usize) -> Position {
-    Position { segment: 1, offset: block as u64 * 8, next_sequence: 0 }
+    Position { segment: 1, offset: block as u64 * 8, next_sequence: block as u64 }
 }
 
 /// Notes a block; what was over before it, as it tells.
 fn note(traces: &mut Traces, number: usize, rows: &[Row]) -> Vec<Over> {
     let of = |is_start| -> Vec<_> { rows.iter().filter(|row| row.is_start == is_start).map(data).collect() };
+    traces.make_room();
     let over = traces.take_before(&of(false), &of(true));
     traces.note(0, [place(number), place(number + 1)], &of(false), &of(true), 0);
     over
@@ -164,15 +167,23 @@ fn blocks() -> impl Strategy<Value = Vec<Vec<Row>>> {
 /// The places of rows, as block and number among the ends.
 type Ends = BTreeSet<(usize, usize)>;
 
-fn ends_of(blocks: &[Vec<Row>], over: &[Over], first: usize) -> Ends {
+/// As they are read again: of each place all blocks, and of each block what is of the trace and stands behind where that begins.
+fn ends_of(traces: &Traces, blocks: &[Vec<Row>], over: &[Over], first: usize) -> Ends {
     let mut ends = Ends::new();
     for over in over {
+        let mut found = Ends::new();
         for share in over.shares.iter().filter(|share| share.spans > 0) {
-            let block = first + usize::try_from(share.block).unwrap();
-            let rows = blocks[block].iter().filter(|row| !row.is_start).enumerate();
-            let of_trace = rows.filter(|(_, row)| data(row).trace_id == over.trace_id);
-            ends.extend(of_trace.map(|(number, _)| (block, number)));
+            let held = traces.block(share.block).expect("T1");
+            for block in held.first..=held.last() {
+                let block = first + usize::try_from(block).unwrap();
+                let rows = blocks[block].iter().filter(|row| !row.is_start).enumerate();
+                let of_trace = rows.filter(|(_, row)| data(row).trace_id == over.trace_id);
+                let of_trace = of_trace.filter(|_| over.begins < (0, place(block + 1)));
+                found.extend(of_trace.map(|(number, _)| (block, number)));
+            }
         }
+        assert_eq!(found.len(), over.len(), "each of its spans is found, and no other of that identity");
+        ends.extend(found);
     }
     ends
 }
@@ -183,9 +194,10 @@ proptest! {
         blocks in blocks(),
         quiet in proptest::collection::vec(any::<bool>(), 12),
         cut in 0..=12_usize,
+        places in prop_oneof![Just(usize::MAX / 2), 1..4_usize],
     ) {
         // The first run takes what is over, and what is quiet where nothing comes for a while, and is cut behind a block.
-        let mut traces = Traces::default();
+        let mut traces = Traces::default().with_places(places, 1);
         let mut delivered = Ends::new();
         let mut is_settled = false;
         for (number, rows) in blocks[..cut].iter().enumerate() {
@@ -199,7 +211,7 @@ proptest! {
             if is_settled {
                 over.extend(traces.take_quiet());
             }
-            let new = ends_of(&blocks, &over, 0);
+            let new = ends_of(&traces, &blocks, &over, 0);
             prop_assert!(delivered.is_disjoint(&new), "nothing is taken twice");
             delivered.extend(new);
             traces.done(&over);
@@ -211,7 +223,7 @@ proptest! {
             prop_assert!((0..ends).all(|number| delivered.contains(&(block, number))), "passed over");
         }
         // The second leaves out what the first had taken.
-        let mut traces = Traces::at(clock, 0);
+        let mut traces = Traces::at(clock, 0).with_places(places, 1);
         let mut delivered_again = 0;
         for (number, rows) in blocks.iter().enumerate().skip(from) {
             if number == cut && is_settled {
@@ -221,14 +233,14 @@ proptest! {
             let mut over = note(&mut traces, number, rows);
             over.extend(traces.take_over());
             if number >= cut {
-                let new = ends_of(&blocks, &over, from);
+                let new = ends_of(&traces, &blocks, &over, from);
                 delivered_again += new.intersection(&delivered).count();
                 delivered.extend(new);
             }
             traces.done(&over);
         }
         let over = traces.take_all();
-        let new = ends_of(&blocks, &over, from);
+        let new = ends_of(&traces, &blocks, &over, from);
         delivered_again += new.intersection(&delivered).count();
         delivered.extend(new);
         let is_quiet = quiet[..cut].iter().any(|&is_quiet| is_quiet);
@@ -335,4 +347,52 @@ fn the_watermark_reaches_back_over_as_many_blocks_as_ends_and_announcements_are_
         traces.done(&over);
     }
     assert_eq!((watermark(&traces, 6), traces.len()), (0, 2));
+}
+
+#[test]
+fn the_watermark_does_not_part_an_end_from_its_announcement_that_the_sink_is_done_with() {
+    let mut traces = Traces::default();
+    let blocks = [
+        vec![end(0, 0, None, SECOND)],
+        // Open for long, and what is to be read again because of it.
+        vec![start(1, 1, SECOND)],
+        vec![start(0, 0, 0)],
+        vec![end(2, 2, None, 6 * SECOND)],
+        vec![end(3, 3, None, 9 * SECOND)],
+    ];
+    for (number, rows) in blocks.iter().enumerate() {
+        let mut over = note(&mut traces, number, rows);
+        over.extend(traces.take_over());
+        traces.done(&over);
+    }
+    assert_eq!((watermark(&traces, 5), traces.len()), (0, 2));
+}
+
+#[test]
+fn blocks_share_a_place_where_there_are_many_and_few_rows_of_them_are_waited_for() {
+    let rows = |count: u64, number: usize| -> Vec<_> {
+        (0..count).map(|row| end(0, number as u64 * 10_000 + row, Some(0), SECOND)).collect()
+    };
+    let read_late = |sizes: &[u64], fence: usize, late: usize| {
+        let mut traces = Traces::default().with_places(2, 1).parted_at(vec![place(fence)]);
+        note(&mut traces, 0, &[start(0, 0, 0)]);
+        for (number, size) in (1..).zip(sizes) {
+            let rows: Vec<_> = rows(*size, number).iter().map(data).collect();
+            let at = |number| match number == late + 1 {
+                true => Position { next_sequence: 1, ..place(number) },
+                false => place(number),
+            };
+            traces.note(0, [at(number), at(number + 1)], &rows, &[], 0);
+        }
+        traces.make_room();
+        let firsts = (0..=sizes.len() as u64).map(|number| traces.place(number));
+        firsts.collect::<Vec<_>>()
+    };
+    let read = |sizes: &[u64], fence| read_late(sizes, fence, usize::MAX - 1);
+    // The newest stands alone.
+    assert_eq!(read(&[1, 1, 1, 1], 0), [0, 0, 0, 0, 4]);
+    assert_eq!(read(&[1, 1, 1, 1], 2), [0, 0, 2, 2, 4], "what is on both sides of a fence does not");
+    assert_eq!(read(&[1, 600, 600, 1], 0), [0, 0, 0, 3, 4], "what has many rows does not");
+    let late = read_late(&[1; 6], 0, 3);
+    assert_eq!(late, [0, 0, 0, 3, 4, 4, 6], "what came late does not");
 }
