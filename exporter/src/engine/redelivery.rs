@@ -106,7 +106,7 @@ impl Redelivery {
                 }
                 blocks.past
             }
-            Needs::ParentsFirst | Needs::Traces => {
+            Needs::ParentsFirst | Needs::Overview | Needs::Traces => {
                 let mut traces = PastTraces::of(past, false);
                 while let Some(found) = traces.next() {
                     plan.add_traces(&found);
@@ -149,7 +149,7 @@ impl Redelivery {
         let mut trip = Trip { porter, plan, end: SinkEnd::Complete };
         let past = match needs {
             Needs::Spans => trip.go_by_block(PastBlocks::of(past)).await,
-            Needs::ParentsFirst | Needs::Traces => {
+            Needs::ParentsFirst | Needs::Overview | Needs::Traces => {
                 let keeps_starts = trip.porter.sink.wants_starts();
                 trip.go_by_trace(PastTraces::of(past, keeps_starts)).await
             }

@@ -221,6 +221,7 @@ impl SinkAddress {
         match self {
             SinkAddress::Prefactor { .. } => Needs::ParentsFirst,
             SinkAddress::PrelaHttp { .. } => Needs::Traces,
+            SinkAddress::SpanForge(_) => Needs::Overview,
             _ => Needs::Spans,
         }
     }

@@ -27,6 +27,7 @@
 
 mod address;
 mod api;
+mod events;
 mod lines;
 mod options;
 
