@@ -446,12 +446,25 @@ impl Porter {
         counts: &mut Counts,
     ) -> Result<(), SinkEnd> {
         let (places, spans): (Vec<_>, Vec<_>) = placed.into_iter().unzip();
+        self.deliver_spans(&places, &spans, &starts, resource, recorders, counts).await
+    }
+
+    /// Delivers spans that stand in these places.
+    async fn deliver_spans(
+        &mut self,
+        places: &[SpanPlace],
+        spans: &[SpanData],
+        starts: &[SpanData],
+        resource: &Resource,
+        recorders: &[RecorderId],
+        counts: &mut Counts,
+    ) -> Result<(), SinkEnd> {
         let Some(first) = places.first() else { return Ok(()) };
         let recorder = &first.recorder;
-        let load = Load { recorder, resource, spans: &spans, starts: &starts, places: Places::Each(&places) };
+        let load = Load { recorder, resource, spans, starts, places: Places::Each(places) };
         let done = self.deliver(&load).await?;
         let mut parts = BTreeMap::<usize, u64>::new();
-        for place in &places {
+        for place in places {
             *parts.entry(part_of(recorders, &place.recorder)).or_default() += 1;
         }
         share_out(parts, done, counts);

@@ -185,7 +185,7 @@ proptest! {
 
 #[test]
 fn a_thousand_levels_and_a_circle_of_a_thousand_are_added_up() {
-    let id = |number: u64| SpanId::from_bytes(number.to_be_bytes());
+    let id = |number: u64| SpanId::from_bytes(number.to_le_bytes());
     let level = |at: u64, parent: Option<u64>| SpanData {
         span_id: id(at),
         parent_id: parent.map(id),

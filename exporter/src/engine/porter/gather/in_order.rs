@@ -9,7 +9,7 @@ use super::super::super::batching::BYTES_MAX;
 use super::super::super::report::SinkEnd;
 use super::super::super::traces::{Over, Traces};
 use super::super::Porter;
-use super::{BYTES_AT_ONCE, Blocks, Counts, Placed, SPANS_AT_ONCE, Source, fitting, note_delivered};
+use super::{BYTES_AT_ONCE, Blocks, Counts, SPANS_AT_ONCE, Source, fitting, note_delivered};
 use crate::engine::SPANS_MAX;
 use crate::sink::TraceSpans;
 
@@ -48,7 +48,7 @@ impl Porter {
         Ok(Ok(()))
     }
 
-    /// Delivers a trace that is read block by block: once and more for the overview, and once to be sent.
+    /// Delivers a trace that is read block by block: as often as the sink wants for the overview, and once to be sent.
     async fn deliver_large(
         &mut self,
         blocks: &mut Blocks<'_>,
@@ -96,9 +96,8 @@ impl Porter {
             let placed = pack.iter().filter_map(|over| gathered.remove(&over.trace_id));
             let (places, spans): (Vec<_>, Vec<_>) = placed.flatten().unzip();
             self.sink.overview(&mut InMemory { spans: &spans, is_read: false });
-            let placed: Vec<Placed> = places.into_iter().zip(spans).collect();
             let mut of_pack = Counts::new();
-            self.deliver_placed(placed, Vec::new(), hands.resource, hands.recorders, &mut of_pack).await?;
+            self.deliver_spans(&places, &spans, &[], hands.resource, hands.recorders, &mut of_pack).await?;
             note_delivered(pack, hands.traces, of_pack, counts, missing);
         }
         Ok(Ok(()))
