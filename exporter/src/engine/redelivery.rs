@@ -12,7 +12,8 @@
 //! where a sync had failed, and the exporter was restarted right there, may a block have been divided otherwise at first; and what was delivered by
 //! trace, along a route with rules, goes by block here, all of it, under other identities.
 //!
-//! A sink that needs traces, or parents first, gets [traces](lineages), by the hands that delivered them first.
+//! A sink that needs traces, an overview of them, or parents first, gets [traces](lineages), by the hands that delivered them first. Small traces may
+//! share other batches then, where some are left out.
 //!
 //! The spool is claimed meanwhile, so that no exporter removes what is being read, and is left as it is otherwise: no cursor moves, nothing is
 //! counted, set aside or removed, and no process learns that it is to stop.

@@ -110,25 +110,34 @@ fn in_request(request: &Received) -> Vec<Event> {
         Json::Object(pairs) => Event::from_dict(pairs).unwrap(),
         json => panic!("{json} is no event"),
     };
-    match serde_json::from_slice(&request.body).unwrap() {
-        Json::Array(events) => events.into_iter().map(event).collect(),
-        one => vec![event(one)],
-    }
+    let lines =
+        str::from_utf8(&request.body).unwrap().lines().map(|line| serde_json::from_str(line).unwrap());
+    let events = lines.flat_map(|line| match line {
+        Json::Array(events) => events,
+        one => vec![one],
+    });
+    events.map(event).collect()
 }
 
-/// What arrives in a file, and at a web hook.
-fn delivered(spool: &TestSpool, more: &[&str]) -> [Vec<Event>; 2] {
+/// What arrives in a file, at a web hook, and at the cloud.
+fn delivered(spool: &TestSpool, more: &[&str]) -> [Vec<Event>; 3] {
     let (server, requests) = server(|_| true);
     let path = spool.file("events.jsonl");
-    let [hook, file] = [
+    let [hook, cloud, file] = [
         format!("spanforge-webhook+http://{}/hook", server.address()),
+        format!("spanforge+http://{}", server.address()),
         format!("spanforge-file:{}", path.display()),
     ];
-    let (status, told) = complaint(once(spool, &[&hook, &file], &[]).args(more).output().unwrap());
+    let sinks = [hook.as_str(), &cloud, &file];
+    let (status, told) = complaint(once(spool, &sinks, &[(KEY, "right")]).args(more).output().unwrap());
     assert!(status == 0 && told.lines().all(|line| line.contains("recovered")), "{told}");
-    let hooked: Vec<_> = requests.try_iter().map(|request| in_request(&request)).collect();
-    assert!(hooked.iter().all(|events| events.len() <= 512));
-    [in_file(&path), hooked.concat()]
+    let [mut hooked, mut clouded] = [Vec::new(), Vec::new()];
+    for request in requests.try_iter() {
+        let events = in_request(&request);
+        assert!(events.len() <= 512, "{} events", events.len());
+        if request.path == "/hook" { hooked.extend(events) } else { clouded.extend(events) }
+    }
+    [in_file(&path), hooked, clouded]
 }
 
 #[test]
@@ -154,7 +163,7 @@ fn a_run_comes_to_the_same_in_one_block_in_many_and_along_a_route_with_rules() {
             }
         }
         // The run, what is under it, and what is beside it.
-        assert_eq!(all, [all[0]; 4]);
+        assert_eq!(all, [all[0]; 6]);
     }
 }
 
@@ -233,7 +242,7 @@ fn a_run_that_is_refused_and_replayed_is_the_event_that_it_was() {
 fn what_is_delivered_again_has_the_same_totals() {
     let spool = TestSpool::new();
     recorded(&spool, |recording| record_run(|| cut(recording)));
-    let [first, _] = delivered(&spool, &["--grace", "1h"]);
+    let [first, ..] = delivered(&spool, &["--grace", "1h"]);
     let path = spool.file("again.jsonl");
     let to = format!("spanforge-file:{}", path.display());
     let mut replay = spanring();
@@ -270,8 +279,8 @@ fn a_span_that_ends_after_its_trace_was_over_does_not_count_in_a_run_that_was_se
 fn an_agent_that_was_killed_has_a_run_with_what_it_had_done() {
     let spool = TestSpool::new();
     spool.start_runs(0, 400, 100).kill();
-    let [in_file, hooked] = delivered(&spool, &[]);
-    assert_eq!(in_file, hooked);
+    let [in_file, hooked, clouded] = delivered(&spool, &[]);
+    assert!(in_file == hooked && hooked == clouded);
     let runs = in_file.iter().filter(|event| event.event_type == "llm.trace.agent.completed");
     let runs: Vec<_> = runs.collect();
     assert_eq!(runs.len(), 4);
