@@ -81,7 +81,9 @@ pub trait Sink: Send {
 
     /// Is shown the spans of some whole traces, in the order in which they go, before the first batch of them, if it needs an
     /// [overview](Needs::Overview). The batches that follow are of these, until it is shown others. Where they cannot be read, none of them follow.
-    fn overview(&mut self, _: &mut dyn TraceSpans) {}
+    fn overview<'a>(&'a mut self, _: &'a mut dyn TraceSpans) -> Overview<'a> {
+        Box::pin(async {})
+    }
 
     /// What it knows of a span that it refuses, by the overview, and could not tell by the span alone: pairs of a name and a value, which are kept
     /// with the span where that is set aside, and [recalled](Self::recall).
@@ -206,6 +208,9 @@ pub enum Needs {
 
 /// What a batch will have come to.
 pub type Delivery<'a> = Pin<Box<dyn Future<Output = Outcome> + Send + 'a>>;
+
+/// That a sink has seen an overview.
+pub type Overview<'a> = Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
 
 /// Spans that are delivered together. All are of one process, and of one block unless the sink [needs](Sink::needs) more; there is at least one.
 #[derive(Clone, Copy, Debug)]

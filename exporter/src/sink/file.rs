@@ -23,7 +23,7 @@ use spanring_spool::{SpanData, Value};
 
 use self::rotated::Family;
 pub(super) use self::rotation::is_same_file;
-use super::{Batch, Delivery, Needs, Outcome, Sink, TraceSpans};
+use super::{Batch, Delivery, Needs, Outcome, Overview, Sink, TraceSpans};
 use crate::Error;
 use crate::error::with_causes;
 use crate::otlp::Names;
@@ -64,7 +64,9 @@ pub(super) trait BatchLines: fmt::Debug + Send + Sync {
         Needs::Spans
     }
 
-    fn overview(&mut self, _: &mut dyn TraceSpans) {}
+    fn overview<'a>(&'a mut self, _: &'a mut dyn TraceSpans) -> Overview<'a> {
+        Box::pin(async {})
+    }
 
     fn known_of(&self, _: &SpanData) -> Vec<(String, Value)> {
         Vec::new()
@@ -155,8 +157,8 @@ impl Sink for FileSink {
         self.form.needs()
     }
 
-    fn overview(&mut self, spans: &mut dyn TraceSpans) {
-        self.form.overview(spans);
+    fn overview<'a>(&'a mut self, spans: &'a mut dyn TraceSpans) -> Overview<'a> {
+        self.form.overview(spans)
     }
 
     fn known_of(&self, span: &SpanData) -> Vec<(String, Value)> {

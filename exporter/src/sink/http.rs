@@ -22,7 +22,7 @@ use spanring_spool::{SpanData, Value};
 use super::ahead::{Ahead, Key};
 use super::conceal::Secrets;
 use super::retry_after;
-use super::{Batch, Delivery, Needs, OtlpOptions, Outcome, Sink, TraceSpans};
+use super::{Batch, Delivery, Needs, OtlpOptions, Outcome, Overview, Sink, TraceSpans};
 use crate::Error;
 use crate::engine::SPANS_MAX;
 use crate::error::with_causes;
@@ -46,7 +46,9 @@ pub trait HttpApi: Send {
     }
 
     /// Is shown whole traces: see [`Sink::overview`].
-    fn overview(&mut self, _: &mut dyn TraceSpans) {}
+    fn overview<'a>(&'a mut self, _: &'a mut dyn TraceSpans) -> Overview<'a> {
+        Box::pin(async {})
+    }
 
     /// What it knows of a span beside that: see [`Sink::known_of`].
     fn known_of(&self, _: &SpanData) -> Vec<(String, Value)> {
@@ -329,8 +331,8 @@ impl<A: HttpApi + Sync> Sink for HttpSink<A> {
         self.api.needs()
     }
 
-    fn overview(&mut self, spans: &mut dyn TraceSpans) {
-        self.api.overview(spans);
+    fn overview<'a>(&'a mut self, spans: &'a mut dyn TraceSpans) -> Overview<'a> {
+        self.api.overview(spans)
     }
 
     fn known_of(&self, span: &SpanData) -> Vec<(String, Value)> {

@@ -27,39 +27,18 @@ const CURRENCIES_MAX: usize = 16;
 
 type Identity = (TraceId, SpanId);
 
-/// What the runs among some spans came to. `read` shows all of them, in the same order each time.
-pub(super) fn roll_up<E>(
-    mut read: impl FnMut(&mut dyn FnMut(&SpanData)) -> Result<(), E>,
-) -> Result<HashMap<Identity, Counted>, E> {
-    let (mut nodes, mut with_runs) = (Nodes::default(), HashSet::new());
-    read(&mut |span| {
-        if let Some(parent) = span.parent_id {
-            nodes.place((span.trace_id, parent));
-        }
-        if Sort::of(span) == Sort::Run {
-            nodes.place((span.trace_id, span.span_id));
-            with_runs.insert(span.trace_id);
-        }
-    })?;
-    if with_runs.is_empty() {
-        return Ok(HashMap::new());
-    }
-    nodes.nodes.resize_with(nodes.places.len(), Node::default);
-    read(&mut |span| {
-        if with_runs.contains(&span.trace_id) {
-            nodes.add(span);
-        }
-    })?;
-    Ok(nodes.runs())
+/// What some spans come to, which are seen once or twice.
+#[derive(Default)]
+pub(super) struct Rollup {
+    with_runs: HashSet<TraceId>,
+    /// Where each node stands.
+    places: HashMap<Identity, usize>,
+    /// The nodes, once their spans are seen again.
+    nodes: Vec<Node>,
+    is_second: bool,
 }
 
 /// What has others under it, or is a run.
-#[derive(Default)]
-struct Nodes {
-    places: HashMap<Identity, usize>,
-    nodes: Vec<Node>,
-}
-
 #[derive(Default)]
 struct Node {
     /// The span, once it was found.
@@ -78,7 +57,34 @@ struct Found {
     own: Sum,
 }
 
-impl Nodes {
+impl Rollup {
+    /// Sees a span.
+    pub(super) fn see(&mut self, span: &SpanData) {
+        if self.is_second {
+            if self.with_runs.contains(&span.trace_id) {
+                self.add(span);
+            }
+            return;
+        }
+        if let Some(parent) = span.parent_id {
+            self.place((span.trace_id, parent));
+        }
+        if Sort::of(span) == Sort::Run {
+            self.place((span.trace_id, span.span_id));
+            self.with_runs.insert(span.trace_id);
+        }
+    }
+
+    /// Whether all spans are to be seen once more, in the same order, now that each was.
+    pub(super) fn sees_again(&mut self) -> bool {
+        if self.is_second || self.with_runs.is_empty() {
+            return false;
+        }
+        self.nodes.resize_with(self.places.len(), Node::default);
+        self.is_second = true;
+        true
+    }
+
     fn place(&mut self, identity: Identity) {
         let next = self.places.len();
         self.places.entry(identity).or_insert(next);
@@ -111,8 +117,8 @@ impl Nodes {
         }
     }
 
-    /// Adds all up from below.
-    fn runs(mut self) -> HashMap<Identity, Counted> {
+    /// What the runs come to: adds all up from below.
+    pub(super) fn runs(mut self) -> HashMap<Identity, Counted> {
         let mut parents: Vec<Option<usize>> = self.nodes.iter().map(|node| self.parent(node)).collect();
         let mut waits_for = vec![0_usize; self.nodes.len()];
         parents.iter().flatten().for_each(|&parent| waits_for[parent] += 1);

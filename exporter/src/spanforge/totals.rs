@@ -4,15 +4,15 @@
 //! under the run, at any depth, where SpanForge's SDK adds up steps and inner runs only. How many these were is said beside.
 
 use std::collections::{HashMap, HashSet};
-use std::convert::Infallible;
 use std::io;
 
 use serde::{Deserialize, Serialize};
 use spanring::{SpanId, TraceId, names};
 use spanring_spool::{SpanData, Value};
+use tokio::task::yield_now;
 
 use super::parts::{CostBreakdown, TokenUsage};
-use super::rollup::roll_up;
+use super::rollup::Rollup;
 use super::said::Said;
 use super::span::Sort;
 use crate::sink::TraceSpans;
@@ -124,30 +124,34 @@ impl RunTotals {
             true => spans.iter().filter(|span| !span.is_open).map(identity).collect(),
             false => HashSet::new(),
         };
-        let rolled_up = roll_up(|see| {
-            let counts = |span: &&SpanData| !span.is_open || !ended.contains(&identity(span));
-            spans.iter().filter(counts).for_each(see);
-            Ok::<_, Infallible>(())
-        });
-        match rolled_up {
-            Ok(runs) => RunTotals(runs),
+        let counts = |span: &&SpanData| !span.is_open || !ended.contains(&identity(span));
+        let mut rollup = Rollup::default();
+        loop {
+            spans.iter().filter(counts).for_each(|span| rollup.see(span));
+            if !rollup.sees_again() {
+                return RunTotals(rollup.runs());
+            }
         }
     }
 
-    /// Of the runs among spans that are read some at a time, twice: what is in memory is what has others under it, and not all of them.
+    /// Of the runs among spans that are read some at a time, twice: what is in memory is what has others under it, and not all of them. Others have
+    /// their turn in between.
     ///
     /// # Errors
     ///
     /// Where they cannot be read.
-    pub fn read(spans: &mut dyn TraceSpans) -> io::Result<Self> {
-        let runs = roll_up(|see| {
+    pub async fn read(spans: &mut dyn TraceSpans) -> io::Result<Self> {
+        let mut rollup = Rollup::default();
+        loop {
             spans.rewind();
             while let Some(spans) = spans.next()? {
-                spans.iter().for_each(&mut *see);
+                spans.iter().for_each(|span| rollup.see(span));
+                yield_now().await;
             }
-            io::Result::Ok(())
-        });
-        runs.map(RunTotals)
+            if !rollup.sees_again() {
+                return Ok(RunTotals(rollup.runs()));
+            }
+        }
     }
 
     /// Whether nothing is missing here of what these spans need.

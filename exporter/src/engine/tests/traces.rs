@@ -9,7 +9,7 @@ use spanring_spool::{CursorState, Level, Position, RecorderId};
 
 use super::*;
 use crate::engine::Keep;
-use crate::sink::{Needs, Process, Trace, TraceSpans};
+use crate::sink::{Needs, Overview, Process, Trace, TraceSpans};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -145,7 +145,7 @@ impl<F: FnMut(usize) -> Outcome + Send> Sink for ByTrace<F> {
         self.note(batch.id.to_string(), batch.spans.to_vec())
     }
 
-    fn overview(&mut self, spans: &mut dyn TraceSpans) {
+    fn overview<'a>(&'a mut self, spans: &'a mut dyn TraceSpans) -> Overview<'a> {
         assert_eq!(self.needs, Needs::Overview);
         let mut seen = self.seen.lock().unwrap();
         for _ in 0..2 {
@@ -157,6 +157,7 @@ impl<F: FnMut(usize) -> Outcome + Send> Sink for ByTrace<F> {
                 seen.most_at_once = seen.most_at_once.max(chunk.len());
             }
         }
+        Box::pin(async {})
     }
 
     fn process_over<'a>(&'a mut self, process: &'a Process<'a>) -> Delivery<'a> {
@@ -305,6 +306,37 @@ fn a_trace_that_is_larger_than_what_is_held_at_once_is_read_block_by_block() {
             _ => assert_parents_first(&recorded, &seen.taken),
         }
     }
+}
+
+/// A sink that looks at what is to come for ever.
+struct Looking;
+
+impl Sink for Looking {
+    fn name(&self) -> &str {
+        "looking"
+    }
+
+    fn needs(&self) -> Needs {
+        Needs::Overview
+    }
+
+    fn overview<'a>(&'a mut self, _: &'a mut dyn TraceSpans) -> Overview<'a> {
+        Box::pin(std::future::pending())
+    }
+
+    fn deliver<'a>(&'a mut self, _: &'a Batch<'a>) -> Delivery<'a> {
+        unreachable!("it has not seen all")
+    }
+}
+
+#[test]
+fn a_stop_does_not_wait_for_a_sink_to_look_at_a_trace() {
+    let (dir, _) = interleaved(1, 2);
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+    let exporter = Exporter::new(SpoolDir::open(dir.path()).unwrap()).to(Box::new(Looking));
+    let report = run_on(&runtime, exporter, async { tokio::time::sleep(MINUTE).await });
+    assert_eq!((report.sinks[0].delivered, &report.sinks[0].end), (0, &SinkEnd::Stopped), "{report}");
 }
 
 /// A copy of a spool whose recorders are over.

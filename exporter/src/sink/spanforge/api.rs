@@ -8,7 +8,7 @@ use super::address::EVENTS;
 use super::events::Events;
 use super::options::{API_KEY, SpanForgeOptions};
 use crate::Error;
-use crate::sink::{Batch, HttpApi, Needs, Outcome, Request, Response, TraceSpans};
+use crate::sink::{Batch, HttpApi, Needs, Outcome, Overview, Request, Response, TraceSpans};
 use crate::spanforge::Event;
 
 const SDK: HeaderName = HeaderName::from_static("x-spanforge-sdk");
@@ -61,8 +61,8 @@ impl HttpApi for SpanForgeCloud {
         Needs::Overview
     }
 
-    fn overview(&mut self, spans: &mut dyn TraceSpans) {
-        self.events.overview(spans);
+    fn overview<'a>(&'a mut self, spans: &'a mut dyn TraceSpans) -> Overview<'a> {
+        Box::pin(self.events.overview(spans))
     }
 
     fn known_of(&self, span: &SpanData) -> Vec<(String, Value)> {
@@ -115,8 +115,8 @@ impl HttpApi for SpanForgeWebhook {
         Needs::Overview
     }
 
-    fn overview(&mut self, spans: &mut dyn TraceSpans) {
-        self.events.overview(spans);
+    fn overview<'a>(&'a mut self, spans: &'a mut dyn TraceSpans) -> Overview<'a> {
+        Box::pin(self.events.overview(spans))
     }
 
     fn known_of(&self, span: &SpanData) -> Vec<(String, Value)> {

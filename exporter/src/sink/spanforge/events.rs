@@ -19,9 +19,9 @@ impl Events {
     }
 
     /// Adds up what the runs of these traces come to.
-    pub(super) fn overview(&mut self, spans: &mut dyn TraceSpans) {
+    pub(super) async fn overview(&mut self, spans: &mut dyn TraceSpans) {
         // Of what cannot be read nothing is delivered.
-        self.totals = RunTotals::read(spans).unwrap_or_default();
+        self.totals = RunTotals::read(spans).await.unwrap_or_default();
     }
 
     pub(super) fn known_of(&self, span: &SpanData) -> Vec<(String, Value)> {

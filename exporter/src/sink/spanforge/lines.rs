@@ -8,7 +8,7 @@ use spanring_spool::{SpanData, Value};
 use super::SpanForgeOptions;
 use super::events::Events;
 use crate::sink::file::{BatchLines, LineForm};
-use crate::sink::{Batch, Needs, TraceSpans};
+use crate::sink::{Batch, Needs, Overview, TraceSpans};
 
 /// Events, by the fields that one may begin with, in the order of their names.
 pub(crate) const EVENT_LINES: LineForm = LineForm {
@@ -36,8 +36,8 @@ impl BatchLines for EventLines {
         Needs::Overview
     }
 
-    fn overview(&mut self, spans: &mut dyn TraceSpans) {
-        self.events.overview(spans);
+    fn overview<'a>(&'a mut self, spans: &'a mut dyn TraceSpans) -> Overview<'a> {
+        Box::pin(self.events.overview(spans))
     }
 
     fn known_of(&self, span: &SpanData) -> Vec<(String, Value)> {

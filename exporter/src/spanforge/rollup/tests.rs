@@ -169,7 +169,8 @@ proptest! {
     #[test]
     fn whatever_parents_say_a_run_comes_to_what_the_tree_of_its_trace_says(spans in spans(), len in 1..9_usize) {
         let mut chunks = Chunks { spans: &spans, len, at: 0, reads: 0 };
-        let read = RunTotals::read(&mut chunks).unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let read = runtime.block_on(RunTotals::read(&mut chunks)).unwrap();
         let is_any = spans.iter().any(|span| Sort::of(span) == Sort::Run);
         prop_assert_eq!(chunks.reads, if is_any { 2 } else { 1 });
         prop_assert_eq!(&read, &RunTotals::of(&spans));

@@ -7,6 +7,7 @@ use spanring_spool::{Error, RecorderId, Resource, SpanData};
 
 use super::super::super::batching::BYTES_MAX;
 use super::super::super::report::SinkEnd;
+use super::super::super::stopped;
 use super::super::super::traces::{Over, Traces};
 use super::super::Porter;
 use super::{BYTES_AT_ONCE, Blocks, Counts, SPANS_AT_ONCE, Source, fitting, note_delivered};
@@ -59,7 +60,7 @@ impl Porter {
     ) -> Result<Result<(), Error>, SinkEnd> {
         let mut of_trace = Counts::new();
         let mut source = Source::new(blocks, over, None);
-        self.sink.overview(&mut source);
+        self.give_overview(&mut source).await?;
         if let Some(error) = source.error {
             return Ok(Err(error));
         }
@@ -95,12 +96,21 @@ impl Porter {
             rest = behind;
             let placed = pack.iter().filter_map(|over| gathered.remove(&over.trace_id));
             let (places, spans): (Vec<_>, Vec<_>) = placed.flatten().unzip();
-            self.sink.overview(&mut InMemory { spans: &spans, is_read: false });
+            self.give_overview(&mut InMemory { spans: &spans, is_read: false }).await?;
             let mut of_pack = Counts::new();
             self.deliver_spans(&places, &spans, &[], hands.resource, hands.recorders, &mut of_pack).await?;
             note_delivered(pack, hands.traces, of_pack, counts, missing);
         }
         Ok(Ok(()))
+    }
+
+    /// Shows the sink what comes, unless somebody asks for a stop meanwhile.
+    async fn give_overview(&mut self, spans: &mut dyn TraceSpans) -> Result<(), SinkEnd> {
+        tokio::select! {
+            biased;
+            () = self.sink.overview(spans) => Ok(()),
+            () = stopped(&mut self.terms.stop) => Err(SinkEnd::Stopped),
+        }
     }
 }
 
