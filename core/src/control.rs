@@ -24,8 +24,9 @@
 //! |------------------------------------------------|---------------------------------------------------------|--------------------------------------|
 //! | `number` (Release) in `store_anchor`           | its first load (Acquire) in `timeline`                  | the fields are those of that number  |
 //! | `number` 0, fence (Release) in `store_anchor`  | fence (Acquire) in `timeline`, then `number` again      | who read a field that is newer sees that the number has changed |
+//! | a counter (Release) in `count`                 | the same (Acquire) in `counted`                         | who sees that a span without a cell has ended sees that it had started |
 //!
-//! The counters and `alive` order nothing.
+//! `alive` orders nothing.
 #![expect(unsafe_code, reason = "the page is reached through a pointer into a leaked mapping")]
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
@@ -132,11 +133,11 @@ impl Control {
     /// Counts one.
     #[cold]
     pub(crate) fn count(&self, counter: Counter) {
-        self.page.counters[counter as usize].fetch_add(1, Ordering::Relaxed);
+        self.page.counters[counter as usize].fetch_add(1, Ordering::Release); // pairs with `counted`
     }
 
     pub(crate) fn counted(&self, counter: Counter) -> u64 {
-        self.page.counters[counter as usize].load(Ordering::Relaxed)
+        self.page.counters[counter as usize].load(Ordering::Acquire) // pairs with `count`
     }
 
     /// Notes that the process lives.

@@ -29,12 +29,13 @@
 //! | `traces` | all | which traces it is sent, once they are over: a table of `share`, from 0 to 1, of those that no rule keeps; `errors` and `interrupted`, `true` unless said otherwise; `slower_than`, a time; `dearer_than`, a cost |
 //! | `protocol` | OTLP over HTTP | `http/protobuf`, unless said otherwise, or `http/json` |
 //! | `names` | OTLP, `file:`, `stdout` | whose names attributes have: `gen-ai`, unless said otherwise, or `openinference` |
-//! | `compression` | OTLP | `gzip`, unless said otherwise, or `none` |
+//! | `compression` | OTLP, Prela's server | `gzip` or `none`; OTLP is compressed unless said otherwise, and Prela's is not |
 //! | `timeout` | OTLP | how long a request may take; 30 s unless said otherwise |
 //! | `headers` | OTLP | a table of what is sent with each request: a text, `{ env = "NAME" }` or `{ file = "PATH" }`, with a `prefix` before it if need be |
 //! | `certificate` | OTLP over TLS | a file of PEM: who signed the receiver's certificate, in place of the system's roots |
 //! | `client_certificate`, `client_key` | OTLP over TLS | files of PEM that the exporter proves itself by, both or neither |
 //! | `api_key` | OpenAI, Prefactor, Prela's server, SpanForge's cloud | the key, or token: a text, `{ env = "NAME" }` or `{ file = "PATH" }` |
+//! | `bearer` | Prela's server | `true` sends the key as a bearer token |
 //! | `organization`, `project` | OpenAI | whose account, and which project of it |
 //! | `span_types` | Prefactor | types of spans that are declared, each a `[[sink.span_types]]` of `name`, `title`, `description`, `template`, `params_schema` and `result_schema`, which are tables of JSON Schema, and `data_risk` of `action_profile`, `params_data_categories`, `result_data_categories` |
 //! | `quality_schemas` | Prefactor | what records of quality look like, each a `[[sink.quality_schemas]]` of `name`, `title`, `description`, `template`, `schema` and `data_risk` |

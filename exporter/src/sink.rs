@@ -52,6 +52,7 @@ pub use trace::{Trace, TraceSpans};
 
 pub(crate) use file::{LineForm, OTLP_LINES};
 pub(crate) use http::is_loopback;
+pub(crate) use otlp_options::OWN_HEADERS;
 pub(crate) use spanforge::EVENT_LINES as SPANFORGE_LINES;
 
 use std::fmt;

@@ -209,6 +209,31 @@ fn anybody() -> (Receiver, Requests<Received>) {
     (receiver.unwrap(), requests)
 }
 
+#[test]
+fn prela_is_sent_a_bearer_token_and_compressed_requests_where_the_file_or_the_environment_says_so() {
+    let said = [("api_key = { file = \"key\" }\nbearer = true\ncompression = \"gzip\"", false), ("", true)];
+    for (lines, is_in_environment) in said {
+        let (receiver, requests) = anybody();
+        let spool = TestSpool::new();
+        spool.record(0, 1);
+        fs::write(spool.file("key"), "secret\n").unwrap();
+        let config = configure(&spool, &format!("[[sink]]\nto = \"prela\"\n{lines}"));
+        let mut exported = export(&config);
+        exported.args(["--once", "--deadline", "5s"]);
+        exported.env("PRELA_HTTP_ENDPOINT", format!("http://{}/v1/traces", receiver.address()));
+        if is_in_environment {
+            exported.env("PRELA_BEARER_TOKEN_FILE", spool.file("key")).env("PRELA_COMPRESSION", "gzip");
+        }
+        assert_eq!(complaint(exported.output().unwrap()), (0, String::new()), "{lines}");
+        let requests: Vec<_> = requests.try_iter().collect();
+        assert!(!requests.is_empty(), "{lines}");
+        for request in requests {
+            let sent = ["authorization", "content-encoding", "x-api-key"].map(|name| request.header(name));
+            assert_eq!(sent, [Some("Bearer secret"), Some("gzip"), None], "{lines}");
+        }
+    }
+}
+
 /// Each form that a sink of a system other than OTLP can have, with its key where it takes one.
 #[test]
 fn the_sinks_of_every_system_are_asked_as_the_file_says_and_by_their_own_names_as_the_environment_does() {

@@ -415,3 +415,22 @@ fn bad_input_is_status_2_and_names_what_is_wrong() {
         assert!(status == 2 && text.contains(expected), "{text}");
     }
 }
+
+/// The first span of the agent is open, and all that it has recorded since stands behind it.
+#[test]
+fn a_sink_that_waits_for_traces_is_behind_by_what_it_has_not_had_and_not_by_all_behind_the_first_open_one() {
+    let spool = TestSpool::new();
+    let _agent = spool.start(0, 40);
+    let (receiver, _, _) = receiver(|_| Some(Answer::status(200)));
+    let sink = format!("prela+http://{}/v1/traces", receiver.address());
+    let mut last = String::new();
+    wait_until("it has had all traces that are over", || {
+        let exported = spool.export(&[&sink]).args(["--once", "--json"]).output().unwrap();
+        assert_eq!(exported.status.code(), Some(0), "{exported:?}");
+        let (_, lines) = examined(doctor(&[&sink]).arg("--spool").arg(spool.path()));
+        let of_sink = lines.into_iter().map(|(verdict, text)| format!("{verdict} {text}"));
+        last = of_sink.filter(|line| line.contains(&sink)).collect::<Vec<_>>().join("; ");
+        last.contains("it has had all that is in the spool")
+    });
+    assert_eq!(spool.recorders().len(), 1, "the open trace keeps what is behind it: {last}");
+}

@@ -25,7 +25,8 @@ use crate::segment_writer::{NotAppended, SegmentWriter};
 
 /// A block is closed when it is about as long before compression, in bytes.
 pub(crate) const BLOCK_RAW_LEN: usize = 1 << 20;
-/// How long the drain sleeps at first when there is nothing to do, and at most.
+/// How long the drain sleeps at first when there is nothing to do, and at most. The first is also how long it sleeps at least after it could
+/// do nothing, whoever wakes it: a thread whose spans are dropped would wake it with each.
 const PAUSE_MIN: Duration = Duration::from_micros(200);
 const PAUSE_MAX: Duration = Duration::from_millis(10);
 /// How long to wait before an append that failed is tried again.
@@ -170,6 +171,7 @@ struct Round {
     next_lane: u16,
     damaged: u64,
     pools_tried: Instant,
+    pools_failed: bool,
 }
 
 impl Drain {
@@ -185,12 +187,11 @@ impl Drain {
             next_lane: 0,
             damaged: 0,
             pools_tried: Instant::now(),
+            pools_failed: false,
         };
         let mut pause = PAUSE_MIN;
         loop {
-            self.consumer.mark_alive();
-            self.clock.keep(&mut self.consumer);
-            let refilled = self.refill_pools(&mut round);
+            let refilled = self.keep_house(&mut round);
             let stop = self.progress.lock().stop;
             // Rows whose sync failed go first, so that rows stand in the order of their sequence.
             let moved = match self.rewrite_unsynced(&mut round) {
@@ -207,8 +208,19 @@ impl Drain {
                 }
             }
             pause = if moved { PAUSE_MIN } else { (pause * 2).min(PAUSE_MAX) };
+            if !moved {
+                thread::sleep(PAUSE_MIN);
+            }
             thread::park_timeout(if stop > Stop::Running { PAUSE_MIN } else { pause });
         }
+    }
+
+    /// What must go on however much there is to be spooled: the sign of life, the clock, the pools. Says whether someone had found no
+    /// ring or table, and there is one now.
+    fn keep_house(&mut self, round: &mut Round) -> bool {
+        self.consumer.mark_alive();
+        self.clock.keep(&mut self.consumer);
+        self.refill_pools(round)
     }
 
     fn recorder(&self) -> &'static Recorder {
@@ -232,13 +244,15 @@ impl Drain {
                 Err(not_appended) => {
                     if let NotAppended::Failed(error) = not_appended {
                         self.trouble(WRITE, error.to_string());
+                        thread::sleep(RETRY);
                     }
                     round.pending = Some(made);
-                    thread::park_timeout(RETRY);
                     return moved;
                 }
             }
             moved = true;
+            // Threads that record faster than this carries would keep it here for ever.
+            self.keep_house(round);
         }
     }
 
@@ -389,7 +403,8 @@ impl Drain {
     fn refill_pools(&mut self, round: &mut Round) -> bool {
         let recorder = self.recorder();
         let starved = recorder.take_starved();
-        if !starved && round.pools_tried.elapsed() < PAUSE_MAX {
+        // What has just failed is not tried again at once, however many threads there are that find no ring.
+        if (!starved || round.pools_failed) && round.pools_tried.elapsed() < PAUSE_MAX {
             return false;
         }
         round.pools_tried = Instant::now();
@@ -404,6 +419,7 @@ impl Drain {
                 break Err(error);
             }
         };
+        round.pools_failed = made.is_err();
         self.tell(RING, made);
         let tables = self.files.tables();
         let made = loop {
@@ -416,6 +432,7 @@ impl Drain {
                 break Err(error);
             }
         };
+        round.pools_failed |= made.is_err();
         self.tell(TABLE, made);
         starved && (recorder.lane_count() > lanes || self.files.tables() > tables)
     }

@@ -18,6 +18,8 @@ pub(crate) struct SegmentWriter {
     progress: Arc<Progress>,
     active: Option<Active>,
     encoded: Vec<u8>,
+    /// Whether it has asked for a standby that is long enough, and has not got one.
+    has_asked: bool,
 }
 
 struct Active {
@@ -38,7 +40,7 @@ pub(crate) enum NotAppended {
 
 impl SegmentWriter {
     pub(crate) fn new(progress: Arc<Progress>) -> Self {
-        SegmentWriter { progress, active: None, encoded: Vec::new() }
+        SegmentWriter { progress, active: None, encoded: Vec::new(), has_asked: false }
     }
 
     /// Appends a block and commits it.
@@ -51,10 +53,14 @@ impl SegmentWriter {
             }
         }
         if self.active.is_none() {
+            if self.has_asked && self.progress.lock().standby.is_none() {
+                return Err(NotAppended::NoSegment); // without encoding it again
+            }
             // The length does not depend on the place; the checksum does, so it is encoded again.
             self.encoded.clear();
             encode_block(header, payload, 0, SEGMENT_HEADER_LEN as u64, &mut self.encoded);
             let standby = self.take_standby(SEGMENT_HEADER_LEN as u64 + self.encoded.len() as u64 + SEAL_LEN);
+            self.has_asked = standby.is_none();
             let standby = standby.ok_or(NotAppended::NoSegment)?;
             let position = SEGMENT_HEADER_LEN as u64;
             self.encoded.clear();

@@ -10,7 +10,8 @@
 //! as its identity, so the receiver counts in a bitmap what arrived, and what arrived again. Blocks are delivered in the order in
 //! which they were recorded: so the newest span that was acknowledged says how far delivery lags behind recording.
 //!
-//! Not a benchmark of criterion's, which knows times: a table of seconds, and a verdict. The exit status is 1 if spans were lost.
+//! Not a benchmark of criterion's, which knows times: a table of seconds, and a verdict. The exit status is 1 if spans were lost; with
+//! `--full`, also if one was dropped, or delivery took longer to catch up than it is to.
 
 mod agent;
 mod exporter;
@@ -43,17 +44,19 @@ const GLANCE_INTERVAL: Duration = Duration::from_millis(50);
 struct Plan {
     recording: Duration,
     outage: Range<Duration>,
+    /// Whether it is to be judged by its times, which only a machine that does nothing else can promise.
+    is_full: bool,
 }
 
 impl Plan {
-    const FULL: Plan = Plan::of_seconds(60, 10..30);
+    const FULL: Plan = Plan { is_full: true, ..Plan::of_seconds(60, 10..30) };
     const SHORT: Plan = Plan::of_seconds(10, 2..5);
     /// To see that it works, where nothing is measured.
     const TRIED_OUT: Plan = Plan::of_seconds(2, 1..2);
 
     const fn of_seconds(recording: u64, outage: Range<u64>) -> Self {
         let outage = Duration::from_secs(outage.start)..Duration::from_secs(outage.end);
-        Plan { recording: Duration::from_secs(recording), outage }
+        Plan { recording: Duration::from_secs(recording), outage, is_full: false }
     }
 }
 
@@ -89,7 +92,7 @@ fn plan(arguments: &[String]) -> Option<Plan> {
 fn measure(plan: &Plan) -> ExitCode {
     let place = Place::new(env!("CARGO_TARGET_TMPDIR"));
     let spool = place.path().join("spool");
-    let Plan { recording, outage } = plan;
+    let Plan { recording, outage, is_full } = plan;
     eprintln!(
         "pipeline: {SPANS_PER_SECOND} spans a second for {} s, the receiver fails from {} s to {} s; segments are on {}",
         recording.as_secs(),
@@ -122,7 +125,8 @@ fn measure(plan: &Plan) -> ExitCode {
         ),
     }
     assert!(count.unique <= recorded, "nothing arrives that was not recorded");
-    if lost == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    let is_met = dropped == 0 && ran.caught_up.is_some_and(|after| after <= CATCH_UP_GOAL);
+    if lost == 0 && (is_met || !is_full) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 /// What was seen of an outage's end, each since then.

@@ -43,11 +43,14 @@ pub struct Counters {
 impl Counters {
     /// What a control page has counted.
     pub(crate) fn of_control(counted: impl Fn(Counter) -> u64) -> Self {
+        // The ends first: whoever sees that a span has ended sees that it had started, and not the other way round.
+        let dropped_no_cell = counted(Counter::UnslottedNoCell);
+        let dropped_no_lane =
+            counted(Counter::UnslottedNoLane).saturating_add(counted(Counter::AbandonedNoLane));
         Counters {
             started: counted(Counter::UnslottedStarted),
-            dropped_no_cell: counted(Counter::UnslottedNoCell),
-            dropped_no_lane: counted(Counter::UnslottedNoLane)
-                .saturating_add(counted(Counter::AbandonedNoLane)),
+            dropped_no_cell,
+            dropped_no_lane,
             starts_lost: counted(Counter::StartsLost),
             values_cut: counted(Counter::ValuesCut),
             values_left_out: counted(Counter::ValuesLeftOut),
@@ -87,3 +90,23 @@ pub enum DropReason {
 }
 
 const _: () = assert!(DropReason::RingFull as usize == tally::RING_FULL);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Else a span that ends meanwhile would make up for another one that is open.
+    #[test]
+    fn ends_are_read_before_starts() {
+        let order = std::cell::RefCell::new(Vec::new());
+        Counters::of_control(|counter| {
+            order.borrow_mut().push(counter);
+            0
+        });
+        let at = |counter| order.borrow().iter().position(|&read| read == counter).unwrap();
+        let start = at(Counter::UnslottedStarted);
+        for end in [Counter::UnslottedNoCell, Counter::UnslottedNoLane, Counter::AbandonedNoLane] {
+            assert!(at(end) < start, "{end:?}");
+        }
+    }
+}

@@ -6,9 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use reqwest::header::{
-    ACCEPT, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, TRANSFER_ENCODING,
-};
+use reqwest::header::{HeaderName, HeaderValue};
 use toml::Spanned;
 use toml::de::DeValue;
 
@@ -20,16 +18,17 @@ use crate::engine::RouteOptions;
 use crate::otlp::Names;
 use crate::secret::Secret;
 use crate::sink::{
-    Compression, FileOptions, OtlpOptions, Protocol, SinkAddress, SinkOptions, SpanForgeAddress, System,
+    Compression, FileOptions, OWN_HEADERS, OtlpOptions, Protocol, SinkAddress, SinkOptions, SpanForgeAddress,
+    System,
 };
 
-const KEYS: [&str; 23] = [
+const KEYS: [&str; 24] = [
     "to",
     route::SPANS_PER_SECOND,
     route::TRACES,
     PROTOCOL,
     NAMES,
-    "compression",
+    COMPRESSION,
     "timeout",
     "headers",
     "certificate",
@@ -39,6 +38,7 @@ const KEYS: [&str; 23] = [
     "keep",
     "compress",
     API_KEY,
+    BEARER,
     ORGANIZATION,
     PROJECT,
     prefactor::SPAN_TYPES,
@@ -48,8 +48,7 @@ const KEYS: [&str; 23] = [
     prefactor::SENSITIVE_KEYS,
     prefactor::SENSITIVE_TEXTS,
 ];
-const OTLP_KEYS: [&str; 7] =
-    [PROTOCOL, "compression", "timeout", "headers", CERTIFICATE, CLIENT_CERTIFICATE, CLIENT_KEY];
+const OTLP_KEYS: [&str; 6] = [PROTOCOL, "timeout", "headers", CERTIFICATE, CLIENT_CERTIFICATE, CLIENT_KEY];
 const FILE_KEYS: [&str; 3] = ["rotate", "keep", "compress"];
 const OPENAI_KEYS: [&str; 2] = [ORGANIZATION, PROJECT];
 const PREFACTOR_KEYS: [&str; 6] = [
@@ -61,6 +60,8 @@ const PREFACTOR_KEYS: [&str; 6] = [
     prefactor::SENSITIVE_TEXTS,
 ];
 const API_KEY: &str = "api_key";
+const BEARER: &str = "bearer";
+const COMPRESSION: &str = "compression";
 const ORGANIZATION: &str = "organization";
 const PROJECT: &str = "project";
 const NAMES: &str = "names";
@@ -68,10 +69,6 @@ const PROTOCOL: &str = "protocol";
 const CERTIFICATE: &str = "certificate";
 const CLIENT_CERTIFICATE: &str = "client_certificate";
 const CLIENT_KEY: &str = "client_key";
-
-/// Headers that say what a request is, which only the sink knows.
-const OWN_HEADERS: [HeaderName; 5] =
-    [ACCEPT, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCODING];
 
 /// Why a secret cannot be sent.
 const UNFIT_FOR_HEADER: &str = "it holds what HTTP does not allow in a header, such as a line break";
@@ -123,6 +120,9 @@ struct OtlpSaid {
 #[derive(Clone, Debug)]
 struct AccountSaid {
     api_key: Option<(Secret, Place)>,
+    /// Whether the key is sent as a bearer token, where there is a choice.
+    is_bearer: bool,
+    is_compressed: Option<bool>,
     organization: Option<(String, Place)>,
     project: Option<(String, Place)>,
 }
@@ -165,6 +165,12 @@ impl SinkConfig {
         }
         if !is_sent_secrets || system == Some(System::Otlp) {
             refuse(table, &[API_KEY], "sinks that are sent a key", to.value)?;
+        }
+        if !matches!(system, Some(System::Otlp | System::Prela)) || !is_sent_secrets {
+            refuse(table, &[COMPRESSION], "OTLP sinks and Prela's server", to.value)?;
+        }
+        if system != Some(System::Prela) || !is_sent_secrets {
+            refuse(table, &[BEARER], "Prela's server", to.value)?;
         }
         if system != Some(System::OpenAi) {
             refuse(table, &OPENAI_KEYS, "OpenAI sinks", to.value)?;
@@ -280,19 +286,24 @@ fn file_options(table: &Table<'_>) -> Result<FileOptions, ConfigError> {
     Ok(FileOptions { rotate_bytes, keep, compression: compression.unwrap_or_default() })
 }
 
+/// Whether requests are compressed.
+fn compression(table: &Table<'_>) -> Result<Option<bool>, ConfigError> {
+    const EXPECTED: &str = "it is \"gzip\" or \"none\"";
+    let is_compressed = |text: &str| match text {
+        "gzip" => Ok(true),
+        "none" => Ok(false),
+        _ => Err(EXPECTED),
+    };
+    table.plain(COMPRESSION, table::quoted(is_compressed, EXPECTED))
+}
+
 impl OtlpSaid {
     fn read(table: &Table<'_>, dir: &Path) -> Result<Self, ConfigError> {
         const PROTOCOLS: &str = "it is \"http/protobuf\" or \"http/json\"";
-        const COMPRESSION: &str = "it is \"gzip\" or \"none\"";
         let protocol = |text: &str| match text {
             "http/protobuf" => Ok(Protocol::Protobuf),
             "http/json" => Ok(Protocol::Json),
             _ => Err(PROTOCOLS),
-        };
-        let is_compressed = |text: &str| match text {
-            "gzip" => Ok(true),
-            "none" => Ok(false),
-            _ => Err(COMPRESSION),
         };
         let path = |key| Ok(table.plain(key, table::text)?.map(|path| dir.join(path)));
         let timeout = table.plain("timeout", |value| match table::duration(value)? {
@@ -315,7 +326,7 @@ impl OtlpSaid {
         let tls = about_tls.into_iter().filter_map(|key| Some((table.key(key)?.start, key))).min();
         Ok(OtlpSaid {
             protocol: table.plain(PROTOCOL, table::quoted(protocol, PROTOCOLS))?.zip(protocol_place),
-            is_compressed: table.plain("compression", table::quoted(is_compressed, COMPRESSION))?,
+            is_compressed: compression(table)?,
             timeout,
             headers: headers(table, dir)?,
             certificate: path(CERTIFICATE)?,
@@ -375,8 +386,14 @@ impl AccountSaid {
             let said = table.value(key, table::text)?;
             Ok(said.map(|said| (said.value.to_owned(), source.place(said.span.start))))
         };
+        let is_bearer = table.plain(BEARER, table::truth)?.unwrap_or(false);
+        if is_bearer && api_key.is_none() {
+            return Err(table.error(BEARER, Fault::Without { key: BEARER, needs: API_KEY }));
+        }
         Ok(AccountSaid {
             api_key: api_key.transpose()?,
+            is_bearer,
+            is_compressed: compression(table)?,
             organization: text(ORGANIZATION)?,
             project: text(PROJECT)?,
         })
@@ -405,13 +422,21 @@ impl AccountSaid {
                 Some(System::Prefactor) => {
                     options.prefactor.clone().with_token(key).map(|of| options.prefactor = of)
                 }
-                Some(System::Prela) => options.prela.clone().with_api_key(key).map(|of| options.prela = of),
+                Some(System::Prela) => {
+                    let prela = options.prela.clone();
+                    let given =
+                        if self.is_bearer { prela.with_bearer_token(key) } else { prela.with_api_key(key) };
+                    given.map(|of| options.prela = of)
+                }
                 Some(System::SpanForge) => {
                     options.spanforge.clone().with_api_key(key).map(|of| options.spanforge = of)
                 }
                 Some(System::Otlp) | None => Ok(()),
             };
             given.map_err(|_| unfit(UNFIT_FOR_HEADER))?;
+        }
+        if let Some(is_compressed) = self.is_compressed {
+            options.prela = options.prela.clone().compressed(is_compressed);
         }
         let unfit = |key: &'static str, place: Place| {
             let expected = "HTTP allows no such text in a header";

@@ -154,6 +154,7 @@ fn each_mistake_of_a_sink_is_one_line_with_its_place_and_its_reason() {
     let cases = [
         ("rotate = \"1MiB\"", "2:1: `to` is missing in [[sink]]".to_owned()),
         ("to = 1", format!("3:6: `to` does not fit: {unquoted}")),
+        ("to = \"prela\"\nbearer = true", "4:1: `bearer` means nothing without `api_key`".to_owned()),
         (
             "to = \"ftp://h\"",
             "3:6: unknown sink \"ftp://h\": no sink has such a scheme; a sink is ".to_owned(),
@@ -305,7 +306,6 @@ fn each_mistake_of_a_sink_is_one_line_with_its_place_and_its_reason() {
 fn a_key_of_one_kind_of_sink_is_refused_in_each_sink_of_another() {
     let of_otlp = [
         "protocol = \"http/json\"",
-        "compression = \"none\"",
         "timeout = \"1s\"",
         "headers = {}",
         "certificate = \"c\"",
@@ -315,6 +315,7 @@ fn a_key_of_one_kind_of_sink_is_refused_in_each_sink_of_another() {
         ["rotate = \"1MiB\"", "rotate = \"1MiB\"\nkeep = 1", "rotate = \"1MiB\"\ncompress = \"none\""];
     let of_accounts = ["api_key = \"k\"", "api_key = { env = \"K\" }", "api_key = { file = \"k\" }"];
     let of_openai = ["organization = \"o\"", "project = \"p\""];
+    let (of_prela, compression) = ("api_key = \"k\"\nbearer = true", "compression = \"none\"");
     let of_prefactor = [
         "purpose = \"eval\"",
         "sensitive_keys = []",
@@ -343,6 +344,8 @@ fn a_key_of_one_kind_of_sink_is_refused_in_each_sink_of_another() {
         let cases = cases.chain(of_files.map(|lines| (lines, takes_files)));
         let cases = cases.chain(of_accounts.map(|lines| (lines, takes_key)));
         let cases = cases.chain(of_prefactor.map(|lines| (lines, to.starts_with("prefactor"))));
+        let is_prela = to.starts_with("prela") && takes_key;
+        let cases = cases.chain([(of_prela, is_prela), (compression, is_prela || takes_otlp)]);
         for (lines, is_taken) in cases.chain(of_openai.map(|lines| (lines, is_openai))) {
             let read = parse(&with_sink(&format!("to = \"{to}\"\n{lines}")));
             assert_eq!(read.is_ok(), is_taken, "{to} {lines}: {read:?}");

@@ -6,7 +6,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use spanring_spool::{Cursor, Error, Life, Position, RecorderId, SpoolDir};
+use spanring_spool::{Cursor, CursorState, Error, Life, RecorderId, SpoolDir};
 
 use super::{Check, Verdict, free_space};
 use crate::engine::counted;
@@ -110,7 +110,7 @@ struct Behind {
 
 /// How far behind each sink is.
 fn progress(spool: &SpoolDir, recorders: &[RecorderId], sinks: &[String]) -> Vec<Check> {
-    let mut places: BTreeMap<String, BTreeMap<&RecorderId, Position>> =
+    let mut places: BTreeMap<String, BTreeMap<&RecorderId, CursorState>> =
         sinks.iter().map(|sink| (sink.clone(), BTreeMap::new())).collect();
     let mut checks = Vec::new();
     for recorder in recorders {
@@ -118,7 +118,7 @@ fn progress(spool: &SpoolDir, recorders: &[RecorderId], sinks: &[String]) -> Vec
         match Cursor::peek_all(&dir) {
             Ok(all) => {
                 for (sink, state) in all {
-                    places.entry(sink).or_default().insert(recorder, state.position);
+                    places.entry(sink).or_default().insert(recorder, state);
                 }
             }
             Err(_) if !dir.exists() => {}
@@ -128,36 +128,45 @@ fn progress(spool: &SpoolDir, recorders: &[RecorderId], sinks: &[String]) -> Vec
             }
         }
     }
-    for (sink, positions) in places {
+    for (sink, states) in places {
         let mut behind = Behind::default();
         for recorder in recorders {
-            let position = positions.get(recorder).copied().unwrap_or_default();
-            behind.add(spool, recorder, position);
+            behind.add(spool, recorder, &states.get(recorder).copied().unwrap_or_default());
         }
-        checks.push(behind.check(&sink, !positions.is_empty()));
+        checks.push(behind.check(&sink, !states.is_empty()));
     }
     checks
 }
 
 impl Behind {
-    fn add(&mut self, spool: &SpoolDir, recorder: &RecorderId, position: Position) {
-        match self.count(spool, recorder, position) {
+    fn add(&mut self, spool: &SpoolDir, recorder: &RecorderId, state: &CursorState) {
+        match self.count(spool, recorder, state) {
             Ok(()) | Err(Error::NoSuchRecorder { .. }) => {}
             Err(error) => self.troubles.push(format!("recorder {recorder}: {}", with_causes(&error))),
         }
     }
 
-    fn count(&mut self, spool: &SpoolDir, recorder: &RecorderId, position: Position) -> Result<(), Error> {
+    fn count(&mut self, spool: &SpoolDir, recorder: &RecorderId, state: &CursorState) -> Result<(), Error> {
         let mut reader = spool.reader(recorder)?;
-        reader.seek(position);
-        while self.spans < COUNTED_MAX
+        reader.seek(state.position);
+        let (mut spans, mut oldest_unix_ns) = (0, u64::MAX);
+        while self.spans + spans < COUNTED_MAX
             && let Some(block) = reader.next_block_ref()?
         {
             for span in block.spans() {
-                self.spans += 1;
-                let ended = span.end_unix_ns();
-                self.oldest_unix_ns = Some(self.oldest_unix_ns.map_or(ended, |oldest| oldest.min(ended)));
+                spans += 1;
+                oldest_unix_ns = oldest_unix_ns.min(span.end_unix_ns());
             }
+        }
+        if state.ahead != state.position {
+            // Of what is behind the first open trace, it has had the traces that were over.
+            let CursorState { delivered, dead_lettered, dropped, .. } = state;
+            let spooled = spool.end(recorder)?.ledger()?.spooled;
+            spans = spans.min(spooled.saturating_sub(delivered + dead_lettered + dropped));
+        }
+        if spans > 0 {
+            self.spans += spans;
+            self.oldest_unix_ns = Some(self.oldest_unix_ns.unwrap_or(u64::MAX).min(oldest_unix_ns));
         }
         Ok(())
     }

@@ -180,6 +180,9 @@ impl Payloads {
                 metadata.insert(key.to_owned(), to_json(&value));
             }
         }
+        if form == Form::Langchain && span.input().is_none() {
+            repeat_in_inputs(span, &mut given);
+        }
         for (word, value) in [("token_usage", usage(span)), ("error", error(span))] {
             if let Some(value) = value
                 && !came.set(word, value.clone())
@@ -197,6 +200,19 @@ impl Payloads {
         let mut payload = given.end().unwrap_or_default();
         add_metadata(&mut payload, metadata);
         Payloads { payload, result: came.end() }
+    }
+}
+
+/// Says among the inputs of a model's call which model it was, and of a tool's which tool, as prefactor_langchain does beside saying it in
+/// the payload; but not where no inputs are sent.
+fn repeat_in_inputs(span: &SpanData, given: &mut Half) {
+    let (key, word) = match span.type_name() {
+        Some("langchain:llm") => (names::REQUEST_MODEL, "model"),
+        Some("langchain:tool") => (names::TOOL_NAME, "tool_name"),
+        _ => return,
+    };
+    if let Some(value) = span.get(key).filter(|_| given.within.is_some()) {
+        given.set_within(word, value);
     }
 }
 

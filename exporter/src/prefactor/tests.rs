@@ -201,6 +201,37 @@ fn payloads_of_langchain_have_their_own_form() {
 }
 
 #[test]
+fn inputs_of_langchain_repeat_which_model_or_tool_it_was_where_they_are_sent() {
+    let tool = span(&[
+        (names::TYPE, "langchain:tool".into()),
+        (names::TOOL_NAME, "search".into()),
+        (names::TOOL_CALL_ARGUMENTS, map(&[("q", "tea".into())])),
+    ]);
+    let model = span(&[
+        (names::TYPE, "langchain:llm".into()),
+        (names::REQUEST_MODEL, "mistral-small".into()),
+        (names::INPUT_MESSAGES, vec!["hi"].into()),
+    ]);
+    let silent = Contents { inputs: false, ..Contents::default() };
+    let payload = |span: &SpanData, contents: &Contents| {
+        let [payload, _] = payloads(span, Form::of(span), contents);
+        payload
+    };
+    let inputs = json!({"tool_name": "search", "arguments": {"q": "tea"}});
+    assert_eq!(payload(&tool, &Contents::default()), json!({"tool_name": "search", "inputs": inputs}));
+    assert_eq!(payload(&tool, &silent), json!({"tool_name": "search"}));
+    let inputs = json!({"model": "mistral-small", "messages": ["hi"]});
+    assert_eq!(
+        payload(&model, &Contents::default()),
+        json!({"model_name": "mistral-small", "inputs": inputs})
+    );
+    // What was said as a whole stays as it is.
+    let said = [(names::TYPE, "langchain:tool".into()), (names::TOOL_NAME, "search".into())];
+    let whole = span(&[said.as_slice(), &[(names::INPUT, map(&[("q", "tea".into())]))]].concat());
+    assert_eq!(payload(&whole, &Contents::default()), json!({"tool_name": "search", "inputs": {"q": "tea"}}));
+}
+
+#[test]
 fn each_record_of_quality_is_a_request_and_stays_in_the_metadata() {
     let record = |name: &str, payload: Value| Value::from_iter([("name", name.into()), ("payload", payload)]);
     let accuracy = map(&[("score", 0.5.into())]);

@@ -36,7 +36,9 @@ use std::time::Duration;
 
 use percent_encoding::percent_decode_str;
 use reqwest::Url;
-use reqwest::header::{HeaderName, HeaderValue};
+use reqwest::header::{
+    ACCEPT, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, TRANSFER_ENCODING,
+};
 
 use super::address::{OTLP_GRPC_PORT, has_no_path, has_port};
 use super::endpoint;
@@ -248,6 +250,10 @@ fn grpc_endpoint(text: &str, is_insecure: bool) -> Result<Url, String> {
     if has_no_path(&url) { Ok(url) } else { Err("a path has no meaning to gRPC".to_owned()) }
 }
 
+/// Headers that say what a request is, which only the sink knows.
+pub(crate) const OWN_HEADERS: [HeaderName; 5] =
+    [ACCEPT, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCODING];
+
 /// Headers as W3C baggage writes its members, without properties.
 fn headers(text: &str) -> Result<Vec<(HeaderName, HeaderValue)>, &'static str> {
     let member = |member: &str| {
@@ -255,6 +261,9 @@ fn headers(text: &str) -> Result<Vec<(HeaderName, HeaderValue)>, &'static str> {
         let decoded = |text: &str| percent_decode_str(text.trim()).collect::<Vec<u8>>();
         let name = HeaderName::from_bytes(&decoded(key))
             .map_err(|_| "a header has a name that HTTP does not allow")?;
+        if OWN_HEADERS.contains(&name) {
+            return Err("a header is the sink's own, which says by it what it sends");
+        }
         let value = HeaderValue::from_bytes(&decoded(value));
         let mut value = value.map_err(|_| "a header has a value that HTTP does not allow")?;
         value.set_sensitive(true);
@@ -300,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn without_variables_everything_is_as_the_specification_has_it() {
+    fn without_variables_requests_go_to_this_machine_compressed_and_with_our_own_time_limit() {
         let options = read(&[]).unwrap();
         let endpoint = options.endpoint_or_default();
         assert_eq!((endpoint.url.as_str(), endpoint.is_whole), ("http://localhost:4318/", false));
@@ -401,6 +410,11 @@ mod tests {
         for (name, text, reason) in [
             ("empty", "\n", "it is empty"),
             ("none", "secret", "a header has no ="),
+            (
+                "own",
+                "x=secret,Content-Type=secret",
+                "a header is the sink's own, which says by it what it sends",
+            ),
             ("long", &"secret".repeat(20_000), "it is longer than 65536 bytes"),
         ] {
             let message = read(&[("HEADERS_FILE", &file(name, text))]).unwrap_err();

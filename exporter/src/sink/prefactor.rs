@@ -26,7 +26,7 @@
 //! # What becomes of a span without its parent
 //!
 //! A parent may be in another process, be refused, or be forgotten: where it came with an earlier part of the trace, which was over for two seconds, before a
-//! restart, or more than 100,000 spans ago. The span is created without one then, and says its parent's identity here in `metadata`.
+//! restart, or more than 100,000 spans ago with no span under it since. The span is created without one then, and says its parent's identity here in `metadata`.
 
 mod bulk;
 mod bulk_size;

@@ -5,10 +5,13 @@
 //! | `PRELA_HTTP_ENDPOINT` | where traces are sent: a URL, whose path is used as it is but for a `/` at its end |
 //! | `PRELA_API_KEY` | sent as `X-API-Key`. Without it nothing is: a gateway may want none |
 //! | `PRELA_API_KEY_FILE` | the file that the key is in, instead |
+//! | `PRELA_BEARER_TOKEN`, or the file that `PRELA_BEARER_TOKEN_FILE` names | sent as `Authorization: Bearer`, in place of a key: with both it is an error, as with the SDK |
+//! | `PRELA_COMPRESSION` | `gzip`, or `none` as without it |
 //! | `PRELA_SERVICE_NAME` | the name of a service that its own program left without one |
 //!
 //! One that is empty is as if it were not there. What makes no sense is an error: it must not send traces to the wrong place, or as nobody.
-//! The SDK's other variables are about recording, or about which exporter there is, and are not read.
+//! The SDK has no variables for a token and compression, which its exporter is given; these are ours. Its other variables are about recording, or
+//! about which exporter there is, and are not read.
 
 use std::ffi::OsString;
 use std::fmt;
@@ -22,6 +25,8 @@ use crate::{Error, secret};
 
 pub(super) const ENDPOINT: &str = "PRELA_HTTP_ENDPOINT";
 const API_KEY: &str = "PRELA_API_KEY";
+const BEARER_TOKEN: &str = "PRELA_BEARER_TOKEN";
+const COMPRESSION: &str = "PRELA_COMPRESSION";
 const SERVICE_NAME: &str = "PRELA_SERVICE_NAME";
 
 /// What a resource says of a service that nobody named begins so.
@@ -107,11 +112,22 @@ impl PrelaOptions {
             service_name: text(SERVICE_NAME)?,
             ..PrelaOptions::default()
         };
-        let Some((key, name)) = secret::key_in_variable(API_KEY, &get)? else { return Ok(options) };
-        options = options
-            .with_api_key(&key)
-            .map_err(|_| wrong(&name, "the key has characters that HTTP does not allow".to_owned()))?;
-        Ok(options)
+        options.is_compressed = match text(COMPRESSION)?.as_deref() {
+            Some("gzip") => true,
+            Some("none") | None => false,
+            Some(_) => return Err(wrong(COMPRESSION, "it is neither gzip nor none".to_owned())),
+        };
+        let given = [secret::key_in_variable(API_KEY, &get)?, secret::key_in_variable(BEARER_TOKEN, &get)?];
+        let (options, name) = match given {
+            [None, None] => return Ok(options),
+            [Some((key, name)), None] => (options.with_api_key(&key), name),
+            [None, Some((token, name))] => (options.with_bearer_token(&token), name),
+            [Some((_, other)), Some((_, name))] => {
+                let reason = format!("{other} is there too, and one of them is to be left out");
+                return Err(wrong(&name, reason));
+            }
+        };
+        options.map_err(|_| wrong(&name, "the key has characters that HTTP does not allow".to_owned()))
     }
 }
 
@@ -185,6 +201,17 @@ mod tests {
         assert_eq!(credentials(&said), Some(("x-api-key", "secret")));
         let token = said.with_bearer_token("token").unwrap();
         assert_eq!(credentials(&token), Some(("authorization", "Bearer token")));
+        let token = read(&[(BEARER_TOKEN, " token"), (API_KEY, "")]).unwrap();
+        assert_eq!(credentials(&token), Some(("authorization", "Bearer token")));
+        let both = read(&[(BEARER_TOKEN, "secret"), (API_KEY_FILE, path.to_str().unwrap())]).unwrap_err();
+        let expected = "cannot use PRELA_BEARER_TOKEN: PRELA_API_KEY_FILE is there too, and one of them is to be left out";
+        assert_eq!(both, expected);
+    }
+
+    #[test]
+    fn bodies_are_compressed_where_that_is_said() {
+        let is_compressed = |said| read(&[(COMPRESSION, said)]).map(|options| options.is_compressed);
+        assert_eq!(["gzip", "none", ""].map(is_compressed), [Ok(true), Ok(false), Ok(false)]);
     }
 
     #[test]
@@ -201,6 +228,8 @@ mod tests {
             (ENDPOINT, "file:///secret", "its scheme is neither http nor https"),
             (ENDPOINT, "https://secret@h", "credentials belong into PRELA_API_KEY"),
             (ENDPOINT, "https://h?key=secret", "a query or fragment has no meaning here"),
+            (BEARER_TOKEN, "se\ncret", "the key has characters that HTTP does not allow"),
+            (COMPRESSION, "secret", "it is neither gzip nor none"),
             (API_KEY, "se\ncret", "the key has characters that HTTP does not allow"),
             (API_KEY_FILE, &empty, "the file that it names cannot be read: it is empty"),
             (API_KEY_FILE, &split, "the key has characters that HTTP does not allow"),

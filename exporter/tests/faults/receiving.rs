@@ -54,6 +54,8 @@ pub(crate) struct Receiving {
     pub(crate) answers: usize,
     /// What it has taken: numbers, and none for the span without one.
     pub(crate) taken: BTreeSet<Option<i64>>,
+    /// What came, taken or not: a span is the same each time, with its identities, times and status.
+    seen: BTreeMap<Option<i64>, Span>,
     /// The requests that differ, by the identities of their spans.
     requests: BTreeMap<Vec<Vec<u8>>, Request>,
 }
@@ -79,6 +81,7 @@ impl Receiving {
             delay_max_ms: 0,
             answers: 0,
             taken: BTreeSet::new(),
+            seen: BTreeMap::new(),
             requests: BTreeMap::new(),
         }
     }
@@ -96,6 +99,10 @@ impl Receiving {
         let ids: Vec<_> = spans.iter().map(|span| span.span_id.clone()).collect();
         assert!(!ids.is_empty(), "a request without spans");
         let numbers: Vec<_> = spans.iter().map(number).collect();
+        for (number, span) in numbers.iter().zip(spans.iter()) {
+            let first = self.seen.entry(*number).or_insert_with(|| span.clone());
+            assert_eq!(first, span, "a span comes as another one");
+        }
         let request = self.requests.entry(ids.clone()).or_insert_with(|| Request {
             body: received.body.clone(),
             rejected: 0,

@@ -145,13 +145,16 @@ fn an_agent_that_records_trees() {
     for _ in 0..10 {
         let mut spans = Vec::<(u64, spanring::Span)>::new();
         for _ in 0..TREE {
-            let under = spans.get(usize::try_from(random.below(TREE)).unwrap());
-            let builder = match under.or(spans.first()) {
+            let under = spans.get(usize::try_from(random.below(TREE)).unwrap()).or(spans.first());
+            let builder = match under {
                 Some((_, parent)) => parent.child("step"),
                 None => spanring::span("step").root(),
             };
-            let number = recorded;
-            spans.push((number, builder.start_with(|span| _ = span.set("number", number))));
+            let (number, under) = (recorded, under.map(|(number, _)| *number));
+            spans.push((
+                number,
+                builder.start_with(|span| _ = span.set("number", number).set("under", under)),
+            ));
             recorded += 1;
             fs::write(dir.join("recorded"), "").unwrap();
             thread::sleep(Duration::from_millis(random.below(6)));
@@ -242,8 +245,11 @@ fn live_rounds(is_bulk: bool) {
             );
         }
         if server.poisoned.is_empty() {
-            let roots = server.spans.iter().filter(|span| span["parent_span_id"].is_null()).count();
-            assert_eq!(roots as u64, count / TREE, "seed {seed}: every other span is under its parent");
+            for span in &server.spans {
+                let parent = server.spans.iter().find(|parent| parent["id"] == span["parent_span_id"]);
+                let under = span["payload"]["metadata"]["under"].as_u64();
+                assert_eq!(parent.and_then(number), under, "seed {seed}: {span}");
+            }
         }
         for name in ["accuracy", "tone"] {
             let is_there = |number: &u64| !server.poisoned.contains(&Some(*number));

@@ -88,6 +88,8 @@ impl Server {
                 1 => return Answer { headers: vec![("retry-after", "0".to_owned())], ..Answer::status(429) },
                 2 => return Answer::broken(),
                 3 => return Answer { delay: Duration::from_millis(5), ..Answer::status(503) },
+                // The token is not known for a while: this exporter asks no more, and the next one does.
+                4 if self.random.below(10) == 0 => return Answer::status(401),
                 _ => {}
             }
         }
