@@ -159,6 +159,7 @@ impl Replay {
         let batch =
             Batch { id, resource: &letter.resource, spans: std::slice::from_ref(&letter.span), starts: &[] };
         let Receiver { sink, breaker } = receiver;
+        sink.recall(&letter.span, &letter.known);
         loop {
             let began = Instant::now();
             let (after, reason) = match sink.deliver(&batch).await {

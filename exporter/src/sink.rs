@@ -59,7 +59,7 @@ use std::fmt;
 use std::pin::Pin;
 use std::time::Duration;
 
-use spanring_spool::{Position, RecorderId, Resource, SpanData};
+use spanring_spool::{Position, RecorderId, Resource, SpanData, Value};
 
 use crate::engine::SPANS_MAX;
 use crate::otlp::{self, Names};
@@ -79,6 +79,21 @@ pub trait Sink: Send {
     fn needs(&self) -> Needs {
         Needs::Spans
     }
+
+    /// Is shown the spans of some whole traces, in the order in which they go, before the first batch of them, if it needs an
+    /// [overview](Needs::Overview). The batches that follow are of these, until it is shown others. Where they cannot be read, none of them follow.
+    fn overview<'a>(&'a mut self, _: &'a mut dyn TraceSpans) -> Overview<'a> {
+        Box::pin(async {})
+    }
+
+    /// What it knows of a span that it refuses, by the overview, and could not tell by the span alone: pairs of a name and a value, which are kept
+    /// with the span where that is set aside, and [recalled](Self::recall).
+    fn known_of(&self, _: &SpanData) -> Vec<(String, Value)> {
+        Vec::new()
+    }
+
+    /// Is told, before it is delivered a span out of the dead letters, what the sink that refused it [knew](Self::known_of), itself or another.
+    fn recall(&mut self, _: &SpanData, _: &[(String, Value)]) {}
 
     /// Delivers one batch. The engine hands over the batches of a recorder in order, the same batch again after
     /// [`Outcome::Retry`], or after a restart, and its halves after [`Outcome::Rejected`].
@@ -185,12 +200,18 @@ pub enum Needs {
     Spans,
     /// Batches of spans whose parents it was delivered before, or that are not there: spans are delivered when their trace is over.
     ParentsFirst,
+    /// What there is of it: spans are delivered when their trace is over, in the order in which they were recorded, batch by batch, and the sink is
+    /// [shown](Sink::overview) all of them before. A batch is of several whole traces, or of one.
+    Overview,
     /// All of it, in one.
     Traces,
 }
 
 /// What a batch will have come to.
 pub type Delivery<'a> = Pin<Box<dyn Future<Output = Outcome> + Send + 'a>>;
+
+/// That a sink has seen an overview.
+pub type Overview<'a> = Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
 
 /// Spans that are delivered together. All are of one process, and of one block unless the sink [needs](Sink::needs) more; there is at least one.
 #[derive(Clone, Copy, Debug)]

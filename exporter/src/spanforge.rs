@@ -23,7 +23,7 @@
 //! | model without a provider | `system` by how the model's name begins, as in the SDK |
 //! | tokens, costs of which parts were not said | what makes sums right: see [`TokenUsage`], [`CostBreakdown`] |
 //! | totals of a run that were said (`run_totals`) | those |
-//! | else | what the spans under it come to that are delivered together with it, and attribute `spanring.run.totals.spans` = how many these are |
+//! | else | what the spans under it come to among those that are there: see [`RunTotals`]; and attribute `spanring.run.totals.spans` = how many these are |
 //! | organization, team, actor, session | envelope; the session also in a span's payload, where it has at most 256 characters, none of them white space |
 //! | labels | `tags`, if there are at most 50 and none is empty. `env` is added from the resource's `deployment.environment.name` |
 //! | the resource's `service.name`, `service.version` | `source` |
@@ -43,6 +43,7 @@ mod event;
 mod parts;
 mod payload;
 mod python_json;
+mod rollup;
 mod said;
 mod signing;
 mod source;
@@ -58,13 +59,22 @@ pub use event::{BYTES_MAX, DEPTH_MAX, Event, TAGS_MAX};
 pub use parts::{CostBreakdown, DecisionPoint, ModelInfo, ReasoningStep, SpanEvent, TokenUsage, ToolCall};
 pub use payload::{AgentRunPayload, AgentStepPayload, Payload, SpanPayload};
 pub use signing::SigningKey;
+pub use totals::RunTotals;
 pub use trace::{saved, trace_to_json};
 
 use spanring_spool::SpanData;
 
-/// The payload of a span. The totals of a run that nobody said are those of `spans`.
+/// The payload of a span. The totals of a run that nobody said are those of `spans`, which all of its trace should be among.
 pub fn payload(span: &SpanData, spans: &[SpanData]) -> Payload {
-    span::payload(span, said::Said::of(span), &totals::Together::new(spans))
+    match span::Sort::of(span) {
+        span::Sort::Run => payload_with(span, &RunTotals::of(spans)),
+        span::Sort::Step | span::Sort::Span => payload_with(span, &RunTotals::default()),
+    }
+}
+
+/// The payload of a span. The totals of a run that nobody said are these; a run that is not among them comes to nothing.
+pub fn payload_with(span: &SpanData, totals: &RunTotals) -> Payload {
+    span::payload(span, said::Said::of(span), totals)
 }
 
 #[cfg(test)]

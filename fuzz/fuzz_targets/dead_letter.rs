@@ -74,6 +74,7 @@ fn template() -> Template {
         number: 0,
         resource: Resource::named("fuzz"),
         span: span.expect("it can be read"),
+        known: vec![("totals".into(), 7_u64.into())],
     };
     let bytes = file(&serde_json::to_vec(&letter).expect("it can be written"));
     Template { letter: decode(&bytes).expect("the letter is whole"), bytes }

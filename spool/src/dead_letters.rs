@@ -16,8 +16,11 @@
 //!                    decimal numbers as text: the position behind the block that held the span
 //! number             a decimal number as text: which of the block's spans that ended it is, from 0 on
 //! resource           the attributes of the resource  ┐
-//! span               the span                        ┘ as the head of `trace/json.rs` tells
+//! span               the span                        │ as the head of `trace/json.rs` tells
+//! known              pairs, as attributes are        ┘
 //! ```
+//!
+//! `known` is not there where nothing was known.
 //!
 //! A letter's name is a function of its sink and of the span's place, so that a span that is refused again after a kill is the same letter. It is
 //! written under another name, synced, and renamed: a letter that has its name is whole, and one that does not is none.
@@ -70,6 +73,8 @@ pub struct DeadLetter {
     pub resource: Resource,
     /// The span.
     pub span: SpanData,
+    /// What the sink knew of the span that does not stand in it, and needs to make the same of it once more: pairs of a name and a value.
+    pub known: Vec<(String, Value)>,
 }
 
 /// The name of a letter's file. Names sort by sink, then by recorder and place.
@@ -297,7 +302,7 @@ impl DeadLetter {
     fn encode(&self) -> Result<Vec<u8>, Error> {
         let mut bytes = format!("{HEAD}{VERSION} 00000000\n").into_bytes();
         let no_form = |reason| Error::NoForm { what: "a dead letter", reason };
-        if json::is_too_deep(&self.span) {
+        if json::is_too_deep(&self.span) || json::is_any_too_deep(&self.known) {
             return Err(no_form("a value is nested too deep"));
         }
         serde_json::to_writer(&mut bytes, self).map_err(|_| no_form("it has none in JSON"))?;
@@ -339,7 +344,8 @@ impl DeadLetter {
 impl Serialize for DeadLetter {
     /// As the JSON of its file.
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let DeadLetter { sink, reason, set_aside_unix_ns, recorder, block, number, resource, span } = self;
+        let DeadLetter { sink, reason, set_aside_unix_ns, recorder, block, number, resource, span, known } =
+            self;
         let mut members = serializer.serialize_map(None)?;
         members.serialize_entry("sink", sink)?;
         members.serialize_entry("reason", reason)?;
@@ -351,6 +357,9 @@ impl Serialize for DeadLetter {
         members.serialize_entry("number", &number.to_string())?;
         members.serialize_entry("resource", &json::Attributes(&resource.attributes))?;
         members.serialize_entry("span", &Json(span))?;
+        if !known.is_empty() {
+            members.serialize_entry("known", &json::Attributes(known))?;
+        }
         members.end()
     }
 }
@@ -372,6 +381,7 @@ fn read(value: Value) -> Result<DeadLetter, String> {
         number: fields.required("number", json::number)?,
         resource: Resource { attributes: fields.required("resource", json::attributes)? },
         span: fields.required("span", json::span)?,
+        known: fields.optional("known", json::attributes)?.unwrap_or_default(),
     };
     fields.end()?;
     Ok(letter)

@@ -30,6 +30,7 @@ fn letter(number: u64) -> DeadLetter {
         number,
         resource: Resource::named("shop"),
         span: SpanData { name: format!("step {number}"), ..SpanData::default() },
+        known: Vec::new(),
     }
 }
 

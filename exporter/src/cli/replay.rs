@@ -17,8 +17,8 @@ use super::output::{complain, print, print_report};
 /// Deliver again what a sink has had, as far as the spool still holds it
 ///
 /// Sends the blocks before the sink's place in the spool that hold a span which ended since some moment, in the batches and under the
-/// identities of the first delivery. To Prela's server and to Prefactor it sends the traces that they have had and that have such a span, as far as
-/// their spans are still there: as the same documents, unless a trace had come in several pieces, and under the same idempotency keys. Prefactor is told
+/// identities of the first delivery. To Prela's server, to Prefactor and to SpanForge's sinks it sends the traces that they have had and that have such a span, as far as
+/// their spans are still there: as the same documents and events, unless a trace had come in several pieces, and under the same idempotency keys. Prefactor is told
 /// once more that a process is over, where it had been. A sink that is new to the spool gets what any sink has had. Nothing in the spool changes: what
 /// the sink has not had yet is left to `spanring export`, and what export --grace does not keep is gone. Spans that a sink refused
 /// and that are dead letters go along; by themselves they are replayed by `spanring dead-letters`. Rules about traces are not asked: what

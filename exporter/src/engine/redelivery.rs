@@ -12,7 +12,8 @@
 //! where a sync had failed, and the exporter was restarted right there, may a block have been divided otherwise at first; and what was delivered by
 //! trace, along a route with rules, goes by block here, all of it, under other identities.
 //!
-//! A sink that needs traces, or parents first, gets [traces](lineages), by the hands that delivered them first.
+//! A sink that needs traces, an overview of them, or parents first, gets [traces](lineages), by the hands that delivered them first. Small traces may
+//! share other batches then, where some are left out.
 //!
 //! The spool is claimed meanwhile, so that no exporter removes what is being read, and is left as it is otherwise: no cursor moves, nothing is
 //! counted, set aside or removed, and no process learns that it is to stop.
@@ -106,7 +107,7 @@ impl Redelivery {
                 }
                 blocks.past
             }
-            Needs::ParentsFirst | Needs::Traces => {
+            Needs::ParentsFirst | Needs::Overview | Needs::Traces => {
                 let mut traces = PastTraces::of(past, false);
                 while let Some(found) = traces.next() {
                     plan.add_traces(&found);
@@ -149,7 +150,7 @@ impl Redelivery {
         let mut trip = Trip { porter, plan, end: SinkEnd::Complete };
         let past = match needs {
             Needs::Spans => trip.go_by_block(PastBlocks::of(past)).await,
-            Needs::ParentsFirst | Needs::Traces => {
+            Needs::ParentsFirst | Needs::Overview | Needs::Traces => {
                 let keeps_starts = trip.porter.sink.wants_starts();
                 trip.go_by_trace(PastTraces::of(past, keeps_starts)).await
             }

@@ -221,6 +221,7 @@ impl SinkAddress {
         match self {
             SinkAddress::Prefactor { .. } => Needs::ParentsFirst,
             SinkAddress::PrelaHttp { .. } => Needs::Traces,
+            SinkAddress::SpanForge(_) => Needs::Overview,
             _ => Needs::Spans,
         }
     }
@@ -503,9 +504,14 @@ mod tests {
 
     #[test]
     fn what_an_address_needs_is_what_its_sink_does() {
-        for address in
-            ["stdout", "otlp+http://h", "otlp+grpc://h", "prefactor+https://h", "prela+https://h/x"]
-        {
+        for address in [
+            "stdout",
+            "otlp+http://h",
+            "otlp+grpc://h",
+            "prefactor+https://h",
+            "prela+https://h/x",
+            "spanforge-webhook+https://h/x",
+        ] {
             let address = address.parse::<SinkAddress>().unwrap();
             assert_eq!(address.needs(), address.open().unwrap().needs(), "{address}");
         }

@@ -19,9 +19,11 @@ use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use spanring_spool::{SpanData, Value};
+
 use self::rotated::Family;
 pub(super) use self::rotation::is_same_file;
-use super::{Batch, Delivery, Outcome, Sink};
+use super::{Batch, Delivery, Needs, Outcome, Overview, Sink, TraceSpans};
 use crate::Error;
 use crate::error::with_causes;
 use crate::otlp::Names;
@@ -50,22 +52,43 @@ impl LineForm {
 /// OTLP/JSON, a request a line.
 pub(crate) const OTLP_LINES: LineForm = LineForm { beginnings: &[b"{\"resourceSpans\""], name: "OTLP/JSON" };
 
-/// What becomes of a batch in a file.
+/// What becomes of a batch in a file. All that is asked of a sink beside is asked of this.
 pub(super) trait BatchLines: fmt::Debug + Send + Sync {
     /// What its lines are.
     fn form(&self) -> LineForm;
+
+    /// Another one, for a sink that writes to the same file and is shown other traces.
+    fn boxed(&self) -> Box<dyn BatchLines>;
+
+    fn needs(&self) -> Needs {
+        Needs::Spans
+    }
+
+    fn overview<'a>(&'a mut self, _: &'a mut dyn TraceSpans) -> Overview<'a> {
+        Box::pin(async {})
+    }
+
+    fn known_of(&self, _: &SpanData) -> Vec<(String, Value)> {
+        Vec::new()
+    }
+
+    fn recall(&mut self, _: &SpanData, _: &[(String, Value)]) {}
 
     /// The lines of a batch, their line breaks included. The same batch makes the same lines.
     fn lines(&self, batch: &Batch<'_>) -> Vec<u8>;
 }
 
 /// OTLP/JSON, with attributes under these names.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct OtlpLines(pub(super) Names);
 
 impl BatchLines for OtlpLines {
     fn form(&self) -> LineForm {
         OTLP_LINES
+    }
+
+    fn boxed(&self) -> Box<dyn BatchLines> {
+        Box::new(self.clone())
     }
 
     fn lines(&self, batch: &Batch<'_>) -> Vec<u8> {
@@ -77,10 +100,10 @@ impl BatchLines for OtlpLines {
 const CHUNK_LEN: usize = 64 * 1024;
 
 /// A sink that appends to a file. Its clones append to the same file, a batch at a time.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct FileSink {
     name: String,
-    form: Arc<dyn BatchLines>,
+    form: Box<dyn BatchLines>,
     lines: Arc<Mutex<Lines>>,
 }
 
@@ -113,15 +136,37 @@ impl FileSink {
         form: impl BatchLines + 'static,
     ) -> Result<Self, Error> {
         match Lines::open(path, options, form.form()) {
-            Ok(lines) => Ok(FileSink { name, form: Arc::new(form), lines: Arc::new(Mutex::new(lines)) }),
+            Ok(lines) => Ok(FileSink { name, form: Box::new(form), lines: Arc::new(Mutex::new(lines)) }),
             Err(error) => Err(Error::sink(name, "open")(error)),
         }
+    }
+}
+
+impl Clone for FileSink {
+    fn clone(&self) -> Self {
+        FileSink { name: self.name.clone(), form: self.form.boxed(), lines: Arc::clone(&self.lines) }
     }
 }
 
 impl Sink for FileSink {
     fn name(&self) -> &str {
         &self.name
+    }
+
+    fn needs(&self) -> Needs {
+        self.form.needs()
+    }
+
+    fn overview<'a>(&'a mut self, spans: &'a mut dyn TraceSpans) -> Overview<'a> {
+        self.form.overview(spans)
+    }
+
+    fn known_of(&self, span: &SpanData) -> Vec<(String, Value)> {
+        self.form.known_of(span)
+    }
+
+    fn recall(&mut self, span: &SpanData, known: &[(String, Value)]) {
+        self.form.recall(span, known);
     }
 
     fn deliver<'a>(&'a mut self, batch: &'a Batch<'a>) -> Delivery<'a> {

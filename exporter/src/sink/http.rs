@@ -17,11 +17,12 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, ConfigBuilder, RootCertStore, WantsVerifier};
 use rustls_platform_verifier::BuilderVerifierExt as _;
+use spanring_spool::{SpanData, Value};
 
 use super::ahead::{Ahead, Key};
 use super::conceal::Secrets;
 use super::retry_after;
-use super::{Batch, Delivery, OtlpOptions, Outcome, Sink};
+use super::{Batch, Delivery, Needs, OtlpOptions, Outcome, Overview, Sink, TraceSpans};
 use crate::Error;
 use crate::engine::SPANS_MAX;
 use crate::error::with_causes;
@@ -38,6 +39,24 @@ pub trait HttpApi: Send {
     fn spans_max(&self) -> usize {
         SPANS_MAX
     }
+
+    /// What it has to know of a trace: see [`Sink::needs`]. Spans, or an overview.
+    fn needs(&self) -> Needs {
+        Needs::Spans
+    }
+
+    /// Is shown whole traces: see [`Sink::overview`].
+    fn overview<'a>(&'a mut self, _: &'a mut dyn TraceSpans) -> Overview<'a> {
+        Box::pin(async {})
+    }
+
+    /// What it knows of a span beside that: see [`Sink::known_of`].
+    fn known_of(&self, _: &SpanData) -> Vec<(String, Value)> {
+        Vec::new()
+    }
+
+    /// Is told what was known of a span: see [`Sink::recall`].
+    fn recall(&mut self, _: &SpanData, _: &[(String, Value)]) {}
 
     /// What a response says about the batch of its request.
     fn outcome(&self, response: &Response) -> Outcome;
@@ -306,6 +325,22 @@ impl<A: HttpApi + Sync> Sink for HttpSink<A> {
 
     fn spans_max(&self) -> usize {
         self.api.spans_max()
+    }
+
+    fn needs(&self) -> Needs {
+        self.api.needs()
+    }
+
+    fn overview<'a>(&'a mut self, spans: &'a mut dyn TraceSpans) -> Overview<'a> {
+        self.api.overview(spans)
+    }
+
+    fn known_of(&self, span: &SpanData) -> Vec<(String, Value)> {
+        self.api.known_of(span)
+    }
+
+    fn recall(&mut self, span: &SpanData, known: &[(String, Value)]) {
+        self.api.recall(span, known);
     }
 
     fn deliver<'a>(&'a mut self, batch: &'a Batch<'a>) -> Delivery<'a> {

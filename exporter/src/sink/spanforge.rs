@@ -7,7 +7,7 @@
 //! | `spanforge-file:` | an event a line, in the canonical form |
 //!
 //! What becomes of a span is told in [`spanforge`](crate::spanforge). An event has the same identity however often it is sent, by which
-//! SpanForge knows it again.
+//! SpanForge knows it again. The sinks are delivered traces that are over, and work out what the [runs](events) of a trace come to before its first event.
 //!
 //! | answer | outcome | in the SDK |
 //! |---|---|---|
@@ -18,7 +18,7 @@
 //! | 400, 413, 422 | rejected: the batch is halved until the span is found that is not taken | the whole batch is dropped |
 //! | 401, 403, 404 and any other | parked: every batch would be refused | dropped |
 //!
-//! What is different besides: requests are cut where blocks of the spool are, with up to 512 events and not 100; `User-Agent` says spanring,
+//! What is different besides: requests have up to 512 events and not 100, of whole traces or of one that is large; `User-Agent` says spanring,
 //! and `X-Spanforge-SDK` whose events these look like.
 //!
 //! With a signing key each batch is a chain of its own: its first event has no `prev_id`. So what was taken out of a request, or of the
@@ -27,6 +27,7 @@
 
 mod address;
 mod api;
+mod events;
 mod lines;
 mod options;
 

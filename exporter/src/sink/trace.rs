@@ -22,7 +22,7 @@ pub struct Trace<'a> {
     pub spans: &'a mut dyn TraceSpans,
 }
 
-/// The spans of a trace, some at a time, in the order in which they ended or were interrupted.
+/// The spans of a trace, or of several one after the other, some at a time, in the order in which they ended or were interrupted.
 pub trait TraceSpans: Send {
     /// Begins anew with the first.
     fn rewind(&mut self);

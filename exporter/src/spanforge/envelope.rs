@@ -8,7 +8,7 @@ use spanring_spool::{Resource, SpanData, Value};
 use super::event::{Event, SCHEMA_VERSION, TAGS_MAX};
 use super::said::Said;
 use super::span::{Sort, payload};
-use super::totals::Together;
+use super::totals::RunTotals;
 use super::{source, ulid};
 use crate::rfc3339;
 
@@ -46,13 +46,18 @@ impl Emitter {
         self
     }
 
-    /// The events of spans that are delivered together, one each.
+    /// The events of spans, one each. The totals of runs are those of these spans, so they should be whole traces; else see
+    /// [`events_with`](Self::events_with).
     pub fn events(&self, spans: &[SpanData]) -> Vec<Event> {
-        let together = Together::new(spans);
-        spans.iter().map(|span| self.event(span, &together)).collect()
+        self.events_with(spans, &RunTotals::of(spans))
     }
 
-    fn event(&self, span: &SpanData, together: &Together<'_>) -> Event {
+    /// The events of spans, one each. The totals of runs are these; a run that is not among them comes to nothing.
+    pub fn events_with(&self, spans: &[SpanData], totals: &RunTotals) -> Vec<Event> {
+        spans.iter().map(|span| self.event(span, totals)).collect()
+    }
+
+    fn event(&self, span: &SpanData, totals: &RunTotals) -> Event {
         let is_some = |text: &str| !text.is_empty();
         let mut said = Said::of(span);
         let org_id = said.take_text(names::ORGANIZATION_ID, is_some).or_else(|| self.organization.clone());
@@ -63,7 +68,7 @@ impl Emitter {
             Sort::Step | Sort::Run => said.take_text(names::SESSION_ID, is_some),
         };
         let tags = self.tags(&mut said);
-        let payload = payload(span, said, together);
+        let payload = payload(span, said, totals);
         let event_type = payload.event_type();
         Event {
             schema_version: SCHEMA_VERSION.to_owned(),

@@ -7,7 +7,7 @@ use spanring_spool::{LinkData, SpanData};
 use super::parts::SpanEvent;
 use super::payload::{AgentRunPayload, AgentStepPayload, Payload, SpanPayload};
 use super::said::{OF_ATTRIBUTES, OF_METADATA, Said, object};
-use super::totals::{Together, Totals};
+use super::totals::{RunTotals, Totals};
 use super::usage::{cost, model, token_usage};
 
 /// Under which key of the attributes links are, which SpanForge has no place for.
@@ -36,12 +36,12 @@ impl Sort {
     }
 }
 
-/// The payload of a span of which `said` was said. The totals of a run that nobody said are those of the spans it is together with.
-pub(super) fn payload(span: &SpanData, said: Said, together: &Together<'_>) -> Payload {
+/// The payload of a span of which `said` was said. The totals of a run that nobody said are among these.
+pub(super) fn payload(span: &SpanData, said: Said, totals: &RunTotals) -> Payload {
     match Sort::of(span) {
         Sort::Span => Payload::Span(Box::new(of_span(span, said))),
         Sort::Step => Payload::Step(Box::new(of_step(span, said))),
-        Sort::Run => Payload::Run(Box::new(of_run(span, said, together))),
+        Sort::Run => Payload::Run(Box::new(of_run(span, said, totals))),
     }
 }
 
@@ -114,9 +114,9 @@ fn of_step(span: &SpanData, mut said: Said) -> AgentStepPayload {
     AgentStepPayload { attributes: said.rest(), ..payload }
 }
 
-fn of_run(span: &SpanData, mut said: Said, together: &Together<'_>) -> AgentRunPayload {
+fn of_run(span: &SpanData, mut said: Said, runs: &RunTotals) -> AgentRunPayload {
     let own = || if span.parent_id.is_none() { run_of_trace(span) } else { span.span_id.to_string() };
-    let totals = Totals::of(span, &mut said, together);
+    let totals = Totals::of(span, &mut said, runs);
     let has_run_out = said.take_text(names::FOREIGN_STATUS, |status| status == "max_steps_exceeded");
     let payload = AgentRunPayload {
         agent_run_id: said.take_text(names::RUN_ID, is_some).unwrap_or_else(own),

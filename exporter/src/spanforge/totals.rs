@@ -1,43 +1,30 @@
-//! What a run of an agent came to.
+//! What runs of agents came to.
 //!
-//! Totals that were recorded, since another system said them, are written as they are. All others are added up from the spans that are
-//! delivered together with the run: those of its block and batch, which is where a run of ordinary length is as a whole. How many these
-//! were is said beside, since spans of a long run may have been delivered before. SpanForge's SDK adds up steps and inner runs only; here all
-//! spans under the run count, at any depth.
+//! Totals that were recorded, since another system said them, are written as they are. All others are [added up](super::rollup) from the spans
+//! under the run, at any depth, where SpanForge's SDK adds up steps and inner runs only. How many these were is said beside.
 
-use std::cell::OnceCell;
+use std::collections::{HashMap, HashSet};
+use std::io;
 
-use serde::Deserialize;
-use spanring::{Cost, Kind, names};
-use spanring_spool::{Figures, Node, SpanData, Trace};
+use serde::{Deserialize, Serialize};
+use spanring::{SpanId, TraceId, names};
+use spanring_spool::{SpanData, Value};
+use tokio::task::yield_now;
 
 use super::parts::{CostBreakdown, TokenUsage};
+use super::rollup::Rollup;
 use super::said::Said;
 use super::span::Sort;
-use super::usage;
+use crate::sink::TraceSpans;
 
 /// Under which key of the attributes it is how many spans the totals are of.
 const OF_SPANS: &str = "spanring.run.totals.spans";
-
-/// Spans that are delivered together, as traces where a run asks for its own.
-pub(super) struct Together<'a> {
-    spans: &'a [SpanData],
-    traces: OnceCell<Vec<Trace>>,
-}
-
-impl<'a> Together<'a> {
-    pub(super) fn new(spans: &'a [SpanData]) -> Self {
-        Together { spans, traces: OnceCell::new() }
-    }
-
-    fn trace_of(&self, span: &SpanData) -> Option<&Trace> {
-        let traces = self.traces.get_or_init(|| Trace::collect(self.spans.iter().cloned()));
-        traces.iter().find(|trace| trace.trace_id() == span.trace_id)
-    }
-}
+/// Under which name totals are kept with a run that is set aside, and how many spans they are of.
+const KEPT: &str = "spanforge.totals";
+const KEPT_SPANS: &str = "spanforge.totals.spans";
 
 /// What a run came to.
-#[derive(Clone, PartialEq, Debug, Default)]
+#[derive(Clone, PartialEq, Debug, Default, Serialize)]
 pub(super) struct Totals {
     pub(super) total_steps: u64,
     pub(super) total_model_calls: u64,
@@ -57,17 +44,16 @@ struct Told {
     total_cost: Option<CostBreakdown>,
 }
 
-impl Totals {
-    /// Those of the run whose span this is. What nobody said of them is that of the spans it is together with.
-    pub(super) fn of(run: &SpanData, said: &mut Said, together: &Together<'_>) -> Self {
-        let told: Told = said.take(names::RUN_TOTALS).unwrap_or_default();
+impl Told {
+    /// All of them, where nothing is missing but what these say.
+    fn or(self, counted: impl FnOnce() -> Totals) -> Totals {
         if let Told {
             total_steps: Some(total_steps),
             total_model_calls: Some(total_model_calls),
             total_tool_calls: Some(total_tool_calls),
             total_token_usage: Some(total_token_usage),
             total_cost: Some(total_cost),
-        } = told
+        } = self
         {
             return Totals {
                 total_steps,
@@ -77,83 +63,131 @@ impl Totals {
                 total_cost,
             };
         }
-        let (counted, count) = Totals::under(run, together);
-        said.set(OF_SPANS, count);
+        let counted = counted();
         Totals {
-            total_steps: told.total_steps.unwrap_or(counted.total_steps),
-            total_model_calls: told.total_model_calls.unwrap_or(counted.total_model_calls),
-            total_tool_calls: told.total_tool_calls.unwrap_or(counted.total_tool_calls),
-            total_token_usage: told.total_token_usage.unwrap_or(counted.total_token_usage),
-            total_cost: told.total_cost.unwrap_or(counted.total_cost),
+            total_steps: self.total_steps.unwrap_or(counted.total_steps),
+            total_model_calls: self.total_model_calls.unwrap_or(counted.total_model_calls),
+            total_tool_calls: self.total_tool_calls.unwrap_or(counted.total_tool_calls),
+            total_token_usage: self.total_token_usage.unwrap_or(counted.total_token_usage),
+            total_cost: self.total_cost.unwrap_or(counted.total_cost),
         }
-    }
-
-    /// What the spans under it come to, and how many these are. Tokens and costs add up as [`Figures`](spanring_spool::Figures) do: what
-    /// tells what its parts came to does not count beside them.
-    fn under(run: &SpanData, together: &Together<'_>) -> (Self, usize) {
-        let tree = together.trace_of(run).map(Trace::tree);
-        let nodes = tree.as_ref().map(|tree| tree.nodes()).unwrap_or_default();
-        let run_at = nodes.iter().position(|node| node.span.span_id == run.span_id);
-        let Some(run_at) = run_at else { return (Totals::default(), 0) };
-        let own = &nodes[run_at];
-        let under = &nodes[run_at + 1..=run_at + own.descendants];
-
-        let mut totals = Totals::default();
-        for node in under {
-            totals.total_steps += u64::from(Sort::of(node.span) == Sort::Step);
-            // Calls without a span of their own.
-            totals.total_tool_calls += node.span.tool_calls().len() as u64;
-            match node.span.kind {
-                _ if node.span.is_pending => {}
-                Kind::Llm | Kind::Response => totals.total_model_calls += 1,
-                Kind::Tool => totals.total_tool_calls += 1,
-                _ => {}
-            }
-        }
-        if let Some(tokens) = own.total.tokens {
-            let [input_tokens, output_tokens] = [tokens.input, tokens.output].map(Option::unwrap_or_default);
-            totals.total_token_usage = TokenUsage {
-                input_tokens,
-                output_tokens,
-                total_tokens: tokens.sum().unwrap_or_default(),
-                cached_tokens: tokens.cached,
-                cache_creation_tokens: tokens.cache_creation,
-                reasoning_tokens: tokens.reasoning,
-                image_tokens: tokens.image,
-            };
-        }
-        totals.total_cost = cost(&nodes[run_at..=run_at + own.descendants], &own.total);
-        (totals, under.len())
     }
 }
 
-/// What a run costs whose nodes these are, the run's own first: in dollars, or else in the first currency that there is. Costs in others
-/// are left out, since SpanForge's totals have one.
-fn cost(nodes: &[Node<'_>], total: &Figures<'_>) -> CostBreakdown {
-    let mut sum = CostBreakdown::default();
-    let dollars = Cost::CURRENCY;
-    let currencies = || total.cost.iter().map(|&(currency, _)| currency);
-    let Some(currency) = currencies().find(|&currency| currency == dollars).or_else(|| currencies().next())
-    else {
-        return sum;
-    };
-    sum.currency = currency.to_owned();
-    for (at, node) in nodes.iter().enumerate() {
-        // What a whole costs counts where none of its parts says what it costs.
-        let tells_of_parts = matches!(node.span.kind, Kind::Agent | Kind::Task | Kind::Turn);
-        let parts = &nodes[at + 1..=at + node.descendants];
-        let is_told_again = tells_of_parts && parts.iter().any(|part| !part.own.cost.is_empty());
-        if is_told_again || node.own.cost_in(currency).is_none() {
-            continue;
+impl Totals {
+    /// Those of the run whose span this is. What nobody said of them is as it was added up.
+    pub(super) fn of(run: &SpanData, said: &mut Said, runs: &RunTotals) -> Self {
+        let told: Told = said.take(names::RUN_TOTALS).unwrap_or_default();
+        told.or(|| {
+            let Counted { totals, spans } = runs.get(run).cloned().unwrap_or_default();
+            said.set(OF_SPANS, spans);
+            totals
+        })
+    }
+}
+
+/// What was added up of a run.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub(super) struct Counted {
+    pub(super) totals: Totals,
+    /// Of how many spans.
+    pub(super) spans: u64,
+}
+
+/// What the runs of agents among some spans came to, each with what stands under it among these.
+///
+/// A run is right where it was read with all spans of its trace. In pieces, a long trace is read once for its totals, and then written piece by piece:
+///
+/// ```
+/// use spanring_exporter::spanforge::{Emitter, RunTotals};
+/// # fn write(spans: &[spanring_spool::SpanData]) {
+///
+/// let totals = RunTotals::of(spans);
+/// for piece in spans.chunks(100) {
+///     for event in Emitter::default().events_with(piece, &totals) {
+///         println!("{}", event.to_json());
+///     }
+/// }
+/// # }
+/// ```
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct RunTotals(HashMap<(TraceId, SpanId), Counted>);
+
+impl RunTotals {
+    /// Of the runs among these spans, which may be of several traces.
+    pub fn of(spans: &[SpanData]) -> Self {
+        if !spans.iter().any(is_run) {
+            return RunTotals::default();
         }
-        if let Some(cost) = node.span.cost() {
-            let cost = usage::breakdown(&cost);
-            sum.input_cost_usd += cost.input_cost_usd;
-            sum.output_cost_usd += cost.output_cost_usd;
-            sum.total_cost_usd += cost.total_cost_usd;
-            sum.cached_discount_usd += cost.cached_discount_usd;
-            sum.reasoning_cost_usd += cost.reasoning_cost_usd;
+        // Of a span that was announced, and is there itself, the announcement does not count.
+        let ended: HashSet<_> = match spans.iter().any(|span| span.is_open) {
+            true => spans.iter().filter(|span| !span.is_open).map(identity).collect(),
+            false => HashSet::new(),
+        };
+        let counts = |span: &&SpanData| !span.is_open || !ended.contains(&identity(span));
+        let mut rollup = Rollup::default();
+        loop {
+            spans.iter().filter(counts).for_each(|span| rollup.see(span));
+            if !rollup.sees_again() {
+                return RunTotals(rollup.runs());
+            }
         }
     }
-    sum
+
+    /// Of the runs among spans that are read some at a time, twice: what is in memory is what has others under it, and not all of them. Others have
+    /// their turn in between.
+    ///
+    /// # Errors
+    ///
+    /// Where they cannot be read.
+    pub async fn read(spans: &mut dyn TraceSpans) -> io::Result<Self> {
+        let mut rollup = Rollup::default();
+        loop {
+            spans.rewind();
+            while let Some(spans) = spans.next()? {
+                spans.iter().for_each(|span| rollup.see(span));
+                yield_now().await;
+            }
+            if !rollup.sees_again() {
+                return Ok(RunTotals(rollup.runs()));
+            }
+        }
+    }
+
+    /// Whether nothing is missing here of what these spans need.
+    pub(crate) fn covers(&self, spans: &[SpanData]) -> bool {
+        spans.iter().all(|span| !is_run(span) || self.get(span).is_some())
+    }
+
+    /// What was added up of a run, in a form that is kept with its span; nothing for what is none.
+    pub(crate) fn kept_of(&self, span: &SpanData) -> Vec<(String, Value)> {
+        let Some(Counted { totals, spans }) = self.get(span) else { return Vec::new() };
+        // A cost that is no number has no form.
+        let json = serde_json::to_value(totals).and_then(serde_json::from_value::<Value>);
+        let totals = json.into_iter().map(|totals| (KEPT.to_owned(), totals));
+        totals.chain([(KEPT_SPANS.to_owned(), Value::U64(*spans))]).collect()
+    }
+
+    /// What was kept with the span of a run.
+    pub(crate) fn kept(span: &SpanData, kept: &[(String, Value)]) -> Self {
+        let value = |name| kept.iter().find(|(key, _)| key == name).map(|(_, value)| value);
+        let told = value(KEPT).and_then(|totals| serde_json::to_value(totals).ok());
+        let told = told.and_then(|totals| serde_json::from_value::<Told>(totals).ok());
+        let Some(told) = told else { return RunTotals::default() };
+        let spans = value(KEPT_SPANS).and_then(Value::as_u64).unwrap_or_default();
+        let counted = Counted { totals: told.or(Totals::default), spans };
+        RunTotals(HashMap::from([(identity(span), counted)]))
+    }
+
+    fn get(&self, run: &SpanData) -> Option<&Counted> {
+        self.0.get(&identity(run))
+    }
+}
+
+fn is_run(span: &SpanData) -> bool {
+    Sort::of(span) == Sort::Run
+}
+
+fn identity(span: &SpanData) -> (TraceId, SpanId) {
+    (span.trace_id, span.span_id)
 }

@@ -7,10 +7,10 @@ use spanring_spool::SpanData;
 use super::python_json::spaced;
 use super::said::Said;
 use super::span::payload;
-use super::totals::Together;
+use super::totals::RunTotals;
 
 /// A trace in the form of SpanForge's `Trace.to_json`: the run of an agent that `run` is the span of, with the payloads of `spans`. The run's
-/// attributes are those of the trace.
+/// attributes are those of the trace. The totals of runs within it are those of `spans`.
 pub fn trace_to_json(run: &SpanData, spans: &[SpanData]) -> String {
     let mut said = Said::of(run);
     let mut trace = Map::new();
@@ -25,14 +25,14 @@ pub fn trace_to_json(run: &SpanData, spans: &[SpanData]) -> String {
     spaced(&trace)
 }
 
-/// Spans in the form of SpanForge's `Trace.save`: a payload a line.
+/// Spans in the form of SpanForge's `Trace.save`: a payload a line. The totals of runs are those of `spans`, which should be whole traces.
 pub fn saved(spans: &[SpanData]) -> String {
     payloads(spans).map(|payload| spaced(&payload) + "\n").collect()
 }
 
 fn payloads(spans: &[SpanData]) -> impl Iterator<Item = Json> {
-    let together = Together::new(spans);
-    spans.iter().map(move |span| payload(span, Said::of(span), &together).to_dict().into())
+    let totals = RunTotals::of(spans);
+    spans.iter().map(move |span| payload(span, Said::of(span), &totals).to_dict().into())
 }
 
 /// Seconds since the Unix epoch: the floating-point number next to what the decimal says.

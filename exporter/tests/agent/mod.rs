@@ -16,6 +16,7 @@ use prost::Message as _;
 use spanring::Overflow;
 use spanring_exporter::demo::receiver::{Answer, Received, Receiver};
 use spanring_exporter::otlp::ExportTraceServiceRequest;
+use spanring_exporter::spanforge::Event;
 use spanring_spool::Spool;
 use tempfile::TempDir;
 
@@ -26,6 +27,7 @@ const STOPS: &str = "SPANRING_TEST_STOPS";
 const READY: &str = "SPANRING_TEST_READY";
 const TRACE_LEN: &str = "SPANRING_TEST_TRACE_LEN";
 const QUALITY: &str = "SPANRING_TEST_QUALITY";
+const RUNS: &str = "SPANRING_TEST_RUNS";
 
 /// How long the tests wait for what must happen.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -46,9 +48,15 @@ pub(crate) fn main() {
     let end =
         |span: spanring::Span| assert!(matches!(span.end(), spanring::Ended::Recorded), "one was dropped");
     let mut root: Option<spanring::Span> = None;
+    let has_runs = env::var_os(RUNS).is_some();
     for n in number(FIRST)..number(FIRST) + number(COUNT) {
         let parent = root.as_ref().filter(|_| n % trace_len != 0);
-        let span = parent.map_or_else(|| spanring::span("step").root(), |root| root.child("step")).start();
+        let span = match (parent, has_runs) {
+            (None, false) => spanring::span("step").root().start(),
+            (None, true) => spanring::trace("run").start(),
+            (Some(root), false) => root.child("step").start(),
+            (Some(root), true) => part_of_run(root, n),
+        };
         span.set("number", n);
         if env::var_os(QUALITY).is_some()
             && let Some(name) = quality_of(n)
@@ -60,6 +68,8 @@ pub(crate) fn main() {
             _ => end(span),
         }
     }
+    // The last run goes on until its process is killed.
+    let goes_on = root.take_if(|_| has_runs && env::var_os(STOPS).is_none());
     root.into_iter().for_each(end);
     if env::var_os(STOPS).is_some() {
         assert!(matches!(open.end(), spanring::Ended::Recorded));
@@ -69,7 +79,32 @@ pub(crate) fn main() {
     fs::write(env::var_os(READY).unwrap(), "").unwrap();
     loop {
         thread::sleep(PATIENCE);
+        assert!(goes_on.as_ref().is_none_or(spanring::Span::is_recording));
     }
+}
+
+/// A span under a run: a step, a call of a model, or of a tool.
+fn part_of_run(run: &spanring::Span, number: u64) -> spanring::Span {
+    match number % 3 {
+        0 => run.child("step").kind(spanring::Kind::Chain).step_index(number).start(),
+        1 => run.child("step").kind(spanring::Kind::Llm).cost(spanring::Cost::new(0.25, 0.5)).start(),
+        _ => run.child("step").kind(spanring::Kind::Tool).start(),
+    }
+}
+
+/// Whether this event is of a run that was recorded where there were so many spans, of which so many in a row are a trace, and says what it came to.
+#[track_caller]
+pub(crate) fn assert_totals(run: &Event, count: u64, trace_len: u64) {
+    let first = run.payload["attributes"]["number"].as_u64().unwrap();
+    assert!(first.is_multiple_of(trace_len), "{run:?}");
+    let parts = first + 1..(first + trace_len).min(count);
+    let of_sort = |sort: u64| parts.clone().filter(|number| number % 3 == sort).count();
+    let said = ["total_steps", "total_model_calls", "total_tool_calls"].map(|key| run.payload[key].as_u64());
+    assert_eq!(said, [0, 1, 2].map(|sort| Some(of_sort(sort) as u64)), "run {first}");
+    let cost = run.payload["total_cost"]["total_cost_usd"].as_f64();
+    assert_eq!(cost, Some(0.75 * f64::from(u32::try_from(of_sort(1)).unwrap())), "run {first}");
+    let spans = run.payload["attributes"]["spanring.run.totals.spans"].as_u64();
+    assert_eq!(spans, Some(parts.count() as u64), "run {first}");
 }
 
 /// The name of the record of quality that the span of this number has, where it is asked for such.
@@ -136,6 +171,20 @@ impl TestSpool {
         let mut agent = self.agent(first, count);
         agent.env(QUALITY, "").env(TRACE_LEN, trace_len.to_string());
         self.wait_for(agent)
+    }
+
+    /// The same, where so many spans in a row are the run of an agent, of which the last does not end.
+    pub(crate) fn start_runs(&self, first: u64, count: u64, run_len: u64) -> Agent {
+        let mut agent = self.agent(first, count);
+        agent.env(RUNS, "").env(TRACE_LEN, run_len.to_string());
+        self.wait_for(agent)
+    }
+
+    /// Records spans as [`record`](Self::record) does, of which so many in a row are the run of an agent.
+    pub(crate) fn record_runs(&self, count: u64, run_len: u64) {
+        let mut agent = self.agent(0, count);
+        let agent = agent.env(STOPS, "").env(RUNS, "").env(TRACE_LEN, run_len.to_string());
+        assert!(agent.status().unwrap().success());
     }
 
     /// Records spans as [`record`](Self::record) does, of which so many in a row are a trace.

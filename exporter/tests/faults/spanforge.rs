@@ -3,7 +3,8 @@
 //! In each round exporters deliver to the cloud, to a web hook or to a file, one after the other, and each is killed with SIGKILL: as it
 //! waits for a certain answer, or after a while. Meanwhile the server is troubled: 500, 502, 503, 429, a reset before or after it has taken
 //! the events. Some exporters have a wrong key, which it answers by 401. It refuses a few spans for good, and requests with too many events.
-//! In the end one exporter with the right key delivers what is left.
+//! In the end one exporter with the right key delivers what is left. In some rounds the spans are runs of agents, or the process that
+//! recorded them was killed: what a run comes to is the same each time it is sent, and right, also where it became a dead letter.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -16,9 +17,9 @@ use ring::hmac;
 use serde_json::Value as Json;
 use spanring_exporter::demo::receiver::{Answer, Received, Receiver};
 use spanring_exporter::spanforge::{Event, SigningKey};
-use spanring_spool::SpoolDir;
+use spanring_spool::{SpanData, SpoolDir};
 
-use super::agent::TestSpool;
+use super::agent::{self, TestSpool, complaint, spanring};
 use super::{Random, setting};
 
 const RIGHT: &str = "sf_right";
@@ -66,6 +67,10 @@ struct Round {
     random: Random,
     kind: Kind,
     is_signed: bool,
+    /// How many spans in a row are a run of an agent, if they are such.
+    run_len: Option<u64>,
+    /// Whether the process that recorded was killed.
+    is_killed: bool,
     spool: TestSpool,
     /// How many spans have a number. There is one more.
     count: u64,
@@ -88,12 +93,18 @@ impl Round {
             server.poisoned = (0..random.below(5)).map(|_| random.below(count)).collect();
         }
         let is_signed = random.pick(2) == 0;
+        let run_len = [None, Some(2), Some(9), Some(120), Some(6_000)][random.pick(5)];
+        let is_killed = run_len.is_some() && random.pick(2) == 0;
         let server = Arc::new(Mutex::new(server));
-        Round { seed, random, kind, is_signed, spool: TestSpool::new(), count, server }
+        Round { seed, random, kind, is_signed, run_len, is_killed, spool: TestSpool::new(), count, server }
     }
 
     fn run(mut self) -> Kills {
-        self.spool.record(0, self.count);
+        match self.run_len {
+            None => self.spool.record(0, self.count),
+            Some(run_len) if self.is_killed => self.spool.start_runs(0, self.count, run_len).kill(),
+            Some(run_len) => self.spool.record_runs(self.count, run_len),
+        }
         let mut kills = Kills::default();
         let (waiting, waits) = mpsc::channel();
         let receiver = self.receiver(waiting);
@@ -146,6 +157,17 @@ impl Round {
         command
     }
 
+    /// Delivers the dead letters to a file.
+    fn replay(&self) -> Vec<Event> {
+        let file = self.spool.file("replayed.jsonl");
+        let mut command = spanring();
+        command.args(["dead-letters", "replay", "--spool"]).arg(self.spool.path());
+        command.args(["--to", &format!("spanforge-file:{}", file.display())]);
+        assert_eq!(complaint(command.output().unwrap()), (0, String::new()), "seed {}", self.seed);
+        let text = fs::read_to_string(file).unwrap();
+        text.lines().map(|line| Event::from_json(line).unwrap()).collect()
+    }
+
     fn receiver(&self, waiting: Sender<()>) -> Receiver {
         let (server, kind) = (Arc::clone(&self.server), self.kind);
         let answer = move |request: Received| {
@@ -171,7 +193,11 @@ impl Round {
         }
         let letters = SpoolDir::open(self.spool.path()).unwrap().dead_letters();
         let aside = letters.names().unwrap().into_iter().map(|name| letters.read(&name).unwrap().unwrap());
-        let aside: BTreeSet<_> = aside.map(|letter| letter.span.attributes[0].1.as_u64().unwrap()).collect();
+        let number = |span: &SpanData| {
+            let said = span.attributes.iter().find(|(key, _)| key == "number");
+            said.and_then(|(_, value)| value.as_u64()).unwrap()
+        };
+        let aside: BTreeSet<_> = aside.map(|letter| number(&letter.span)).collect();
         assert_eq!(aside, server.poisoned, "seed {seed}: the dead letters");
         let good = (0..count).filter(|number| !server.poisoned.contains(number)).map(Some);
         let good: BTreeSet<_> = good.chain([None]).collect();
@@ -179,6 +205,17 @@ impl Round {
         assert!(taken == good, "seed {seed}: {} of {} arrived", taken.len(), good.len());
         let ids: BTreeSet<_> = server.taken.values().map(|event| &event.event_id).collect();
         assert_eq!(ids.len(), taken.len(), "seed {seed}: each event has an identity of its own");
+        let replayed = self.replay();
+        assert_eq!(replayed.len(), aside.len(), "seed {seed}: the letters are events");
+        let runs =
+            server.taken.values().chain(&replayed).filter(|event| event.payload.contains_key("agent_name"));
+        let run_len = self.run_len.unwrap_or(u64::MAX);
+        assert_eq!(
+            runs.clone().count() as u64,
+            self.run_len.map_or(0, |len| count.div_ceil(len)),
+            "seed {seed}"
+        );
+        runs.for_each(|run| agent::assert_totals(run, count, run_len));
         let key = SigningKey::new(SIGNING).unwrap();
         let are_signed = server.taken.values().all(|event| key.is_signed(event) == self.is_signed);
         assert!(are_signed, "seed {seed}: signatures");
@@ -284,9 +321,11 @@ fn events(body: &[u8], kind: Kind) -> Vec<Event> {
 /// The number that was set on the span. What else was set on it is checked too.
 fn number(event: &Event) -> Option<u64> {
     let attributes = &event.payload["attributes"];
-    match event.payload["span_name"].as_str() {
+    let name =
+        ["span_name", "step_name", "agent_name"].into_iter().find_map(|key| event.payload.get(key)?.as_str());
+    match name {
         Some("open") if attributes["set_before_the_kill"] == "yes" => None,
-        Some("step") => Some(attributes["number"].as_u64().unwrap()),
+        Some("step" | "run") => Some(attributes["number"].as_u64().unwrap()),
         _ => panic!("a span that nobody recorded: {event:?}"),
     }
 }

@@ -4,11 +4,12 @@
 mod agent;
 #[path = "../recorded_runs/mod.rs"]
 mod recorded_runs;
+mod totals;
 
 use std::fs;
 use std::io::Write as _;
 use std::process::{Command, Stdio};
-use std::sync::mpsc;
+use std::sync::{PoisonError, mpsc};
 use std::time::Duration;
 
 use serde_json::{Value as Json, json};
@@ -264,6 +265,7 @@ fn spanforges_own_sdk_reads_every_event_as_it_was_written() {
         return;
     };
     let spool = TestSpool::new();
+    let _turn = totals::RECORDING.lock().unwrap_or_else(PoisonError::into_inner);
     record_an_agent(&spool);
     recorded_runs::record(&spool.path());
     let (server, requests) = server(|_| true);

@@ -15,6 +15,7 @@ fn letter(span: SpanData) -> DeadLetter {
             attributes: vec![("a".into(), Value::Bytes(vec![0, 255])), ("a".into(), Value::Null)],
         },
         span,
+        known: Vec::new(),
     }
 }
 
@@ -25,7 +26,8 @@ fn decode(bytes: &[u8]) -> Result<DeadLetter, String> {
 proptest::proptest! {
     #[test]
     fn a_letter_is_read_as_it_was_written(span in arbitrary::span()) {
-        let written = letter(span);
+        // Whatever values a span has can be known of it.
+        let written = DeadLetter { known: span.attributes.clone(), ..letter(span) };
         let read = decode(&written.encode().unwrap()).unwrap();
         // NaN is equal to nothing, but looks alike.
         proptest::prop_assert_eq!(format!("{read:?}"), format!("{written:?}"));
@@ -49,6 +51,9 @@ fn a_letter_looks_as_the_format_tells() {
         "\n",
     );
     assert_eq!(body, expected);
+    let known = DeadLetter { known: vec![("totals".into(), Value::U64(7))], ..written.clone() };
+    let text = String::from_utf8(known.encode().unwrap()).unwrap();
+    assert!(text.ends_with("\"end_unix_ns\":\"2\"},\"known\":{\"totals\":7}}\n"), "{text}");
     assert!(layout::is_letter(&written.file_name()), "{}", written.file_name());
 }
 

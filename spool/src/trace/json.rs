@@ -210,8 +210,12 @@ fn is_escape(key: &str) -> bool {
 pub(crate) fn is_too_deep(span: &SpanData) -> bool {
     let of_events = span.events.iter().map(|event| &event.attributes);
     let of_links = span.links.iter().map(|link| &link.attributes);
-    let mut pairs = of_events.chain(of_links).chain([&span.attributes]).flatten();
-    pairs.any(|(_, value)| is_deeper(value, DEPTH_MAX))
+    of_events.chain(of_links).chain([&span.attributes]).any(|pairs| is_any_too_deep(pairs))
+}
+
+/// Whether some value of these pairs is.
+pub(crate) fn is_any_too_deep(pairs: &[(String, Value)]) -> bool {
+    pairs.iter().any(|(_, value)| is_deeper(value, DEPTH_MAX))
 }
 
 fn is_deeper(value: &Value, depth: usize) -> bool {

@@ -1,4 +1,4 @@
-//! Delivers traces that are over, to sinks that need whole traces or parents first, and along routes that keep only some.
+//! Delivers traces that are over, to sinks that need whole traces, an overview or parents first, and along routes that keep only some.
 //!
 //! ```text
 //! recorder ──► block ──► which traces are over ──► their blocks again ──► sink

@@ -56,6 +56,7 @@ impl Porter {
             number: place.number as u64,
             resource: resource.clone(),
             span: span.clone(),
+            known: self.sink.known_of(span),
         });
         let is_new = loop {
             let began = Instant::now();

@@ -1,5 +1,7 @@
 //! The spans of traces that are over, read again from their blocks, on their way to the sink.
 
+mod in_order;
+
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::io;
@@ -118,6 +120,17 @@ impl<'a> Blocks<'a> {
             }
         })?;
         Ok(blocks)
+    }
+
+    /// The spans of these traces.
+    fn gather(&mut self, of: &[&mut Over]) -> Result<HashMap<TraceId, Vec<Placed>>, Error> {
+        let mut gathered = HashMap::<TraceId, Vec<Placed>>::new();
+        for (number, of) in self.traces.by_place(of.iter().map(|over| &**over)) {
+            for placed in self.spans(number, &of)?.into_iter().flatten() {
+                gathered.entry(placed.1.trace_id).or_default().push(placed);
+            }
+        }
+        Ok(gathered)
     }
 
     /// What was announced of these spans of a trace, sorted by their identities, where each announcement stands in that block.
@@ -249,7 +262,12 @@ impl Porter {
         let mut missing = Counts::new();
         let delivered = match self.sink.needs() {
             Needs::Spans => self.deliver_by_block(&mut blocks, resource, over, counts, &mut missing).await?,
-            _ => self.deliver_by_trace(&mut blocks, resource, over, counts, &mut missing).await?,
+            Needs::Overview => {
+                self.deliver_in_order(&mut blocks, resource, over, counts, &mut missing).await?
+            }
+            Needs::ParentsFirst | Needs::Traces => {
+                self.deliver_by_trace(&mut blocks, resource, over, counts, &mut missing).await?
+            }
         };
         for (part, Count { dropped, .. }) in missing.into_iter().filter(|(_, count)| count.dropped > 0) {
             counts.entry(part).or_default().dropped += dropped;
@@ -316,28 +334,15 @@ impl Porter {
         let mut rest: Vec<_> = over.iter_mut().filter(is_told).collect();
         let mut rest = rest.as_mut_slice();
         while !rest.is_empty() {
-            let (mut spans, mut bytes) = (0, 0_usize);
-            let fits = |over: &&&mut Over| {
-                spans += over.len();
-                bytes = bytes.saturating_add(over.bytes);
-                spans <= SPANS_AT_ONCE && bytes <= BYTES_AT_ONCE
-            };
-            let count = rest.iter().take_while(fits).count();
+            let count = fitting(rest, SPANS_AT_ONCE, BYTES_AT_ONCE);
             let (group, behind) = std::mem::take(&mut rest).split_at_mut(count.max(1));
             rest = behind;
             // One that is larger by itself is read block by block, as often as it must.
             let is_large = count == 0;
-            let mut gathered = HashMap::<TraceId, Vec<Placed>>::new();
-            for (number, of) in blocks.traces.by_place(group.iter().map(|over| &**over).filter(|_| !is_large))
-            {
-                match blocks.spans(number, &of) {
-                    Ok(placed) => placed
-                        .into_iter()
-                        .flatten()
-                        .for_each(|placed| gathered.entry(placed.1.trace_id).or_default().push(placed)),
-                    Err(error) => return Ok(Err(error)),
-                }
-            }
+            let mut gathered = match blocks.gather(if is_large { &[] } else { &*group }) {
+                Ok(gathered) => gathered,
+                Err(error) => return Ok(Err(error)),
+            };
             for over in group {
                 let (traces, recorders) = (blocks.traces, blocks.recorders);
                 let mut of_trace = Counts::new();
@@ -347,18 +352,7 @@ impl Porter {
                 {
                     return Ok(Err(error));
                 }
-                for share in &over.shares {
-                    if let Some(held) = traces.block(share.block) {
-                        missing.entry(held.part).or_default().dropped += u64::from(share.spans);
-                    }
-                }
-                for (part, count) in of_trace {
-                    let missing = &mut missing.entry(part).or_default().dropped;
-                    *missing = missing.saturating_sub(count.spans());
-                    counts.entry(part).or_default().add(count);
-                }
-                over.delivered();
-                over.lost.clear();
+                note_delivered(std::slice::from_mut(over), traces, of_trace, counts, missing);
             }
         }
         Ok(Ok(()))
@@ -505,16 +499,64 @@ impl Porter {
         counts: &mut Counts,
     ) -> Result<(), SinkEnd> {
         let (places, spans): (Vec<_>, Vec<_>) = placed.into_iter().unzip();
+        self.deliver_spans(&places, &spans, &starts, resource, recorders, counts).await
+    }
+
+    /// Delivers spans that stand in these places.
+    async fn deliver_spans(
+        &mut self,
+        places: &[SpanPlace],
+        spans: &[SpanData],
+        starts: &[SpanData],
+        resource: &Resource,
+        recorders: &[RecorderId],
+        counts: &mut Counts,
+    ) -> Result<(), SinkEnd> {
         let Some(first) = places.first() else { return Ok(()) };
         let recorder = &first.recorder;
-        let load = Load { recorder, resource, spans: &spans, starts: &starts, places: Places::Each(&places) };
+        let load = Load { recorder, resource, spans, starts, places: Places::Each(places) };
         let done = self.deliver(&load).await?;
         let mut parts = BTreeMap::<usize, u64>::new();
-        for place in &places {
+        for place in places {
             *parts.entry(part_of(recorders, &place.recorder)).or_default() += 1;
         }
         share_out(parts, done, counts);
         Ok(())
+    }
+}
+
+/// How many of the first traces have no more spans and bytes together.
+fn fitting(over: &[&mut Over], spans_max: usize, bytes_max: usize) -> usize {
+    let (mut spans, mut bytes) = (0, 0_usize);
+    let fits = |over: &&&mut Over| {
+        spans += over.len();
+        bytes = bytes.saturating_add(over.bytes);
+        spans <= spans_max && bytes <= bytes_max
+    };
+    over.iter().take_while(fits).count()
+}
+
+/// Notes that these traces were delivered, of which so much was. What is missing of their spans is lost.
+fn note_delivered(
+    over: &mut [&mut Over],
+    traces: &Traces,
+    of_traces: Counts,
+    counts: &mut Counts,
+    missing: &mut Counts,
+) {
+    for over in over {
+        for share in &over.shares {
+            if let Some(held) = traces.block(share.block) {
+                missing.entry(held.part).or_default().dropped += u64::from(share.spans);
+            }
+        }
+        over.delivered();
+        over.lost.clear();
+    }
+    for (part, count) in of_traces {
+        let missing = &mut missing.entry(part).or_default().dropped;
+        *missing = missing.saturating_sub(count.spans());
+        counts.entry(part).or_default().add(count);
     }
 }
 

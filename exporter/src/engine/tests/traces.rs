@@ -11,7 +11,7 @@ use super::*;
 use crate::engine::Keep;
 use crate::engine::porter::{Counts, Porter};
 use crate::engine::traces::Traces;
-use crate::sink::{Needs, Process, Trace};
+use crate::sink::{Needs, Overview, Process, Trace, TraceSpans};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -92,6 +92,18 @@ struct Handed {
     over: Vec<(RecorderId, bool)>,
     /// The most spans that it was shown at once.
     most_at_once: usize,
+    /// The spans of the last overview, in order.
+    shown: Vec<(TraceId, SpanId)>,
+}
+
+impl Handed {
+    /// Takes a span that goes on with the trace of the one before, or begins another.
+    fn take_on(&mut self, span: SpanData) {
+        match self.taken.last_mut() {
+            Some(trace) if trace[0].trace_id == span.trace_id => trace.push(span),
+            _ => self.taken.push(vec![span]),
+        }
+    }
 }
 
 impl<F: FnMut(usize) -> Outcome + Send> ByTrace<F> {
@@ -106,7 +118,11 @@ impl<F: FnMut(usize) -> Outcome + Send> ByTrace<F> {
         let ids: Vec<_> = spans.iter().map(|span| span.span_id).collect();
         assert_eq!(*seen.sent.entry(id).or_insert_with(|| ids.clone()), ids, "it is another one now");
         if matches!(outcome, Outcome::Delivered { .. }) {
-            seen.taken.push(spans);
+            match self.needs {
+                // A batch has several traces, or a part of one.
+                Needs::Overview => spans.into_iter().for_each(|span| seen.take_on(span)),
+                _ => seen.taken.push(spans),
+            }
         }
         Box::pin(async { outcome })
     }
@@ -123,7 +139,27 @@ impl<F: FnMut(usize) -> Outcome + Send> Sink for ByTrace<F> {
 
     fn deliver<'a>(&'a mut self, batch: &'a Batch<'a>) -> Delivery<'a> {
         assert_ne!(self.needs, Needs::Traces);
+        if self.needs == Needs::Overview {
+            let shown = &self.seen.lock().unwrap().shown;
+            let spans: Vec<_> = batch.spans.iter().map(|span| (span.trace_id, span.span_id)).collect();
+            assert!(shown.windows(spans.len()).any(|shown| shown == spans), "not as they were shown");
+        }
         self.note(batch.id.to_string(), batch.spans.to_vec())
+    }
+
+    fn overview<'a>(&'a mut self, spans: &'a mut dyn TraceSpans) -> Overview<'a> {
+        assert_eq!(self.needs, Needs::Overview);
+        let mut seen = self.seen.lock().unwrap();
+        for _ in 0..2 {
+            spans.rewind();
+            seen.shown.clear();
+            // What cannot be read is not delivered either.
+            while let Ok(Some(chunk)) = spans.next() {
+                seen.shown.extend(chunk.iter().map(|span| (span.trace_id, span.span_id)));
+                seen.most_at_once = seen.most_at_once.max(chunk.len());
+            }
+        }
+        Box::pin(async {})
     }
 
     fn process_over<'a>(&'a mut self, process: &'a Process<'a>) -> Delivery<'a> {
@@ -205,14 +241,30 @@ fn assert_parents_first(recorded: &Recorded, taken: &[Vec<SpanData>]) {
 fn every_trace_arrives_whole_and_once_however_its_spans_are_spread_over_blocks() {
     for (count, levels) in [(1, 1), (1, 5), (40, 6), (700, 8)] {
         let (dir, recorded) = interleaved(count, levels);
-        let (sink, seen) = ByTrace::new(Needs::Traces, takes);
-        let report = export_along(dir.path(), Route::to(Box::new(sink)));
-        assert!(report.is_complete(), "{report}");
-        assert_eq!((report.sinks[0].delivered, report.recorders_removed), ((count * levels) as u64, 1));
-        let seen = seen.lock().unwrap();
-        assert_eq!(seen.taken.len(), count);
-        assert!(seen.taken.iter().all(|spans| whole(&recorded, spans)));
+        for needs in [Needs::Traces, Needs::Overview] {
+            let copy = copy(dir.path());
+            let (sink, seen) = ByTrace::new(needs, takes);
+            let report = export_along(copy.path(), Route::to(Box::new(sink)));
+            assert!(report.is_complete(), "{report}");
+            assert_eq!((report.sinks[0].delivered, report.recorders_removed), ((count * levels) as u64, 1));
+            let seen = seen.lock().unwrap();
+            assert_eq!(seen.taken.len(), count);
+            assert!(seen.taken.iter().all(|spans| whole(&recorded, spans)));
+        }
     }
+}
+
+#[test]
+fn small_traces_that_are_shown_before_share_batches_and_none_of_them_is_divided() {
+    let (dir, recorded) = interleaved(700, 3);
+    let (sink, seen) = ByTrace::new(Needs::Overview, takes);
+    let report = export_along(dir.path(), Route::to(Box::new(sink)));
+    let seen = seen.lock().unwrap();
+    // 170 traces in a batch, and one for all that the process is over by.
+    assert_eq!((seen.sent.len(), report.sinks[0].delivered), (5, 2_100), "{report}");
+    assert!(seen.sent.values().all(|spans| spans.len() <= SPANS_MAX && spans.len().is_multiple_of(3)));
+    let in_order = |spans: &Vec<SpanData>| spans.is_sorted_by_key(|span| span.end_unix_ns);
+    assert!(seen.taken.iter().all(|spans| whole(&recorded, spans) && in_order(spans)));
 }
 
 #[test]
@@ -244,7 +296,7 @@ fn large() -> (TempDir, Recorded) {
 #[test]
 fn a_trace_that_is_larger_than_what_is_held_at_once_is_read_block_by_block() {
     let (dir, recorded) = large();
-    for needs in [Needs::ParentsFirst, Needs::Traces] {
+    for needs in [Needs::ParentsFirst, Needs::Overview, Needs::Traces] {
         let copy = copy(dir.path());
         let (sink, seen) = ByTrace::new(needs, takes);
         let report = export_along(copy.path(), Route::to(Box::new(sink)));
@@ -252,6 +304,12 @@ fn a_trace_that_is_larger_than_what_is_held_at_once_is_read_block_by_block() {
         let seen = seen.lock().unwrap();
         match needs {
             Needs::Traces => assert!(whole(&recorded, &seen.taken[0]) && seen.most_at_once < 1_000),
+            Needs::Overview => {
+                assert!(whole(&recorded, &seen.taken[0]) && seen.most_at_once < 1_000);
+                assert_eq!(seen.shown.len(), 10_001);
+                let taken = seen.taken[0].iter().map(|span| (span.trace_id, span.span_id));
+                assert!(taken.eq(seen.shown.iter().copied()), "another order");
+            }
             _ => assert_parents_first(&recorded, &seen.taken),
         }
     }
@@ -264,7 +322,7 @@ fn what_is_sent_does_not_depend_on_whether_blocks_share_a_place() {
     for (dir, over_at, spans) in
         [(large().0, never, 10_001), (interleaved(8, 20).0, never, 160), (interleaved(8, 20).0, 10, 80)]
     {
-        for needs in [Needs::Spans, Needs::ParentsFirst, Needs::Traces] {
+        for needs in [Needs::Spans, Needs::ParentsFirst, Needs::Overview, Needs::Traces] {
             let [alone, shared] = [usize::MAX / 2, 4].map(|places| {
                 let spool = SpoolDir::open(dir.path()).unwrap();
                 let recorders = spool.recorders().unwrap();
@@ -308,6 +366,37 @@ fn what_is_sent_does_not_depend_on_whether_blocks_share_a_place() {
             assert_eq!(alone, shared, "{needs:?}");
         }
     }
+}
+
+/// A sink that looks at what is to come for ever.
+struct Looking;
+
+impl Sink for Looking {
+    fn name(&self) -> &str {
+        "looking"
+    }
+
+    fn needs(&self) -> Needs {
+        Needs::Overview
+    }
+
+    fn overview<'a>(&'a mut self, _: &'a mut dyn TraceSpans) -> Overview<'a> {
+        Box::pin(std::future::pending())
+    }
+
+    fn deliver<'a>(&'a mut self, _: &'a Batch<'a>) -> Delivery<'a> {
+        unreachable!("it has not seen all")
+    }
+}
+
+#[test]
+fn a_stop_does_not_wait_for_a_sink_to_look_at_a_trace() {
+    let (dir, _) = interleaved(1, 2);
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+    let exporter = Exporter::new(SpoolDir::open(dir.path()).unwrap()).to(Box::new(Looking));
+    let report = run_on(&runtime, exporter, async { tokio::time::sleep(MINUTE).await });
+    assert_eq!((report.sinks[0].delivered, &report.sinks[0].end), (0, &SinkEnd::Stopped), "{report}");
 }
 
 /// A copy of a spool whose recorders are over.
@@ -361,9 +450,13 @@ fn an_exporter_that_ends_after_any_delivery_and_the_next_one_lose_nothing_and_re
 {
     let (dir, recorded) = held_up();
     // The last is a sink whose rules are taken away in between.
-    for (needs, next_has_rules) in
-        [(Needs::Traces, true), (Needs::ParentsFirst, true), (Needs::Spans, true), (Needs::Spans, false)]
-    {
+    for (needs, next_has_rules) in [
+        (Needs::Traces, true),
+        (Needs::ParentsFirst, true),
+        (Needs::Overview, true),
+        (Needs::Spans, true),
+        (Needs::Spans, false),
+    ] {
         let mut repeated_most = 0;
         for enough in 0..=recorded.len() {
             let copy = copy(dir.path());
@@ -398,7 +491,7 @@ fn an_exporter_that_ends_after_any_delivery_and_the_next_one_lose_nothing_and_re
 #[test]
 fn what_an_earlier_run_had_left_arrives_although_it_is_not_known_any_more_that_it_was_open() {
     let (dir, recorded) = held_up();
-    for needs in [Needs::Traces, Needs::ParentsFirst, Needs::Spans] {
+    for needs in [Needs::Traces, Needs::ParentsFirst, Needs::Overview, Needs::Spans] {
         for enough in 0..=recorded.len() {
             let copy = copy(dir.path());
             let (sink, before) = ByTrace::new(needs, takes_only(enough));
@@ -613,7 +706,7 @@ fn a_cursor_accounts_for_what_the_rules_leave_out() {
 
 #[test]
 fn what_is_damaged_while_its_trace_is_waited_for_is_counted_and_told() {
-    for needs in [Needs::Spans, Needs::ParentsFirst, Needs::Traces] {
+    for needs in [Needs::Spans, Needs::ParentsFirst, Needs::Overview, Needs::Traces] {
         // A block for each level; the last has the roots.
         let (dir, _) = interleaved(4, 3);
         let spool = SpoolDir::open(dir.path()).unwrap();

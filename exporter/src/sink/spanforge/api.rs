@@ -2,11 +2,13 @@
 
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue};
 use reqwest::{Method, StatusCode, Url};
+use spanring_spool::{SpanData, Value};
 
 use super::address::EVENTS;
+use super::events::Events;
 use super::options::{API_KEY, SpanForgeOptions};
 use crate::Error;
-use crate::sink::{Batch, HttpApi, Outcome, Request, Response};
+use crate::sink::{Batch, HttpApi, Needs, Outcome, Overview, Request, Response, TraceSpans};
 use crate::spanforge::Event;
 
 const SDK: HeaderName = HeaderName::from_static("x-spanforge-sdk");
@@ -15,9 +17,9 @@ const SIGNATURE: HeaderName = HeaderName::from_static("x-spanforge-signature");
 /// SpanForge's cloud.
 #[derive(Clone, Debug)]
 pub struct SpanForgeCloud {
-    events: Url,
+    url: Url,
     authorization: HeaderValue,
-    options: SpanForgeOptions,
+    events: Events,
 }
 
 impl SpanForgeCloud {
@@ -31,28 +33,44 @@ impl SpanForgeCloud {
             let reason = "SpanForge's cloud cannot be asked without, and no key is set for this address";
             return Err(Error::Variable { name: API_KEY.to_owned(), reason: reason.to_owned() });
         };
-        let mut events = url.clone();
+        let mut whole = url.clone();
         if !is_whole {
-            events.set_path(&format!("{}{EVENTS}", url.path().trim_end_matches('/')));
+            whole.set_path(&format!("{}{EVENTS}", url.path().trim_end_matches('/')));
         }
-        Ok(SpanForgeCloud { events, authorization, options: options.clone() })
+        Ok(SpanForgeCloud { url: whole, authorization, events: Events::new(options) })
     }
 }
 
 impl HttpApi for SpanForgeCloud {
     fn url(&self) -> &Url {
-        &self.events
+        &self.url
     }
 
     fn request(&self, batch: &Batch<'_>) -> Request {
-        let lines: Vec<_> = self.options.events(batch).iter().map(Event::to_line).collect();
+        let lines: Vec<_> = self.events.of(batch).iter().map(Event::to_line).collect();
         let headers = vec![
             (CONTENT_TYPE, HeaderValue::from_static("application/x-ndjson; charset=utf-8")),
             (AUTHORIZATION, self.authorization.clone()),
             (SDK, HeaderValue::from_static("python")),
         ];
         let body = lines.join("\n").into_bytes();
-        Request { method: Method::POST, url: self.events.clone(), headers, body }
+        Request { method: Method::POST, url: self.url.clone(), headers, body }
+    }
+
+    fn needs(&self) -> Needs {
+        Needs::Overview
+    }
+
+    fn overview<'a>(&'a mut self, spans: &'a mut dyn TraceSpans) -> Overview<'a> {
+        Box::pin(self.events.overview(spans))
+    }
+
+    fn known_of(&self, span: &SpanData) -> Vec<(String, Value)> {
+        self.events.known_of(span)
+    }
+
+    fn recall(&mut self, span: &SpanData, known: &[(String, Value)]) {
+        self.events.recall(span, known);
     }
 
     fn outcome(&self, response: &Response) -> Outcome {
@@ -64,13 +82,13 @@ impl HttpApi for SpanForgeCloud {
 #[derive(Clone, Debug)]
 pub struct SpanForgeWebhook {
     url: Url,
-    options: SpanForgeOptions,
+    events: Events,
 }
 
 impl SpanForgeWebhook {
     /// The web hook at `url`.
     pub fn new(url: &Url, options: &SpanForgeOptions) -> Self {
-        SpanForgeWebhook { url: url.clone(), options: options.clone() }
+        SpanForgeWebhook { url: url.clone(), events: Events::new(options) }
     }
 }
 
@@ -80,17 +98,33 @@ impl HttpApi for SpanForgeWebhook {
     }
 
     fn request(&self, batch: &Batch<'_>) -> Request {
-        let events: Vec<_> = self.options.events(batch).iter().map(Event::to_json).collect();
+        let events: Vec<_> = self.events.of(batch).iter().map(Event::to_json).collect();
         let body = match events.as_slice() {
             [event] => event.clone(),
             events => format!("[{}]", events.join(",")),
         };
         let mut headers = vec![(CONTENT_TYPE, HeaderValue::from_static("application/json"))];
-        if let Some(secret) = &self.options.webhook_secret {
+        if let Some(secret) = &self.events.options.webhook_secret {
             let signature = HeaderValue::try_from(secret.sign(body.as_bytes()));
             headers.push((SIGNATURE, signature.expect("hexadecimal digits are allowed in a header")));
         }
         Request { method: Method::POST, url: self.url.clone(), headers, body: body.into_bytes() }
+    }
+
+    fn needs(&self) -> Needs {
+        Needs::Overview
+    }
+
+    fn overview<'a>(&'a mut self, spans: &'a mut dyn TraceSpans) -> Overview<'a> {
+        Box::pin(self.events.overview(spans))
+    }
+
+    fn known_of(&self, span: &SpanData) -> Vec<(String, Value)> {
+        self.events.known_of(span)
+    }
+
+    fn recall(&mut self, span: &SpanData, known: &[(String, Value)]) {
+        self.events.recall(span, known);
     }
 
     fn outcome(&self, response: &Response) -> Outcome {

@@ -3,9 +3,12 @@
 //! The lines of a batch are written at once and synced together. A kill amid that may leave some of them; the batch comes again behind
 //! these, its events with the identities that they had.
 
+use spanring_spool::{SpanData, Value};
+
 use super::SpanForgeOptions;
-use crate::sink::Batch;
+use super::events::Events;
 use crate::sink::file::{BatchLines, LineForm};
+use crate::sink::{Batch, Needs, Overview, TraceSpans};
 
 /// Events, by the fields that one may begin with, in the order of their names.
 pub(crate) const EVENT_LINES: LineForm = LineForm {
@@ -13,14 +16,14 @@ pub(crate) const EVENT_LINES: LineForm = LineForm {
     name: "SpanForge's events",
 };
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct EventLines {
-    options: SpanForgeOptions,
+    events: Events,
 }
 
 impl EventLines {
     pub(super) fn new(options: &SpanForgeOptions) -> Self {
-        EventLines { options: options.clone() }
+        EventLines { events: Events::new(options) }
     }
 }
 
@@ -29,8 +32,28 @@ impl BatchLines for EventLines {
         EVENT_LINES
     }
 
+    fn needs(&self) -> Needs {
+        Needs::Overview
+    }
+
+    fn overview<'a>(&'a mut self, spans: &'a mut dyn TraceSpans) -> Overview<'a> {
+        Box::pin(self.events.overview(spans))
+    }
+
+    fn known_of(&self, span: &SpanData) -> Vec<(String, Value)> {
+        self.events.known_of(span)
+    }
+
+    fn recall(&mut self, span: &SpanData, known: &[(String, Value)]) {
+        self.events.recall(span, known);
+    }
+
+    fn boxed(&self) -> Box<dyn BatchLines> {
+        Box::new(self.clone())
+    }
+
     fn lines(&self, batch: &Batch<'_>) -> Vec<u8> {
-        self.options.events(batch).iter().map(|event| event.to_json() + "\n").collect::<String>().into_bytes()
+        self.events.of(batch).iter().map(|event| event.to_json() + "\n").collect::<String>().into_bytes()
     }
 }
 

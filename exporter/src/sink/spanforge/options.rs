@@ -22,10 +22,9 @@ use reqwest::header::{HeaderValue, InvalidHeaderValue};
 
 use super::SpanForgeAddress;
 use super::address::keeps_key;
-use crate::sink::Batch;
 use crate::sink::endpoint::{CREDENTIALS_IN_ADDRESS, endpoint};
 use crate::sink::http::{Limits, Transport};
-use crate::spanforge::{Emitter, Event, SigningKey};
+use crate::spanforge::SigningKey;
 use crate::{Error, secret};
 
 pub(super) const API_KEY: &str = "SPANFORGE_CLOUD_API_KEY";
@@ -47,9 +46,9 @@ pub struct SpanForgeOptions {
     endpoint: Option<Url>,
     timeout: Option<Duration>,
     pub(super) webhook_secret: Option<SigningKey>,
-    signing_key: Option<SigningKey>,
-    organization: Option<String>,
-    environment: Option<String>,
+    pub(super) signing_key: Option<SigningKey>,
+    pub(super) organization: Option<String>,
+    pub(super) environment: Option<String>,
     warnings: Vec<String>,
 }
 
@@ -93,18 +92,6 @@ impl SpanForgeOptions {
     pub(in crate::sink) fn cloud(&self) -> SpanForgeAddress {
         let default = || Url::parse(DEFAULT_ENDPOINT).expect("it is a URL, as a test shows");
         SpanForgeAddress::cloud_at(self.endpoint.clone().unwrap_or_else(default), true)
-    }
-
-    /// The events of a batch, signed where there is a key.
-    pub(super) fn events(&self, batch: &Batch<'_>) -> Vec<Event> {
-        let emitter = Emitter::of(batch.resource)
-            .or_in(self.environment.as_deref())
-            .or_for(self.organization.as_deref());
-        let mut events = emitter.events(batch.spans);
-        if let Some(key) = &self.signing_key {
-            key.chain(&mut events);
-        }
-        events
     }
 
     pub(super) fn transport(&self) -> Transport {

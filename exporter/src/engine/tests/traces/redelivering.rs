@@ -5,7 +5,7 @@ use std::time::UNIX_EPOCH;
 use super::*;
 use crate::engine::{Redelivery, RedeliveryReport};
 
-const BY_TRACE: [Needs; 2] = [Needs::Traces, Needs::ParentsFirst];
+const BY_TRACE: [Needs; 3] = [Needs::Traces, Needs::ParentsFirst, Needs::Overview];
 
 fn redeliver(dir: &Path, sink: impl Sink + 'static, since: SystemTime) -> RedeliveryReport {
     let needs = sink.needs();
@@ -147,7 +147,7 @@ fn a_trace_goes_as_a_whole_if_any_of_its_spans_ended_since_then() {
 
 #[test]
 fn a_refused_trace_is_counted_and_told_and_holds_up_no_other() {
-    for needs in BY_TRACE {
+    for needs in [Needs::Traces, Needs::ParentsFirst] {
         let (dir, _) = interleaved(5, 4);
         let (sink, _) = ByTrace::new(needs, takes);
         export_with_grace(dir.path(), sink);
