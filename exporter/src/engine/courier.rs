@@ -15,6 +15,7 @@
 //!   read. By trace, the spans of a few traces are besides.
 //! * **C4** A span that the sink refuses by itself is a dead letter, and durable as one, before the cursor passes it. No other span is one.
 
+mod by_block;
 mod by_trace;
 mod live;
 mod place;
@@ -34,7 +35,7 @@ use super::arrivals::Arrivals;
 use super::discovery::{Census, Progress, Standing};
 use super::keep::Keep;
 use super::notice::Notice;
-use super::porter::{Done, Load, Places, Porter, Terms};
+use super::porter::{Porter, Terms};
 use super::report::{SinkEnd, SinkReport};
 use super::status::SinkState;
 use super::{Intervals, Mode, Route, stopped};
@@ -238,56 +239,6 @@ impl Courier {
             Ok(Err(error)) => Ok(self.trouble(recorder, error)),
             Err(end) => Err(end),
         }
-    }
-
-    async fn blocks(
-        &mut self,
-        recorder: &RecorderId,
-        standing: Standing,
-        place: &mut Place,
-    ) -> Result<Result<Turn, Error>, SinkEnd> {
-        if place.cursor.state() != place.state
-            && let Err(error) = place.cursor.store(place.state)
-        {
-            return Ok(Err(error));
-        }
-        for _ in 0..BLOCKS_PER_TURN {
-            let block = match place.reader.next_block() {
-                Ok(Some(block)) if block.position.segment <= place.last_segment => block,
-                Ok(more) => {
-                    if more.is_none()
-                        && let Err(error) = place.pass_over_the_rest(&mut self.porter.report.lost)
-                    {
-                        return Ok(Err(error));
-                    }
-                    return Ok(self.caught_up(recorder, standing, place));
-                }
-                Err(error) => return Ok(Err(error)),
-            };
-            self.note_late(recorder, place);
-            let load = Load {
-                recorder,
-                resource: &place.resource,
-                spans: &block.spans,
-                starts: &[],
-                places: Places::Block(block.position),
-            };
-            let Done { rejected, dead_lettered } = self.porter.deliver(&load).await?;
-            let before = place.state.position;
-            place.state.delivered += block.spans.len() as u64 - rejected - dead_lettered;
-            place.state.dead_lettered += dead_lettered;
-            place.state.dropped += rejected;
-            place.go_to(block.position, &mut self.porter.report.lost);
-            let stored = place.cursor.store(place.state);
-            let synced = stored.and_then(|()| match before.segment < block.position.segment {
-                true => self.publish(recorder, place),
-                false => Ok(()),
-            });
-            if let Err(error) = synced {
-                return Ok(Err(error));
-            }
-        }
-        Ok(Ok(Turn::More))
     }
 
     fn caught_up(
