@@ -82,8 +82,8 @@ pub trait Sink: Send {
         Needs::Spans
     }
 
-    /// Delivers one batch. The engine hands over the batches of a recorder in order, the same batch again after
-    /// [`Outcome::Retry`], or after a restart, and its halves after [`Outcome::Rejected`].
+    /// Delivers one batch. The engine hands over the batches of a recorder in order, but for those of [waves](Self::deliver_wave), the same batch
+    /// again after [`Outcome::Retry`], or after a restart, and its halves after [`Outcome::Rejected`].
     fn deliver<'a>(&'a mut self, batch: &'a Batch<'a>) -> Delivery<'a>;
 
     /// As [`deliver`](Self::deliver), where a sink can use its time to make ready what `next` needs while it waits for the answer. `next` comes
@@ -99,7 +99,7 @@ pub trait Sink: Send {
         1
     }
 
-    /// Delivers several batches of a block: asks the wave for the [next](Wave::begin) of them as long as there is one, and
+    /// Delivers several batches of a recorder: asks the wave for the [next](Wave::begin) of them as long as there is one, and
     /// [says](Wave::answered) what became of each. What it has not begun when it returns comes again, as does what was not
     /// [delivered](Outcome::Delivered).
     fn deliver_wave<'a>(&'a mut self, wave: &'a mut Wave<'_>) -> Deliveries<'a> {

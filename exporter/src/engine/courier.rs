@@ -8,10 +8,10 @@
 //!
 //! # Invariants
 //!
-//! * **C1** A cursor is stored after the sink has acknowledged, or refused and so left to C4, every span before it. A kill in between delivers a block
-//!   again; nothing is passed over.
+//! * **C1** A cursor is stored after the sink has acknowledged, or refused and so left to C4, every span before it. A kill in between delivers
+//!   again what was read together, a block or several; nothing is passed over.
 //! * **C2** A position is published, and thus allows removal, after its cursor was synced.
-//! * **C3** One block is in memory at a time. All growing recorders are open, but only one that is over and can be
+//! * **C3** One block is in memory at a time, or of those whose batches go [together](by_block) 4 MiB and one more. All growing recorders are open, but only one that is over and can be
 //!   read. By trace, the spans of a few traces are besides.
 //! * **C4** A span that the sink refuses by itself is a dead letter, and durable as one, before the cursor passes it. No other span is one.
 
