@@ -1,6 +1,6 @@
 //! Sinks: where spans are delivered.
 //!
-//! A [`Sink`] is handed one [`Batch`] at a time and says what became of it, an [`Outcome`]. It keeps no queue, does not
+//! A [`Sink`] is handed one [`Batch`] at a time, or a [`Wave`] of several, and says what became of each, an [`Outcome`]. It keeps no queue, does not
 //! retry and knows no cursor; the engine does all that, the same for every sink. A sink that speaks HTTP is an
 //! [`HttpApi`]: it makes a request of a batch and an outcome of a response, and does no I/O at all. gRPC has a transport of its own.
 
@@ -29,6 +29,7 @@ mod spanforge;
 mod stdout;
 mod system;
 mod trace;
+mod wave;
 
 pub use address::{FORMS, SinkAddress};
 pub use file::{Compression, FileOptions, FileSink};
@@ -49,11 +50,13 @@ pub use spanforge::{SpanForgeAddress, SpanForgeCloud, SpanForgeOptions, SpanForg
 pub use stdout::StdoutSink;
 pub use system::System;
 pub use trace::{Trace, TraceSpans};
+pub use wave::Wave;
 
 pub(crate) use file::{LineForm, OTLP_LINES};
 pub(crate) use http::is_loopback;
 pub(crate) use otlp_options::OWN_HEADERS;
 pub(crate) use spanforge::EVENT_LINES as SPANFORGE_LINES;
+pub(crate) use wave::{Sent, Width};
 
 use std::fmt;
 use std::pin::Pin;
@@ -95,8 +98,8 @@ pub trait Sink: Send {
     /// Is told, before it is delivered a span out of the dead letters, what the sink that refused it [knew](Self::known_of), itself or another.
     fn recall(&mut self, _: &SpanData, _: &[(String, Value)]) {}
 
-    /// Delivers one batch. The engine hands over the batches of a recorder in order, the same batch again after
-    /// [`Outcome::Retry`], or after a restart, and its halves after [`Outcome::Rejected`].
+    /// Delivers one batch. The engine hands over the batches of a recorder in order, but for those of [waves](Self::deliver_wave), the same batch
+    /// again after [`Outcome::Retry`], or after a restart, and its halves after [`Outcome::Rejected`].
     fn deliver<'a>(&'a mut self, batch: &'a Batch<'a>) -> Delivery<'a>;
 
     /// As [`deliver`](Self::deliver), where a sink can use its time to make ready what `next` needs while it waits for the answer. `next` comes
@@ -104,6 +107,24 @@ pub trait Sink: Send {
     fn deliver_before<'a>(&'a mut self, batch: &'a Batch<'a>, next: Option<&'a Batch<'a>>) -> Delivery<'a> {
         let _ = next;
         self.deliver(batch)
+    }
+
+    /// How many batches it takes at the same time. More than one only where it does not matter in which order they come, so that it needs
+    /// [nothing but spans](Needs::Spans); it is handed [waves](Self::deliver_wave) then.
+    fn batches_max(&self) -> usize {
+        1
+    }
+
+    /// Delivers several batches of a recorder: asks the wave for the [next](Wave::begin) of them as long as there is one, and
+    /// [says](Wave::answered) what became of each. What it has not begun when it returns comes again, as does what was not
+    /// [delivered](Outcome::Delivered).
+    fn deliver_wave<'a>(&'a mut self, wave: &'a mut Wave<'_>) -> Deliveries<'a> {
+        Box::pin(async move {
+            while let Some((number, batch)) = wave.begin() {
+                let outcome = self.deliver(&batch).await;
+                wave.answered(number, outcome);
+            }
+        })
     }
 
     /// Delivers a whole trace: what a sink is asked for that [needs](Needs::Traces) such, in place of [`deliver`](Self::deliver). After
@@ -209,6 +230,8 @@ pub enum Needs {
 
 /// What a batch will have come to.
 pub type Delivery<'a> = Pin<Box<dyn Future<Output = Outcome> + Send + 'a>>;
+/// What a wave, which knows what becomes of its batches, will have come to.
+pub type Deliveries<'a> = Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
 
 /// That a sink has seen an overview.
 pub type Overview<'a> = Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
@@ -309,6 +332,18 @@ pub enum Outcome {
 impl Outcome {
     /// Delivered, with nothing to add.
     pub const DELIVERED: Outcome = Outcome::Delivered { rejected: 0, message: String::new() };
+
+    /// The worse of two failures. Who is to wait waits for the longer of two.
+    pub(crate) fn worse(self, other: Outcome) -> Outcome {
+        match (self, other) {
+            (Outcome::Retry { after, reason }, Outcome::Retry { after: other, .. }) => {
+                Outcome::Retry { after: after.max(other), reason }
+            }
+            (parked @ Outcome::Parked { .. }, _) | (_, parked @ Outcome::Parked { .. }) => parked,
+            (retry @ Outcome::Retry { .. }, _) | (_, retry @ Outcome::Retry { .. }) => retry,
+            (one, _) => one,
+        }
+    }
 }
 
 #[cfg(test)]

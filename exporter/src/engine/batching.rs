@@ -14,31 +14,30 @@ pub const SPANS_MAX: usize = 512;
 /// [OpenInference's names](crate::otlp::Names::OpenInference) it may come to more, as lists are flattened; where it ends is the same under either.
 pub const BYTES_MAX: usize = 4 * 1024 * 1024;
 
-/// The batches of a block for a sink that takes so many spans at once, in order; none of them is empty.
-pub(super) fn batches(spans: &[SpanData], spans_max: usize) -> Batches<'_> {
-    Batches { rest: spans, spans_max: spans_max.clamp(1, SPANS_MAX) }
+/// One of the batches that spans are divided into.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Cut {
+    /// How many spans it has; at least one.
+    pub(super) len: usize,
+    /// At how many bytes it is estimated.
+    pub(super) bytes: usize,
 }
 
-pub(super) struct Batches<'a> {
-    rest: &'a [SpanData],
-    spans_max: usize,
-}
-
-impl<'a> Iterator for Batches<'a> {
-    type Item = &'a [SpanData];
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let mut bytes = 0;
-        let fits = |span: &&SpanData| {
-            bytes += span_len(span);
-            bytes <= BYTES_MAX
-        };
-        let count = self.rest.iter().take(self.spans_max).take_while(fits).count();
-        // A span that is larger than a batch by itself goes alone.
-        let (batch, rest) = self.rest.split_at(count.max(1).min(self.rest.len()));
-        self.rest = rest;
-        (!batch.is_empty()).then_some(batch)
+/// The batches of a block for a sink that takes so many spans at once, in order.
+pub(super) fn cuts(spans: &[SpanData], spans_max: usize) -> Vec<Cut> {
+    let spans_max = spans_max.clamp(1, SPANS_MAX);
+    let mut cuts: Vec<Cut> = Vec::new();
+    for span in spans {
+        let bytes = span_len(span);
+        match cuts.last_mut() {
+            Some(cut) if cut.len < spans_max && cut.bytes + bytes <= BYTES_MAX => {
+                (cut.len, cut.bytes) = (cut.len + 1, cut.bytes + bytes);
+            }
+            // A span that is larger than a batch by itself goes alone.
+            _ => cuts.push(Cut { len: 1, bytes }),
+        }
     }
+    cuts
 }
 
 /// A batch, or what is left of one after the sink refused the whole.
@@ -47,16 +46,20 @@ pub(super) struct Part<'a> {
     pub(super) batch: Batch<'a>,
     /// Which of the block's spans is its first, counted from 0.
     pub(super) first: usize,
+    /// At how many bytes the whole is estimated.
+    pub(super) bytes: usize,
+    /// Which of the loads that are delivered together it is of.
+    pub(super) load: usize,
 }
 
 impl<'a> Part<'a> {
     /// Its halves, in order, unless it is a single span.
     pub(super) fn halves(&self) -> Option<[Part<'a>; 2]> {
-        let Part { batch, first } = *self;
+        let Part { batch, first, .. } = *self;
         let half = batch.spans.len() / 2;
         let part = |spans, first, part| {
             let id = BatchId { part, ..batch.id };
-            Part { batch: Batch { spans, id, ..batch }, first }
+            Part { batch: Batch { spans, id, ..batch }, first, ..*self }
         };
         let (left, right) = batch.spans.split_at(half);
         let number = batch.id.part;
@@ -109,7 +112,7 @@ mod tests {
     use crate::sink::tests::span;
 
     fn lens(spans: &[SpanData]) -> Vec<usize> {
-        batches(spans, usize::MAX).map(<[SpanData]>::len).collect()
+        cuts(spans, usize::MAX).iter().map(|cut| cut.len).collect()
     }
 
     fn of_len(len: usize) -> SpanData {
@@ -123,13 +126,16 @@ mod tests {
         assert_eq!(lens(&vec![of_len(1_000_000); 9]), [4, 4, 1]);
         let mixed = [span(1), of_len(BYTES_MAX), of_len(2 * BYTES_MAX), span(2), span(3)];
         assert_eq!(lens(&mixed), [1, 1, 1, 2]);
+        let bytes: Vec<_> = cuts(&mixed, usize::MAX).iter().map(|cut| cut.bytes).collect();
+        let of = |at: &[usize]| at.iter().map(|at| span_len(&mixed[*at])).sum::<usize>();
+        assert_eq!(bytes, [of(&[0]), of(&[1]), of(&[2]), of(&[3, 4])]);
     }
 
     #[test]
     fn a_sink_that_takes_fewer_spans_at_once_gets_batches_of_as_many() {
         let spans = vec![span(1); 300];
         for (spans_max, expected) in [(128, vec![128, 128, 44]), (299, vec![299, 1]), (0, vec![1; 300])] {
-            let lens: Vec<_> = batches(&spans, spans_max).map(<[SpanData]>::len).collect();
+            let lens: Vec<_> = cuts(&spans, spans_max).iter().map(|cut| cut.len).collect();
             assert_eq!(lens, expected, "{spans_max}");
         }
     }

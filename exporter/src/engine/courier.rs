@@ -8,13 +8,14 @@
 //!
 //! # Invariants
 //!
-//! * **C1** A cursor is stored after the sink has acknowledged, or refused and so left to C4, every span before it. A kill in between delivers a block
-//!   again; nothing is passed over.
+//! * **C1** A cursor is stored after the sink has acknowledged, or refused and so left to C4, every span before it. A kill in between delivers
+//!   again what was read together, a block or several; nothing is passed over.
 //! * **C2** A position is published, and thus allows removal, after its cursor was synced.
-//! * **C3** One block is in memory at a time. All growing recorders are open, but only one that is over and can be
+//! * **C3** One block is in memory at a time, or of those whose batches go [together](by_block) 4 MiB and one more. All growing recorders are open, but only one that is over and can be
 //!   read. By trace, the spans of a few traces are besides.
 //! * **C4** A span that the sink refuses by itself is a dead letter, and durable as one, before the cursor passes it. No other span is one.
 
+mod by_block;
 mod by_trace;
 mod live;
 mod place;
@@ -34,7 +35,7 @@ use super::arrivals::Arrivals;
 use super::discovery::{Census, Progress, Standing};
 use super::keep::Keep;
 use super::notice::Notice;
-use super::porter::{Done, Load, Places, Porter, Terms};
+use super::porter::{Porter, Terms};
 use super::report::{SinkEnd, SinkReport};
 use super::status::SinkState;
 use super::waiting::{Since, Waiting};
@@ -244,64 +245,6 @@ impl Courier {
             Ok(Err(error)) => Ok(self.trouble(recorder, error)),
             Err(end) => Err(end),
         }
-    }
-
-    async fn blocks(
-        &mut self,
-        recorder: &RecorderId,
-        standing: Standing,
-        place: &mut Place,
-    ) -> Result<Result<Turn, Error>, SinkEnd> {
-        if place.cursor.state() != place.state
-            && let Err(error) = place.cursor.store(place.state)
-        {
-            return Ok(Err(error));
-        }
-        for _ in 0..BLOCKS_PER_TURN {
-            let block = match place.reader.next_block() {
-                Ok(Some(block)) if block.position.segment <= place.last_segment => block,
-                Ok(more) => {
-                    if more.is_none()
-                        && let Err(error) = place.pass_over_the_rest(&mut self.porter.report.lost)
-                    {
-                        return Ok(Err(error));
-                    }
-                    self.show_waiting(std::iter::once(recorder), None);
-                    return Ok(self.caught_up(recorder, standing, place));
-                }
-                Err(error) => return Ok(Err(error)),
-            };
-            self.note_late(recorder, place);
-            let ends = || block.spans.iter().map(|span| span.end_unix_ns);
-            if let Some(oldest) = ends().min() {
-                self.show_waiting(std::iter::once(recorder), Some(Since::Exactly(oldest)));
-            }
-            let load = Load {
-                recorder,
-                resource: &place.resource,
-                spans: &block.spans,
-                starts: &[],
-                places: Places::Block(block.position),
-            };
-            let Done { rejected, dead_lettered } = self.porter.deliver(&load).await?;
-            let before = place.state.position;
-            place.state.delivered += block.spans.len() as u64 - rejected - dead_lettered;
-            place.state.dead_lettered += dead_lettered;
-            place.state.dropped += rejected;
-            place.go_to(block.position, &mut self.porter.report.lost);
-            if let Some(latest) = ends().max() {
-                self.waiting().set(recorder, Some(Since::NotBefore(latest.min(now_unix_ns()))));
-            }
-            let stored = place.cursor.store(place.state);
-            let synced = stored.and_then(|()| match before.segment < block.position.segment {
-                true => self.publish(recorder, place),
-                false => Ok(()),
-            });
-            if let Err(error) = synced {
-                return Ok(Err(error));
-            }
-        }
-        Ok(Ok(Turn::More))
     }
 
     fn caught_up(

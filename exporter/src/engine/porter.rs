@@ -10,6 +10,7 @@ mod load;
 mod parents_first;
 mod patience;
 mod terminations;
+mod waves;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -27,7 +28,7 @@ use super::report::SinkReport;
 use super::status::{SinkSnapshot, Status};
 use super::{Mode, Notices};
 use crate::breaker::Breaker;
-use crate::sink::Sink;
+use crate::sink::{Needs, Sink, Width};
 
 /// How a sink is handed something, and who is told what becomes of it.
 #[derive(Clone, Debug)]
@@ -54,6 +55,8 @@ pub(super) struct Porter {
     /// Why the sink failed, as it was told last while it is taken for one that is out.
     told: Option<String>,
     rate: Option<Rate>,
+    /// How many batches it is sent at the same time.
+    width: Width,
     /// The processes that are to be told to stop.
     terminations: BTreeMap<RecorderId, Wanted>,
     /// How many spans it has refused that it had not before, since it took any.
@@ -69,6 +72,10 @@ impl Porter {
             Mode::Once { deadline } => Some(deadline),
             Mode::Follow { .. } => None,
         });
+        let batches_max = match sink.needs() {
+            Needs::Spans => sink.batches_max(),
+            Needs::ParentsFirst | Needs::Overview | Needs::Traces => 1,
+        };
         Porter {
             number,
             sink,
@@ -76,10 +83,16 @@ impl Porter {
             breaker,
             told: None,
             rate,
+            width: Width::new(batches_max),
             terminations: BTreeMap::new(),
             refused_in_a_row: 0,
             report,
         }
+    }
+
+    /// How many batches may be on their way at the same time.
+    pub(super) fn batches_max(&self) -> usize {
+        self.width.limit()
     }
 
     /// Shows how the sink stands.

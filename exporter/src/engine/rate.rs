@@ -1,7 +1,7 @@
 //! How fast a sink is delivered to at most.
 
 use std::num::NonZeroU32;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -25,14 +25,36 @@ impl Rate {
 
     /// When so many spans may be sent, which are counted as sent then.
     pub(super) fn admit(&self, spans: usize) -> Instant {
-        let now = Instant::now();
-        let earliest = now.checked_sub(BURST).unwrap_or(now);
-        let mut paid_until = self.paid_until.lock().unwrap_or_else(PoisonError::into_inner);
-        let begin = paid_until.map_or(earliest, |paid_until| paid_until.max(earliest));
-        let cost = u32::try_from(spans).unwrap_or(u32::MAX);
-        *paid_until = Some(begin + Duration::from_secs(1) * cost / self.per_second.get());
+        let (now, mut paid_until) = (Instant::now(), self.paid_until());
+        let begin = begin(*paid_until, now);
+        *paid_until = Some(begin + self.cost(spans));
         now.max(begin)
     }
+
+    /// Whether so many spans may be sent now. Only then are they counted as sent.
+    pub(super) fn admit_now(&self, spans: usize) -> bool {
+        let (now, mut paid_until) = (Instant::now(), self.paid_until());
+        let begin = begin(*paid_until, now);
+        let is_admitted = begin <= now;
+        if is_admitted {
+            *paid_until = Some(begin + self.cost(spans));
+        }
+        is_admitted
+    }
+
+    fn paid_until(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.paid_until.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn cost(&self, spans: usize) -> Duration {
+        Duration::from_secs(1) * u32::try_from(spans).unwrap_or(u32::MAX) / self.per_second.get()
+    }
+}
+
+/// From when on what comes next is paid for.
+fn begin(paid_until: Option<Instant>, now: Instant) -> Instant {
+    let earliest = now.checked_sub(BURST).unwrap_or(now);
+    paid_until.map_or(earliest, |paid_until| paid_until.max(earliest))
 }
 
 #[cfg(test)]
@@ -52,6 +74,10 @@ mod tests {
             for _ in 0..100 {
                 sleep_until(rates.next().unwrap().admit(batch)).await;
                 sent += batch as u64;
+                // What goes with it, where something may.
+                if rates.next().unwrap().admit_now(batch) {
+                    sent += batch as u64;
+                }
                 let most = f64::from(per_second) * (began.elapsed().as_secs_f64() + 1.0) + batch as f64;
                 assert!(sent as f64 <= most + 1.0, "{sent} after {:?}", began.elapsed());
             }

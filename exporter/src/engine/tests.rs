@@ -7,6 +7,7 @@ mod spawning;
 mod stopping;
 mod traces;
 mod watched;
+mod waves;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::DirBuilderExt as _;

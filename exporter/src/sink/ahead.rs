@@ -11,7 +11,7 @@ use super::{Batch, BatchId};
 
 /// How often others have their turn before the next request is made: until the last one is on its way, which a task of the
 /// connection's own sees to.
-const TURNS: usize = 3;
+pub(super) const TURNS: usize = 3;
 
 /// The request of the batch that comes next, if it was made.
 pub(super) struct Ahead<R> {

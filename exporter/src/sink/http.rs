@@ -22,7 +22,7 @@ use spanring_spool::{SpanData, Value};
 use super::ahead::{Ahead, Key};
 use super::conceal::Secrets;
 use super::retry_after;
-use super::{Batch, Delivery, Needs, OtlpOptions, Outcome, Overview, Sink, TraceSpans};
+use super::{Batch, Deliveries, Delivery, Needs, OtlpOptions, Outcome, Overview, Sink, TraceSpans, Wave};
 use crate::Error;
 use crate::engine::SPANS_MAX;
 use crate::error::with_causes;
@@ -57,6 +57,11 @@ pub trait HttpApi: Send {
 
     /// Is told what was known of a span: see [`Sink::recall`].
     fn recall(&mut self, _: &SpanData, _: &[(String, Value)]) {}
+
+    /// How many requests may be on their way at once: see [`Sink::batches_max`].
+    fn batches_max(&self) -> usize {
+        1
+    }
 
     /// What a response says about the batch of its request.
     fn outcome(&self, response: &Response) -> Outcome;
@@ -225,16 +230,27 @@ impl<A: HttpApi> HttpSink<A> {
     async fn send(&mut self, batch: &Batch<'_>, next: Option<&Batch<'_>>) -> Outcome {
         let Self { api, caller, is_plain, ahead, .. } = self;
         let seal = |batch: &Batch<'_>| Sealed::new(api.request(batch), *is_plain);
-        let Sealed { method, url, headers, body } = match ahead.take(batch).unwrap_or_else(|| seal(batch)) {
-            Ok(sealed) => sealed,
-            Err(outcome) => return outcome,
-        };
+        let sealed = ahead.take(batch).unwrap_or_else(|| seal(batch));
         let next = next.map(|next| (Key::of(next), move || seal(next)));
-        let answer = caller.ask(method, url, headers, body.into(), caller.limits.request);
-        match ahead.make(next, answer).await {
-            Ok(response) => api.outcome(&response),
+        match sealed {
+            Ok(sealed) => ahead.make(next, caller.deliver(api, sealed)).await,
             Err(outcome) => outcome,
         }
+    }
+
+    async fn send_all(&mut self, wave: &mut Wave<'_>) {
+        let Self { api, caller, is_plain, .. } = self;
+        let (api, caller, is_plain) = (&*api, &*caller, *is_plain);
+        let send = |batch: Batch<'_>| {
+            let sealed = Sealed::new(api.request(&batch), is_plain);
+            async move {
+                match sealed {
+                    Ok(sealed) => caller.deliver(api, sealed).await,
+                    Err(outcome) => outcome,
+                }
+            }
+        };
+        wave.deliver(send).await;
     }
 }
 
@@ -258,6 +274,15 @@ impl Caller {
     pub(super) fn new(name: &str, url: &Url, transport: &Transport) -> Result<Self, Error> {
         let client = client(url, transport).map_err(Error::sink(name, "set up TLS for"))?;
         Ok(Caller { client, limits: transport.limits })
+    }
+
+    /// What becomes of the batch of a request.
+    async fn deliver(&self, api: &impl HttpApi, sealed: Sealed) -> Outcome {
+        let Sealed { method, url, headers, body } = sealed;
+        match self.ask(method, url, headers, body.into(), self.limits.request).await {
+            Ok(response) => api.outcome(&response),
+            Err(outcome) => outcome,
+        }
     }
 
     /// Sends a request that may take so long, and reads what comes back; what it means where nothing does.
@@ -349,6 +374,14 @@ impl<A: HttpApi + Sync> Sink for HttpSink<A> {
 
     fn deliver_before<'a>(&'a mut self, batch: &'a Batch<'a>, next: Option<&'a Batch<'a>>) -> Delivery<'a> {
         Box::pin(self.send(batch, next))
+    }
+
+    fn batches_max(&self) -> usize {
+        self.api.batches_max()
+    }
+
+    fn deliver_wave<'a>(&'a mut self, wave: &'a mut Wave<'_>) -> Deliveries<'a> {
+        Box::pin(self.send_all(wave))
     }
 }
 

@@ -23,7 +23,7 @@ use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceResponse
 use super::ahead::{Ahead, Key};
 use super::grpc::{Channel, Code, Reply, Status, frame, metadata};
 use super::http::{Transport, excerpt};
-use super::{Batch, Delivery, OtlpOptions, Outcome, Sink, otlp_http};
+use super::{Batch, Deliveries, Delivery, OtlpOptions, Outcome, Sink, Wave, otlp_http, wave};
 use crate::Error;
 use crate::error::with_causes;
 use crate::otlp::{self, Names};
@@ -71,23 +71,36 @@ impl OtlpGrpc {
     }
 
     async fn send(&mut self, batch: &Batch<'_>, next: Option<&Batch<'_>>) -> Outcome {
-        let (is_plain, names) = (self.channel.is_plain(), self.names);
-        let seal = |batch: &Batch<'_>| {
-            frame(&otlp::to_protobuf(names, &batch.resource.attributes, batch.spans), is_plain)
-        };
-        let sealed = match self.ahead.take(batch).unwrap_or_else(|| seal(batch)) {
-            Ok(sealed) => sealed,
-            Err(error) => return Outcome::Rejected { reason: with_causes(&error) },
-        };
-        let next = next.map(|next| (Key::of(next), move || seal(next)));
-        match self.ahead.make(next, self.channel.call(sealed)).await {
-            Ok(Reply::Grpc(status, message)) => outcome(&status, message.as_deref()),
-            Ok(Reply::Http(response)) if (200..300).contains(&response.status) => {
-                Outcome::Parked { reason: format!("{}, which is no gRPC", otlp_http::explain(&response)) }
-            }
-            Ok(Reply::Http(response)) => otlp_http::failure(&response),
-            Err(reason) => Outcome::Retry { after: None, reason },
+        let Self { channel, ahead, names, .. } = self;
+        let (names, is_plain) = (*names, channel.is_plain());
+        let sealed = ahead.take(batch).unwrap_or_else(|| seal(batch, names, is_plain));
+        let next = next.map(|next| (Key::of(next), move || seal(next, names, is_plain)));
+        ahead.make(next, deliver(channel.ready(), sealed)).await
+    }
+
+    async fn send_all(&mut self, wave: &mut Wave<'_>) {
+        let (names, is_plain) = (self.names, self.channel.is_plain());
+        let channel = self.channel.ready();
+        wave.deliver(|batch| deliver(channel, seal(&batch, names, is_plain))).await;
+    }
+}
+
+fn seal(batch: &Batch<'_>, names: Names, is_plain: bool) -> io::Result<Vec<u8>> {
+    frame(&otlp::to_protobuf(names, &batch.resource.attributes, batch.spans), is_plain)
+}
+
+async fn deliver(channel: &Channel, sealed: io::Result<Vec<u8>>) -> Outcome {
+    let sealed = match sealed {
+        Ok(sealed) => sealed,
+        Err(error) => return Outcome::Rejected { reason: with_causes(&error) },
+    };
+    match channel.call(sealed).await {
+        Ok(Reply::Grpc(status, message)) => outcome(&status, message.as_deref()),
+        Ok(Reply::Http(response)) if (200..300).contains(&response.status) => {
+            Outcome::Parked { reason: format!("{}, which is no gRPC", otlp_http::explain(&response)) }
         }
+        Ok(Reply::Http(response)) => otlp_http::failure(&response),
+        Err(reason) => Outcome::Retry { after: None, reason },
     }
 }
 
@@ -102,6 +115,14 @@ impl Sink for OtlpGrpc {
 
     fn deliver_before<'a>(&'a mut self, batch: &'a Batch<'a>, next: Option<&'a Batch<'a>>) -> Delivery<'a> {
         Box::pin(self.send(batch, next))
+    }
+
+    fn batches_max(&self) -> usize {
+        wave::BATCHES_MAX
+    }
+
+    fn deliver_wave<'a>(&'a mut self, wave: &'a mut Wave<'_>) -> Deliveries<'a> {
+        Box::pin(self.send_all(wave))
     }
 }
 

@@ -19,6 +19,7 @@ use serde_json::Value;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceResponse;
 
 use super::http::excerpt;
+use super::wave;
 use super::{Batch, HttpApi, OtlpOptions, Outcome, Protocol, Request, Response};
 use crate::otlp::{self, Names};
 
@@ -70,6 +71,10 @@ impl HttpApi for OtlpHttp {
         let mut headers = self.headers.clone();
         headers.extend([(CONTENT_TYPE, media_type.clone()), (ACCEPT, media_type)]);
         Request { method: Method::POST, url: self.traces.clone(), headers, body }
+    }
+
+    fn batches_max(&self) -> usize {
+        wave::BATCHES_MAX
     }
 
     fn outcome(&self, response: &Response) -> Outcome {

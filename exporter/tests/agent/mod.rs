@@ -25,6 +25,7 @@ const FIRST: &str = "SPANRING_TEST_FIRST";
 const COUNT: &str = "SPANRING_TEST_COUNT";
 const STOPS: &str = "SPANRING_TEST_STOPS";
 const READY: &str = "SPANRING_TEST_READY";
+const LINGER_MS: &str = "SPANRING_TEST_LINGER_MS";
 const TRACE_LEN: &str = "SPANRING_TEST_TRACE_LEN";
 const QUALITY: &str = "SPANRING_TEST_QUALITY";
 const RUNS: &str = "SPANRING_TEST_RUNS";
@@ -37,9 +38,10 @@ pub(crate) fn main() {
     let Some(dir) = env::var_os(SPOOL) else { return };
     let number = |name| env::var(name).unwrap().parse::<u64>().unwrap();
     let trace_len = if env::var_os(TRACE_LEN).is_some() { number(TRACE_LEN) } else { 1 };
+    let linger_ms = if env::var_os(LINGER_MS).is_some() { number(LINGER_MS) } else { 1 };
     let spool = Spool::open(dir)
         .service("agent")
-        .linger(Duration::from_millis(1))
+        .linger(Duration::from_millis(linger_ms))
         .overflow(Overflow::Block(PATIENCE))
         .start()
         .unwrap();
@@ -159,6 +161,12 @@ impl TestSpool {
     /// Records spans numbered from `first` on, and one more, in a process that stops in order.
     pub(crate) fn record(&self, first: u64, count: u64) {
         assert!(self.agent(first, count).env(STOPS, "").status().unwrap().success());
+    }
+
+    /// The same, in blocks of several batches.
+    pub(crate) fn record_in_large_blocks(&self, first: u64, count: u64) {
+        let mut agent = self.agent(first, count);
+        assert!(agent.env(STOPS, "").env(LINGER_MS, "60000").status().unwrap().success());
     }
 
     /// Records spans numbered from `first` on in a process that then waits, with one more span open.

@@ -73,6 +73,8 @@ struct Round {
     spool: TestSpool,
     /// How many spans have a number. There is one more.
     count: u64,
+    /// Whether as many batches of a block as there may be are on their way at the same time.
+    is_in_large_blocks: bool,
     port: Port,
     receiving: Arc<Mutex<Receiving>>,
     /// OpenTelemetry's variables for all exporters, without their prefix.
@@ -84,7 +86,8 @@ struct Round {
 impl Round {
     fn new(seed: u64) -> Self {
         let mut random = Random(seed);
-        let count = 20 + random.below(1500);
+        let is_in_large_blocks = random.pick(2) == 0;
+        let count = 20 + random.below(if is_in_large_blocks { 6000 } else { 1500 });
         let mut receiving = Receiving::new(seed ^ 0xfa17);
         receiving.poisoned = (0..random.below(6)).map(|_| random.below(count).cast_signed()).collect();
         receiving.spans_max = [usize::MAX, 512, 100, 7][random.pick(4)];
@@ -104,6 +107,7 @@ impl Round {
             random,
             spool: TestSpool::new(),
             count,
+            is_in_large_blocks,
             port: Port::reserve().unwrap(),
             receiving: Arc::new(Mutex::new(receiving)),
             variables,
@@ -112,7 +116,10 @@ impl Round {
     }
 
     fn run(mut self, kills: &mut Kills) {
-        self.spool.record(0, self.count);
+        match self.is_in_large_blocks {
+            true => self.spool.record_in_large_blocks(0, self.count),
+            false => self.spool.record(0, self.count),
+        }
         let closed = Receiver::start(|_| Answer::status(401)).unwrap();
         let sinks = [self.port.address, closed.address()].map(|address| format!("otlp+http://{address}"));
         let sinks = sinks.each_ref().map(String::as_str);
@@ -176,7 +183,8 @@ impl Round {
         kills.at_work += usize::from(answers > 0);
         kills.at_an_answer += usize::from(is_asked && !is_told_off);
         if let Mood::Closed { after, .. } = mood {
-            assert!(answers <= after + 1, "seed {}: who was told off asked again", self.seed);
+            // What was taken made room for as many on their way at once, and one more.
+            assert!(answers <= after + 1 + after, "seed {}: who was told off asked again", self.seed);
         }
     }
 

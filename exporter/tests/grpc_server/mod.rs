@@ -24,7 +24,7 @@ use opentelemetry_proto::tonic::collector::trace::v1::{
     ExportTraceServiceRequest, ExportTraceServiceResponse,
 };
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::oneshot;
+use tokio::sync::{Barrier, oneshot};
 use tokio_rustls::TlsAcceptor;
 use tonic::Status;
 use tonic::codec::CompressionEncoding;
@@ -82,12 +82,22 @@ impl Server {
 
     /// One that answers with any bytes.
     pub(crate) fn raw(answer: impl FnMut(Request<Bytes>) -> Response<Pieces> + Send + 'static) -> Self {
+        Self::together(1, answer)
+    }
+
+    /// One that answers with any bytes, to so many calls at the same time.
+    pub(crate) fn together(
+        count: usize,
+        answer: impl FnMut(Request<Bytes>) -> Response<Pieces> + Send + 'static,
+    ) -> Self {
         let answer = Arc::new(Mutex::new(answer));
+        let are_there = Arc::new(Barrier::new(count));
         let service = service_fn(move |request: Request<Incoming>| {
-            let answer = Arc::clone(&answer);
+            let (answer, are_there) = (Arc::clone(&answer), Arc::clone(&are_there));
             async move {
                 let (head, body) = request.into_parts();
                 let body = body.collect().await?.to_bytes();
+                are_there.wait().await;
                 let mut answer = answer.lock().unwrap_or_else(PoisonError::into_inner);
                 Ok::<_, hyper::Error>(answer(Request::from_parts(head, body)))
             }

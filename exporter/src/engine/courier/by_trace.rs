@@ -429,7 +429,8 @@ impl Courier {
                 strand.place.missed = strand.place.reader.skipped().missing_rows;
                 continue;
             }
-            strand.place.count_missing(&mut self.porter.report.lost);
+            let missed = strand.place.reader.skipped().missing_rows;
+            strand.place.count_missing(missed, &mut self.porter.report.lost);
             let mark = traces.watermark(part, strand.here());
             let Place { state, .. } = &mut strand.place;
             let before = state.position;

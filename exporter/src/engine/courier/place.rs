@@ -43,16 +43,15 @@ impl Place {
         skipped.missing_segments
     }
 
-    /// The sink is done with all before this place. What is missing before it counts as dropped.
-    pub(super) fn go_to(&mut self, position: Position, lost: &mut u64) {
+    /// The sink is done with all before this place, before which so many rows are missing: they count as dropped.
+    pub(super) fn go_to(&mut self, position: Position, missing_rows: u64, lost: &mut u64) {
         self.state =
             CursorState { position, ahead: position, settled: 0, clock: 0, endless: 0, ..self.state };
-        self.count_missing(lost);
+        self.count_missing(missing_rows, lost);
     }
 
     /// Counts what has been missing since the last time as dropped, and as lost. Rows that were missing may come late, and are not missing then.
-    pub(super) fn count_missing(&mut self, lost: &mut u64) {
-        let missed = self.reader.skipped().missing_rows;
+    pub(super) fn count_missing(&mut self, missed: u64, lost: &mut u64) {
         for count in [&mut self.state.dropped, lost] {
             *count = (*count + missed).saturating_sub(self.missed);
         }
@@ -64,7 +63,7 @@ impl Place {
     pub(super) fn pass_over_the_rest(&mut self, lost: &mut u64) -> Result<(), Error> {
         let position = self.reader.position();
         if position > self.state.position && !self.is_late {
-            self.go_to(position, lost);
+            self.go_to(position, self.reader.skipped().missing_rows, lost);
             self.cursor.store(self.state)?;
         }
         Ok(())

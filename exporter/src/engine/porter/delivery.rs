@@ -5,10 +5,9 @@ use std::time::SystemTime;
 use spanring_spool::{Life, RecorderId, Resource, SpanData};
 use tokio::time::{Instant, sleep};
 
-use super::super::batching::{Part, batches};
+use super::super::batching::{Cut, Part, cuts};
 use super::super::notice::Notice;
 use super::super::report::SinkEnd;
-use super::super::status::SinkState;
 use super::super::stopped;
 use super::Porter;
 use super::load::{Load, Parcel};
@@ -21,6 +20,8 @@ pub(in crate::engine) struct Done {
     pub(in crate::engine) rejected: u64,
     /// How many it refused one by one.
     pub(in crate::engine) dead_lettered: u64,
+    /// How many of the batches are done, whatever became of them.
+    pub(in crate::engine) batches: usize,
 }
 
 /// What a sink says to a batch in the end.
@@ -35,48 +36,95 @@ pub(super) enum Answer {
     Unread,
 }
 
+/// What the sink has said of a batch already.
+pub(super) enum Before {
+    Unsent,
+    /// That it does not take it now.
+    Failed,
+    Refused {
+        reason: String,
+    },
+}
+
 impl Porter {
     /// Delivers spans.
     pub(in crate::engine) async fn deliver<'a>(&mut self, load: &'a Load<'a>) -> Result<Done, SinkEnd> {
-        let mut done = Done::default();
-        let Load { resource, spans, starts, .. } = *load;
-        let mut first = 0;
-        let whole = |(number, spans): (usize, &'a [SpanData])| {
-            let part = Part { batch: Batch { id: load.id(number, first), resource, spans, starts }, first };
-            first += spans.len();
-            part
-        };
-        let wholes: Vec<_> = batches(spans, self.sink.spans_max()).enumerate().map(whole).collect();
-        for (number, whole) in wholes.iter().enumerate() {
-            let mut parts = vec![*whole];
-            while let Some(part) = parts.pop() {
-                let next = parts.last().or_else(|| wholes.get(number + 1)).map(|next| next.batch);
-                match (self.send(Parcel::Batch(&part.batch, next.as_ref())).await?, part.halves()) {
-                    (Answer::Taken { rejected }, _) => done.rejected += rejected,
-                    (Answer::Unread, _) => unreachable!("a batch is in memory"),
-                    (Answer::Refused { reason }, Some([left, right])) => {
-                        self.divided(&part.batch, reason);
-                        parts.extend([right, left]);
-                    }
-                    (Answer::Refused { reason }, None) => {
-                        let span = &part.batch.spans[0];
-                        self.set_aside(load.place(part.first), resource, span, reason).await?;
-                        done.dead_lettered += 1;
-                    }
+        let mut done = [Done::default()];
+        self.deliver_all(std::slice::from_ref(load), &mut done).await?;
+        Ok(done[0])
+    }
+
+    /// Delivers spans of several blocks, and says of each, also where it ends before all of it is done, what is done of it.
+    pub(in crate::engine) async fn deliver_all<'a>(
+        &mut self,
+        loads: &'a [Load<'a>],
+        done: &mut [Done],
+    ) -> Result<(), SinkEnd> {
+        let wholes: Vec<_> =
+            loads.iter().enumerate().flat_map(|(number, load)| load.wholes(number)).collect();
+        let mut rest = wholes.as_slice();
+        while let Some((whole, behind)) = rest.split_first() {
+            if self.width.limit() > 1 && !behind.is_empty() {
+                rest = self.deliver_wave(loads, rest, done).await?;
+            } else {
+                let next = behind.first().map(|next| next.batch);
+                self.deliver_batch(loads, *whole, Before::Unsent, next, done).await?;
+                rest = behind;
+            }
+        }
+        Ok(())
+    }
+
+    /// How spans are divided into batches for the sink.
+    pub(in crate::engine) fn cuts(&self, spans: &[SpanData]) -> Vec<Cut> {
+        cuts(spans, self.sink.spans_max())
+    }
+
+    /// Delivers a batch, in parts if need be.
+    pub(super) async fn deliver_batch<'a>(
+        &mut self,
+        loads: &[Load<'a>],
+        whole: Part<'a>,
+        mut before: Before,
+        behind: Option<Batch<'a>>,
+        done: &mut [Done],
+    ) -> Result<(), SinkEnd> {
+        let (load, done) = (&loads[whole.load], &mut done[whole.load]);
+        let mut parts = vec![whole];
+        while let Some(part) = parts.pop() {
+            let next = parts.last().map(|next| next.batch).or(behind);
+            let parcel = Parcel::Batch(&part.batch, next.as_ref());
+            let answer = match std::mem::replace(&mut before, Before::Unsent) {
+                Before::Refused { reason } => Answer::Refused { reason },
+                Before::Failed => self.send(parcel, true).await?,
+                Before::Unsent => self.send(parcel, false).await?,
+            };
+            match (answer, part.halves()) {
+                (Answer::Taken { rejected }, _) => done.rejected += rejected,
+                (Answer::Unread, _) => unreachable!("a batch is in memory"),
+                (Answer::Refused { reason }, Some([left, right])) => {
+                    self.divided(&part.batch, reason);
+                    parts.extend([right, left]);
+                }
+                (Answer::Refused { reason }, None) => {
+                    let span = &part.batch.spans[0];
+                    self.set_aside(load.place(part.first), load.resource, span, reason).await?;
+                    done.dead_lettered += 1;
                 }
             }
         }
-        Ok(done)
+        done.batches += 1;
+        Ok(())
     }
 
     /// Delivers a whole trace.
     pub(super) async fn deliver_trace(&mut self, trace: &mut Trace<'_>) -> Result<Answer, SinkEnd> {
-        self.send(Parcel::Trace(trace)).await
+        self.send(Parcel::Trace(trace), false).await
     }
 
     /// Tells the sink of a span whose end was lost; why it does not want to know, if it does not.
     pub(super) async fn tell_lost(&mut self, span: &LiveSpan<'_>) -> Result<Option<String>, SinkEnd> {
-        Ok(match self.send(Parcel::Lost(span)).await? {
+        Ok(match self.send(Parcel::Lost(span), false).await? {
             Answer::Taken { .. } | Answer::Unread => None,
             Answer::Refused { reason } => Some(reason),
         })
@@ -101,24 +149,20 @@ impl Porter {
 
     /// Tells the sink that a process is over; why it does not want to know, if it does not.
     async fn tell_over(&mut self, process: &Process<'_>) -> Result<Option<String>, SinkEnd> {
-        Ok(match self.send(Parcel::Over(process)).await? {
+        Ok(match self.send(Parcel::Over(process), false).await? {
             Answer::Taken { .. } | Answer::Unread => None,
             Answer::Refused { reason } => Some(reason),
         })
     }
 
-    async fn send(&mut self, mut parcel: Parcel<'_, '_>) -> Result<Answer, SinkEnd> {
-        let mut was_sent = false;
+    /// Sends it until there is an answer that counts; whether it was sent before already.
+    async fn send(&mut self, mut parcel: Parcel<'_, '_>, mut was_sent: bool) -> Result<Answer, SinkEnd> {
         loop {
             if self.is_to_stop() {
                 return Err(SinkEnd::Stopped);
             }
             self.keep_to_rate(parcel.len()).await?;
-            self.show(|standing| {
-                if standing.state == SinkState::Open {
-                    standing.state = SinkState::HalfOpen;
-                }
-            });
+            self.probing();
             let began = Instant::now();
             let is_counted = u64::from(parcel.len() > 0);
             self.report.requests += is_counted;
@@ -147,7 +191,10 @@ impl Porter {
                 return Ok(Answer::Unread);
             }
             match outcome {
-                None => return Err(self.abandoned(parcel.id())),
+                None => {
+                    self.abandoned(parcel.id());
+                    return Err(SinkEnd::Stopped);
+                }
                 Some(Outcome::Delivered { rejected, message }) => {
                     let rejected = self.delivered(parcel.id(), parcel.len(), rejected, message);
                     return Ok(Answer::Taken { rejected });
@@ -167,10 +214,9 @@ impl Porter {
     }
 
     /// Notes that a batch was left without an answer, since there was no more time. The next run delivers it again.
-    fn abandoned(&self, batch: BatchId<'_>) -> SinkEnd {
+    pub(super) fn abandoned(&self, batch: BatchId<'_>) {
         let (sink, batch) = (self.sink.name().to_owned(), batch.to_string());
         self.tell(Notice::Abandoned { sink, batch });
-        SinkEnd::Stopped
     }
 
     /// Notes that a batch is halved.
@@ -183,7 +229,13 @@ impl Porter {
     }
 
     /// Notes that the sink has so many spans; how many of them it did not want.
-    fn delivered(&mut self, batch: BatchId<'_>, spans: usize, rejected: u64, message: String) -> u64 {
+    pub(super) fn delivered(
+        &mut self,
+        batch: BatchId<'_>,
+        spans: usize,
+        rejected: u64,
+        message: String,
+    ) -> u64 {
         self.refused_in_a_row = 0;
         // No receiver can reject more than it was sent, whatever it says.
         let rejected = rejected.min(spans as u64);

@@ -468,7 +468,7 @@ impl Porter {
         let mut trace = Trace { id, trace_id: over.trace_id, resource, len, spans: &mut source };
         let refused = match self.deliver_trace(&mut trace).await? {
             Answer::Taken { rejected } => {
-                share_out(parts, Done { rejected, dead_lettered: 0 }, counts);
+                share_out(parts, Done { rejected, ..Done::default() }, counts);
                 return Ok(Ok(()));
             }
             Answer::Refused { reason } => reason,
@@ -514,7 +514,8 @@ impl Porter {
     ) -> Result<(), SinkEnd> {
         let Some(first) = places.first() else { return Ok(()) };
         let recorder = &first.recorder;
-        let load = Load { recorder, resource, spans, starts, places: Places::Each(places) };
+        let cuts = self.cuts(spans);
+        let load = Load { recorder, resource, spans, starts, places: Places::Each(places), cuts: &cuts };
         let done = self.deliver(&load).await?;
         let mut parts = BTreeMap::<usize, u64>::new();
         for place in places {
@@ -563,7 +564,7 @@ fn note_delivered(
 /// Counts what became of so many spans of each part. Which of the spans of a dead process were refused or not wanted is of no consequence for its
 /// accounts as a whole.
 fn share_out(parts: BTreeMap<usize, u64>, done: Done, counts: &mut Counts) {
-    let Done { mut rejected, mut dead_lettered } = done;
+    let Done { mut rejected, mut dead_lettered, .. } = done;
     for (part, spans) in parts {
         let aside = dead_lettered.min(spans);
         let dropped = rejected.min(spans - aside);
@@ -585,7 +586,11 @@ mod tests {
     fn what_was_refused_or_not_wanted_is_shared_out_so_that_no_part_has_more_than_it_had() {
         for (rejected, dead_lettered) in [(0, 0), (11, 0), (0, 11), (4, 7), (3, 2), (1, 10)] {
             let mut counts = Counts::new();
-            share_out(BTreeMap::from([(0, 10), (1, 1)]), Done { rejected, dead_lettered }, &mut counts);
+            share_out(
+                BTreeMap::from([(0, 10), (1, 1)]),
+                Done { rejected, dead_lettered, batches: 0 },
+                &mut counts,
+            );
             let of = |part| counts[&part];
             assert_eq!((of(0).spans(), of(1).spans()), (10, 1));
             assert_eq!(of(0).dropped + of(1).dropped, rejected);

@@ -2,6 +2,7 @@
 
 use spanring_spool::{Position, RecorderId, Resource, SpanData};
 
+use super::super::batching::{Cut, Part};
 use crate::sink::{Batch, BatchId, LiveSpan, Process, Trace};
 
 /// Spans on their way, and where each stands.
@@ -12,6 +13,8 @@ pub(in crate::engine) struct Load<'a> {
     /// What was announced of them, where the sink wants that.
     pub(in crate::engine) starts: &'a [SpanData],
     pub(in crate::engine) places: Places<'a>,
+    /// The batches that they are divided into.
+    pub(in crate::engine) cuts: &'a [Cut],
 }
 
 /// Where spans stand.
@@ -63,7 +66,21 @@ impl Parcel<'_, '_> {
     }
 }
 
-impl Load<'_> {
+impl<'a> Load<'a> {
+    /// Its batches, where it is the load of this number.
+    pub(super) fn wholes(&'a self, number: usize) -> impl Iterator<Item = Part<'a>> {
+        let Load { resource, mut spans, starts, .. } = *self;
+        let mut first = 0;
+        self.cuts.iter().enumerate().map(move |(batch, cut)| {
+            let these;
+            (these, spans) = spans.split_at(cut.len);
+            let batch = Batch { id: self.id(batch, first), resource, spans: these, starts };
+            let part = Part { batch, first, bytes: cut.bytes, load: number };
+            first += cut.len;
+            part
+        })
+    }
+
     /// The identity of the batch of this number, which begins with the span of that one.
     pub(super) fn id(&self, number: usize, first: usize) -> BatchId<'_> {
         let part = BatchId::WHOLE;

@@ -22,6 +22,15 @@ impl Porter {
         }
     }
 
+    /// Notes that the sink is asked, also if it is taken for one that is out.
+    pub(super) fn probing(&self) {
+        self.show(|standing| {
+            if standing.state == SinkState::Open {
+                standing.state = SinkState::HalfOpen;
+            }
+        });
+    }
+
     /// Waits after a failure, until the sink may be asked again.
     pub(super) async fn bear(
         &mut self,

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::SystemTime;
 
 use http_body_util::{BodyExt as _, Full};
@@ -36,6 +37,8 @@ pub(in crate::sink) struct Channel {
     tls: ClientConfig,
     proxy: Option<Intercept>,
     client: Client,
+    /// Whether a call had no answer in time.
+    is_silent: AtomicBool,
 }
 
 /// What came back.
@@ -83,7 +86,16 @@ impl Channel {
         }
         let (limits, is_plain) = (transport.limits, transport.is_plain);
         let client = client(&limits, &tls, proxy.as_ref());
-        Ok(Channel { method, headers, limits, is_plain, tls, proxy, client })
+        Ok(Channel {
+            method,
+            headers,
+            limits,
+            is_plain,
+            tls,
+            proxy,
+            client,
+            is_silent: AtomicBool::new(false),
+        })
     }
 
     /// Whether messages are sent as they are, and not compressed.
@@ -91,13 +103,22 @@ impl Channel {
         self.is_plain
     }
 
+    /// With another connection, if there was no answer in time: that one may be dead and nobody have noticed, and the next call is not to wait on it
+    /// too.
+    pub(in crate::sink) fn ready(&mut self) -> &Self {
+        if std::mem::take(self.is_silent.get_mut()) {
+            self.client = client(&self.limits, &self.tls, self.proxy.as_ref());
+        }
+        self
+    }
+
     /// Sends a message in its frame, and reads what comes back; or why nothing did that counts.
-    pub(in crate::sink) async fn call(&mut self, frame: Vec<u8>) -> Result<Reply, String> {
+    pub(in crate::sink) async fn call(&self, frame: Vec<u8>) -> Result<Reply, String> {
         if let Ok(reply) = timeout(self.limits.request, self.exchange(frame)).await {
             return reply;
         }
-        // Its connection may be dead and nobody have noticed. The next call is not to wait on it too.
-        self.client = client(&self.limits, &self.tls, self.proxy.as_ref());
+        // Read by who owns the channel alone, once no call is under way.
+        self.is_silent.store(true, Ordering::Relaxed);
         Err("no answer in time".to_owned())
     }
 

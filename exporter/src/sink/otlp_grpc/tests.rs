@@ -1,5 +1,6 @@
 use std::io::Write as _;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
@@ -20,6 +21,7 @@ use super::*;
 use crate::demo::receiver::{Answer, Receiver};
 use crate::sink::http::{Identity, Limits};
 use crate::sink::tests::Spans;
+use crate::sink::wave::tests::{outcomes, wave};
 
 #[path = "../../../tests/authority/mod.rs"]
 mod authority;
@@ -253,7 +255,7 @@ fn a_receiver_takes_a_long_request_and_is_heard_when_it_refuses_one_unread() {
         let url = Url::parse(&format!("http://{}", server.address())).unwrap();
         let options = OtlpOptions { is_plain: true, ..OtlpOptions::default() };
         let transport = Transport { limits: LIMITS, ..Transport::of(&options) };
-        let mut channel = Channel::open(&url, EXPORT, metadata(&[]), &transport).unwrap();
+        let channel = Channel::open(&url, EXPORT, metadata(&[]), &transport).unwrap();
         let reply = runtime().block_on(channel.call(frame(&request.encode_to_vec(), true).unwrap())).unwrap();
         let Reply::Grpc(status, _) = reply else { panic!("{reply:?}") };
         drop(server);
@@ -396,6 +398,47 @@ fn a_receiver_that_is_silent_is_a_retry_and_the_next_call_has_another_connection
     // It may have to wait for its turn on a busy machine, but not for ever.
     let deliveries = (0..30).map(|_| runtime.block_on(sink.deliver(&spans.batch())));
     assert!(deliveries.into_iter().any(|outcome| outcome == Outcome::DELIVERED));
+}
+
+#[test]
+fn several_calls_of_a_wave_are_on_their_way_at_once() {
+    let calls = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::clone(&calls);
+    // It answers none before all four are there.
+    let server = Server::together(4, move |_| {
+        counter.fetch_add(1, Ordering::Relaxed);
+        grpc(Pieces::new("", &[("grpc-status", "0")]))
+    });
+    let mut sink = sink(&format!("http://{}", server.address()), LIMITS, &OtlpOptions::default()).unwrap();
+    assert!(sink.batches_max() >= 4);
+    let spans = Spans::new(3);
+    let (mut wave, _stop) = wave(&spans, &[1; 8], 4);
+    runtime().block_on(sink.deliver_wave(&mut wave));
+    assert_eq!(outcomes(wave), [const { Some(Outcome::DELIVERED) }; 8]);
+    assert_eq!(calls.load(Ordering::Relaxed), 8);
+}
+
+#[test]
+fn a_receiver_that_is_silent_through_a_wave_is_asked_over_another_connection_next() {
+    let listener = free_port();
+    let address = listener.local_addr().unwrap();
+    let silent = thread::spawn(move || (listener.accept().unwrap(), listener));
+    let limits = Limits { request: Duration::from_secs(1), ..LIMITS };
+    let mut sink = sink(&format!("http://{address}"), limits, &OtlpOptions::default()).unwrap();
+    let (spans, runtime) = (Spans::new(3), runtime());
+    let (mut silenced, _stop) = wave(&spans, &[1; 8], 3);
+    runtime.block_on(sink.deliver_wave(&mut silenced));
+    let no_answer = Outcome::Retry { after: None, reason: "no answer in time".into() };
+    assert_eq!(outcomes(silenced), vec![Some(no_answer); 3]);
+    let (_connection, listener) = silent.join().unwrap();
+    let _server = Server::start_at(listener, &Setup::default(), |_| success());
+    let deliveries = (0..30).map(|_| {
+        let (mut wave, _stop) = wave(&spans, &[1; 3], 3);
+        runtime.block_on(sink.deliver_wave(&mut wave));
+        outcomes(wave)
+    });
+    let delivered = vec![Some(Outcome::DELIVERED); 3];
+    assert!(deliveries.into_iter().any(|outcomes| outcomes == delivered));
 }
 
 #[test]

@@ -6,7 +6,6 @@
 //! An item of a bulk request that came to an error, or of which the answer makes no sense, is sent by itself, and what is answered then counts.
 
 use std::collections::{HashSet, VecDeque};
-use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
@@ -104,7 +103,7 @@ impl PrefactorSink {
                 }
                 if let Err(outcome) = wave.note(at, step, answered, known) {
                     failure = Some(match failure {
-                        Some(before) => worse(before, outcome),
+                        Some(before) => before.worse(outcome),
                         None => outcome,
                     });
                 }
@@ -263,45 +262,6 @@ async fn send(server: &Server, parcel: Parcel, instance_id: &str) -> Returned {
             }
             let replies = vec![Reply { at, step: Step::Record, answered }];
             Returned { spans: vec![at], replies: Replies { replies, ..Replies::default() }, refused }
-        }
-    }
-}
-
-/// The worse of two failures. Who is to wait waits for the longer of two.
-fn worse(one: Outcome, other: Outcome) -> Outcome {
-    let longer = |one: Option<Duration>, other: Option<Duration>| one.max(other);
-    match (one, other) {
-        (Outcome::Retry { after, reason }, Outcome::Retry { after: other, .. }) => {
-            Outcome::Retry { after: longer(after, other), reason }
-        }
-        (parked @ Outcome::Parked { .. }, _) | (_, parked @ Outcome::Parked { .. }) => parked,
-        (retry @ Outcome::Retry { .. }, _) | (_, retry @ Outcome::Retry { .. }) => retry,
-        (one, _) => one,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_worst_of_several_failures_counts_and_the_longest_wait() {
-        let rejected = || Outcome::Rejected { reason: "rejected".to_owned() };
-        let parked = || Outcome::Parked { reason: "parked".to_owned() };
-        let retry = |seconds| Outcome::Retry {
-            after: Some(Duration::from_secs(seconds)),
-            reason: "retry".to_owned(),
-        };
-        for (one, other, expected) in [
-            (rejected(), rejected(), rejected()),
-            (rejected(), retry(1), retry(1)),
-            (retry(1), parked(), parked()),
-            (rejected(), parked(), parked()),
-            (retry(1), retry(2), retry(2)),
-            (Outcome::Retry { after: None, reason: "retry".to_owned() }, retry(2), retry(2)),
-        ] {
-            assert_eq!(worse(one.clone(), other.clone()), expected);
-            assert_eq!(worse(other, one), expected);
         }
     }
 }
