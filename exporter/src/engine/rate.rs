@@ -42,6 +42,12 @@ impl Rate {
         is_admitted
     }
 
+    /// So many spans that were counted as sent are not.
+    pub(super) fn refund(&self, spans: usize) {
+        let mut paid_until = self.paid_until();
+        *paid_until = paid_until.and_then(|paid_until| paid_until.checked_sub(self.cost(spans)));
+    }
+
     fn paid_until(&self) -> MutexGuard<'_, Option<Instant>> {
         self.paid_until.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -62,6 +68,16 @@ mod tests {
     use tokio::time::{advance, sleep_until};
 
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_counted_and_not_sent_may_be_sent_later() {
+        let rate = Rate::new(NonZeroU32::new(100).unwrap());
+        let until_due = || rate.admit(100) - Instant::now();
+        let before = [until_due(), until_due(), until_due()];
+        assert!(before[1] < before[2], "{before:?}");
+        rate.refund(200);
+        assert_eq!([until_due(), until_due()], before[1..]);
+    }
 
     #[tokio::test(start_paused = true)]
     async fn spans_go_at_the_rate_on_average_and_a_pause_is_made_up_for_by_one_second() {

@@ -302,24 +302,20 @@ impl Traces {
         for span in starts {
             let start = self.tick(span.start_unix_ns);
             let keeps_starts = self.keeps_starts;
+            let earlier = self.ended.iter().find(|(_, ids)| ids.contains(&span.span_id));
+            let earlier = earlier.map(|&(earlier, _)| earlier);
             let open = self.open(span.trace_id, begins);
             open.last_row = open.last_row.max(start);
             open.share(number);
-            // It may have ended on another thread, whose ring was drained before.
-            match open.ended.contains(span.span_id) {
+            if ends.contains(&span.span_id) {
                 // It tells nothing that the end does not.
-                true if ends.contains(&span.span_id) => {}
-                true => {
-                    let earlier = self.ended.iter().find(|(_, ids)| ids.contains(&span.span_id));
-                    if let Some(&(earlier, _)) = earlier {
-                        self.blocks.keep_together(earlier);
-                    }
-                }
-                false => {
-                    open.started.insert(span.span_id);
-                    if keeps_starts {
-                        open.announced.entry(span.span_id).or_insert(number);
-                    }
+            } else if let Some(earlier) = earlier {
+                // It has ended on another thread, whose ring was drained before.
+                self.blocks.keep_together(earlier);
+            } else if !open.ended.contains(span.span_id) {
+                open.started.insert(span.span_id);
+                if keeps_starts {
+                    open.announced.entry(span.span_id).or_insert(number);
                 }
             }
         }

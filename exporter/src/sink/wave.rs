@@ -45,6 +45,8 @@ struct Item<'a> {
 #[derive(Debug)]
 pub(crate) struct Sent {
     pub(crate) began: Instant,
+    /// When it was answered, if it was.
+    pub(crate) answered: Option<Instant>,
     /// None where there was no answer.
     pub(crate) outcome: Option<Outcome>,
 }
@@ -57,7 +59,8 @@ impl<'a> Wave<'a> {
         stop: watch::Receiver<bool>,
     ) -> Self {
         let began = Instant::now();
-        let item = |(batch, bytes)| Item { batch, bytes, sent: Sent { began, outcome: None } };
+        let item =
+            |(batch, bytes)| Item { batch, bytes, sent: Sent { began, answered: None, outcome: None } };
         let items = batches.into_iter().map(item).collect();
         Wave { items, begun: 0, in_flight: 0, bytes: 0, has_failed: false, width, stop }
     }
@@ -96,7 +99,7 @@ impl<'a> Wave<'a> {
         }
         self.in_flight -= 1;
         self.bytes -= *bytes;
-        sent.outcome = Some(outcome);
+        (sent.answered, sent.outcome) = (Some(Instant::now()), Some(outcome));
     }
 
     /// Delivers all of it by `send`, for as many batches at once as there may be. The next is made ready once the one before is on its way.

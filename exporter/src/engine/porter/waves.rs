@@ -47,6 +47,12 @@ impl Porter {
         self.width = wave.width();
         let sent = wave.into_sent();
         let (begun, behind) = wholes.split_at(sent.len());
+        if let Some(rate) = &self.rate {
+            wholes[..admitted]
+                .iter()
+                .skip(begun.len())
+                .for_each(|whole| rate.refund(whole.batch.spans.len()));
+        }
         self.report.requests += sent.len() as u64;
         let Left { mut alone, failure } = self.settle(begun.iter().zip(sent), is_over, done);
         if !is_over {
@@ -91,9 +97,11 @@ impl Porter {
         done: &mut [Done],
     ) -> Left<'a> {
         let mut left = Left::default();
-        for (part, Sent { began, outcome }) in sent {
+        let mut taken_at = None;
+        for (part, Sent { began, answered, outcome }) in sent {
             let failed = match outcome {
                 Some(Outcome::Delivered { rejected, message }) => {
+                    taken_at = taken_at.max(answered);
                     let done = &mut done[part.load];
                     done.rejected += self.delivered(part.batch.id, part.batch.spans.len(), rejected, message);
                     done.batches += 1;
@@ -116,6 +124,10 @@ impl Porter {
                 Some((before, worst)) => (before.min(began), worst.worse(failed)),
                 None => (began, failed),
             });
+        }
+        if let (Some((began, _)), Some(taken_at)) = (&mut left.failure, taken_at) {
+            // It was there until then, whatever it was left waiting for.
+            *began = taken_at.max(*began);
         }
         left
     }

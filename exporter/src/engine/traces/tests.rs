@@ -109,6 +109,17 @@ fn a_child_of_another_process_is_waited_for_where_it_was_announced() {
 }
 
 #[test]
+fn an_announcement_finds_its_end_among_however_many_of_its_trace() {
+    const SPANS: u64 = 40_000;
+    let ends: Vec<_> = (0..SPANS).map(|span| end(0, span, None, SECOND)).collect();
+    let starts: Vec<_> = (0..SPANS).map(|span| start(0, span, 0)).collect();
+    let later = vec![end(9, SPANS, None, 4 * SECOND)];
+    // In its own block, and in the one before.
+    assert_eq!(taken(&[[ends.clone(), starts.clone()].concat(), later.clone()]), [vec![], vec![0]]);
+    assert_eq!(taken(&[ends, starts, later]), [vec![], vec![], vec![0]]);
+}
+
+#[test]
 fn the_watermark_stands_before_the_first_row_of_a_trace_that_is_not_done() {
     let mut traces = Traces::default();
     let blocks = [

@@ -5,7 +5,7 @@
 
 use spanring_spool::{Error, RecorderId, Resource, SpanData};
 
-use super::super::super::batching::BYTES_MAX;
+use super::super::super::batching::{BYTES_MAX, span_len};
 use super::super::super::report::SinkEnd;
 use super::super::super::stopped;
 use super::super::super::traces::{Over, Traces};
@@ -65,12 +65,24 @@ impl Porter {
             return Ok(Err(error));
         }
         source.rewind();
+        let spans_max = self.sink.spans_max().clamp(1, SPANS_MAX);
+        let (mut gathered, mut bytes) = (Vec::new(), 0);
         while let Some(placed) = match source.chunk() {
             Ok(placed) => placed,
             Err(error) => return Ok(Err(error)),
         } {
-            self.deliver_placed(placed, Vec::new(), hands.resource, hands.recorders, &mut of_trace).await?;
+            for placed in placed {
+                bytes += span_len(&placed.1);
+                gathered.push(placed);
+                if gathered.len() >= spans_max || bytes >= BYTES_MAX {
+                    let full = std::mem::take(&mut gathered);
+                    self.deliver_placed(full, Vec::new(), hands.resource, hands.recorders, &mut of_trace)
+                        .await?;
+                    bytes = 0;
+                }
+            }
         }
+        self.deliver_placed(gathered, Vec::new(), hands.resource, hands.recorders, &mut of_trace).await?;
         note_delivered(&mut [over], hands.traces, of_trace, counts, missing);
         Ok(Ok(()))
     }
