@@ -1,6 +1,9 @@
 //! Traces that are delivered once they are over.
 
+mod overview;
 mod redelivering;
+mod restarts;
+mod rules;
 
 use std::time::SystemTime;
 
@@ -255,19 +258,6 @@ fn every_trace_arrives_whole_and_once_however_its_spans_are_spread_over_blocks()
 }
 
 #[test]
-fn small_traces_that_are_shown_before_share_batches_and_none_of_them_is_divided() {
-    let (dir, recorded) = interleaved(700, 3);
-    let (sink, seen) = ByTrace::new(Needs::Overview, takes);
-    let report = export_along(dir.path(), Route::to(Box::new(sink)));
-    let seen = seen.lock().unwrap();
-    // 170 traces in a batch, and one for all that the process is over by.
-    assert_eq!((seen.sent.len(), report.sinks[0].delivered), (5, 2_100), "{report}");
-    assert!(seen.sent.values().all(|spans| spans.len() <= SPANS_MAX && spans.len().is_multiple_of(3)));
-    let in_order = |spans: &Vec<SpanData>| spans.is_sorted_by_key(|span| span.end_unix_ns);
-    assert!(seen.taken.iter().all(|spans| whole(&recorded, spans) && in_order(spans)));
-}
-
-#[test]
 fn no_child_arrives_before_its_parent_however_deep_it_is() {
     for (count, levels) in [(1, 1), (1, 30), (40, 6), (700, 8)] {
         let (dir, recorded) = interleaved(count, levels);
@@ -368,37 +358,6 @@ fn what_is_sent_does_not_depend_on_whether_blocks_share_a_place() {
     }
 }
 
-/// A sink that looks at what is to come for ever.
-struct Looking;
-
-impl Sink for Looking {
-    fn name(&self) -> &str {
-        "looking"
-    }
-
-    fn needs(&self) -> Needs {
-        Needs::Overview
-    }
-
-    fn overview<'a>(&'a mut self, _: &'a mut dyn TraceSpans) -> Overview<'a> {
-        Box::pin(std::future::pending())
-    }
-
-    fn deliver<'a>(&'a mut self, _: &'a Batch<'a>) -> Delivery<'a> {
-        unreachable!("it has not seen all")
-    }
-}
-
-#[test]
-fn a_stop_does_not_wait_for_a_sink_to_look_at_a_trace() {
-    let (dir, _) = interleaved(1, 2);
-    let runtime =
-        tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
-    let exporter = Exporter::new(SpoolDir::open(dir.path()).unwrap()).to(Box::new(Looking));
-    let report = run_on(&runtime, exporter, async { tokio::time::sleep(MINUTE).await });
-    assert_eq!((report.sinks[0].delivered, &report.sinks[0].end), (0, &SinkEnd::Stopped), "{report}");
-}
-
 /// A copy of a spool whose recorders are over.
 fn copy(dir: &Path) -> TempDir {
     let copy = tempfile::tempdir().unwrap();
@@ -437,87 +396,6 @@ fn takes_only(enough: usize) -> impl FnMut(usize) -> Outcome + Send {
         match taken <= enough {
             true => Outcome::DELIVERED,
             false => Outcome::Parked { reason: "no more".into() },
-        }
-    }
-}
-
-fn keeping_all(sink: impl Sink + 'static) -> Route {
-    Route::to(Box::new(sink)).keep(Keep::errors_and_share(1.0))
-}
-
-#[test]
-fn an_exporter_that_ends_after_any_delivery_and_the_next_one_lose_nothing_and_repeat_only_what_was_under_way()
-{
-    let (dir, recorded) = held_up();
-    // The last is a sink whose rules are taken away in between.
-    for (needs, next_has_rules) in [
-        (Needs::Traces, true),
-        (Needs::ParentsFirst, true),
-        (Needs::Overview, true),
-        (Needs::Spans, true),
-        (Needs::Spans, false),
-    ] {
-        let mut repeated_most = 0;
-        for enough in 0..=recorded.len() {
-            let copy = copy(dir.path());
-            let (sink, before) = ByTrace::new(needs, takes_only(enough));
-            export_along(copy.path(), keeping_all(sink));
-            let (sink, after) = ByTrace::new(needs, takes);
-            let next = if next_has_rules { keeping_all(sink) } else { Route::to(Box::new(sink)) };
-            let report = export_along(copy.path(), next);
-            assert!(report.is_complete() && report.recorders_removed == report.recorders, "{report}");
-            let (before, after) = (before.lock().unwrap(), after.lock().unwrap());
-            let mut times = BTreeMap::<_, usize>::new();
-            for span in before.taken.iter().chain(&after.taken).flatten() {
-                *times.entry(span.span_id).or_default() += 1;
-            }
-            let all: BTreeSet<_> = recorded.values().flat_map(BTreeMap::keys).copied().collect();
-            assert_eq!(times.keys().copied().collect::<BTreeSet<_>>(), all, "{needs:?} after {enough}");
-            assert!(times.values().all(|&times| times <= 2));
-            repeated_most = repeated_most.max(times.values().filter(|&&times| times == 2).count());
-            for (id, spans) in &after.sent {
-                assert!(
-                    before.sent.get(id).is_none_or(|earlier| earlier == spans),
-                    "{id} is another one now"
-                );
-            }
-        }
-        // What is over behind one block is under way at once. At the end that is the most: four traces of six spans, the one that lies far behind, and the
-        // first, of seven.
-        assert!(repeated_most <= 14, "{needs:?}: {repeated_most}");
-    }
-}
-
-#[test]
-fn what_an_earlier_run_had_left_arrives_although_it_is_not_known_any_more_that_it_was_open() {
-    let (dir, recorded) = held_up();
-    for needs in [Needs::Traces, Needs::ParentsFirst, Needs::Overview, Needs::Spans] {
-        for enough in 0..=recorded.len() {
-            let copy = copy(dir.path());
-            let (sink, before) = ByTrace::new(needs, takes_only(enough));
-            export_along(copy.path(), keeping_all(sink));
-            // The first block tells that the first trace is open.
-            let spool = SpoolDir::open(copy.path()).unwrap();
-            let lost: BTreeSet<_> = match spool.recorders().unwrap().pop() {
-                Some(recorder) => {
-                    let block = spool.reader(&recorder).unwrap().next_block().unwrap().unwrap();
-                    damage(
-                        &spool,
-                        &recorder,
-                        Position { offset: block.position.offset - 20, ..block.position },
-                    );
-                    block.spans.iter().map(|span| span.span_id).collect()
-                }
-                None => BTreeSet::new(),
-            };
-            let (sink, after) = ByTrace::new(needs, takes);
-            export_along(copy.path(), keeping_all(sink));
-            let (before, after) = (before.lock().unwrap(), after.lock().unwrap());
-            let taken = before.taken.iter().chain(&after.taken).flatten().map(|span| span.span_id);
-            let taken: BTreeSet<_> = taken.collect();
-            let all: BTreeSet<_> = recorded.values().flat_map(BTreeMap::keys).copied().collect();
-            let missed: Vec<_> = all.difference(&taken).filter(|span| !lost.contains(span)).collect();
-            assert!(missed.is_empty(), "{needs:?} after {enough}: {missed:?} of {}", all.len());
         }
     }
 }
@@ -640,68 +518,6 @@ fn a_quiet_recorder_is_delivered_what_seems_over_after_two_seconds_and_once() {
     assert!(spool.stop(MINUTE).is_complete);
     let (sink, _) = ByTrace::new(Needs::Traces, takes);
     assert_eq!(export_along(dir.path(), Route::to(Box::new(sink))).sinks[0].delivered, 1);
-}
-
-#[test]
-fn rules_keep_what_they_name_and_a_share_of_the_rest_and_everything_is_accounted_for() {
-    let (dir, recorded) = recorded(|spool, recorded| {
-        for number in 0..400_u32 {
-            let root = start(recorded, None);
-            let child = start(recorded, Some(root.context()));
-            match number % 100 {
-                0 => drop(child.set_status(Status::Error)),
-                1 => drop(child.set("spanring.cost.total", 2.5)),
-                _ => {}
-            }
-            drop(child);
-            drop(root);
-            if number % 50 == 0 {
-                cut(spool);
-            }
-        }
-    });
-    let all = recorded.values().map(BTreeMap::len).sum::<usize>() as u64;
-    for share in [0.0, 0.25, 1.0] {
-        let copy = copy(dir.path());
-        let seen = Seen::default();
-        let route = Route::to(Box::new(seen.told(|_| Outcome::DELIVERED)))
-            .keep(Keep::errors_and_share(share).dearer_than(2.0));
-        let report = export_along(copy.path(), route);
-        assert!(report.is_complete() && report.recorders_removed == 1, "{report}");
-        let SinkReport { delivered, sampled_out, .. } = report.sinks[0];
-        assert_eq!(delivered + sampled_out, all, "{report}");
-        let taken = seen.taken();
-        assert!(taken.values().all(|&times| times == 1));
-        for spans in recorded.values() {
-            let kept = spans.keys().filter(|span| taken.contains_key(span)).count();
-            assert!(kept == 0 || kept == spans.len(), "a trace is kept as a whole or not at all");
-        }
-        let kept = delivered / 2;
-        match share {
-            0.0 => assert_eq!(kept, 8, "four with an error, and four that cost much"),
-            1.0 => assert_eq!(kept, 400),
-            // Four standard deviations on each side.
-            _ => assert!((70..=140).contains(&kept), "{kept}"),
-        }
-    }
-}
-
-#[test]
-fn a_cursor_accounts_for_what_the_rules_leave_out() {
-    let (dir, _) = interleaved(10, 3);
-    let spool = SpoolDir::open(dir.path()).unwrap();
-    let recorder = spool.recorders().unwrap().remove(0);
-    let seen = Seen::default();
-    let route = Route::to(Box::new(seen.told(|_| Outcome::DELIVERED))).keep(Keep::errors_and_share(0.0));
-    // Another sink takes nothing, so that all is kept.
-    let (sink, _) = ByTrace::new(Needs::Spans, |_| Outcome::Parked { reason: "no".into() });
-    let exporter = Exporter::new(spool.clone()).along(route).to(Box::new(sink)).once(MINUTE);
-    let report = run(exporter, std::future::pending());
-    assert_eq!((report.sinks[0].sampled_out, report.sinks[0].requests), (30, 0), "{report}");
-    let state = Cursor::peek(&spool.recorder_path(&recorder), "told").unwrap();
-    let CursorState { delivered, dead_lettered, dropped, position, ahead, .. } = state;
-    assert_eq!((delivered, dead_lettered, dropped), (0, 0, 30));
-    assert!(position == ahead && position.segment > 0);
 }
 
 #[test]
