@@ -16,7 +16,7 @@ use spanring::control::CONTROL_FILE_LEN;
 use spanring::dictionary::DICTIONARY_FILE_LEN;
 use spanring::image::{Image, LaneImage};
 use spanring::mapping::Mapping;
-use spanring::record::{Body, Record};
+use spanring::record::{Body, Entry, Record, Time};
 use spanring::recorder::{Limits, Options, Recorder};
 use spanring::{Ended, lane_file_len};
 
@@ -283,7 +283,11 @@ impl Judge {
 
 fn entries(body: &Body<'_>) -> usize {
     body.entries().fold(0, |count, entry| {
-        entry.expect("published entries are whole");
+        let entry = entry.expect("published entries are whole");
+        if let Entry::Started { time, .. } = entry {
+            let is_said = !matches!(time, Time::Ticks(0) | Time::UnixNs(0));
+            assert!(is_said, "what says that a span has started says when");
+        }
         count + 1
     })
 }

@@ -123,9 +123,18 @@ impl<const OWN: usize> ModelLane<OWN> {
         self.content(number).with(|content| unsafe { *content })
     }
 
+    /// As the lane's: takes a free cell of its own, if that is the first one.
+    fn claim_near(&self) -> Option<u32> {
+        let number = self.table.first_free();
+        (number < ModelCells::<OWN>::OWN).then(|| {
+            self.table.take_own(number);
+            number
+        })
+    }
+
     /// Starts a span, as a slot does. Only for the holder.
     pub(crate) fn start(&self, word: u64) -> Option<u32> {
-        let number = self.table.claim()?;
+        let number = self.claim_near().or_else(|| self.table.claim())?;
         self.write(number, word);
         self.started.set(self.started.get() + 1);
         self.line.count_started(self.started.get());
