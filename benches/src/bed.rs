@@ -9,6 +9,17 @@ use crate::Place;
 /// No flush of a benchmark takes longer.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
+/// What a spool has carried from rings into segments.
+#[derive(Clone, Copy, Debug)]
+pub struct Carried {
+    /// Spans.
+    pub spans: u64,
+    /// Bytes of segments.
+    pub bytes: u64,
+    /// Spans that were dropped meanwhile.
+    pub dropped: u64,
+}
+
 /// A spool with its threads running, as an application has it.
 #[derive(Debug)]
 pub struct Bed {
@@ -53,6 +64,26 @@ impl Bed {
         assert_eq!(ledger.dropped.total(), 0, "none was dropped:\n{ledger}");
         self.last = ledger;
         spans
+    }
+
+    /// Waits likewise, reads on from where the reader was, and removes the segments before it. What there was since the last time, for a measurement
+    /// in which spans may be dropped.
+    pub fn carried(&mut self, reader: &mut RecorderReader) -> Carried {
+        self.drain();
+        let ledger = self.spool.ledger();
+        let mut carried =
+            Carried { spans: 0, bytes: 0, dropped: ledger.dropped.total() - self.last.dropped.total() };
+        self.last = ledger;
+        let mut position = reader.position();
+        while let Some(block) = reader.next_block_ref().expect("a segment can be read") {
+            carried.spans += block.spans().count() as u64;
+            let from = if block.position().segment == position.segment { position.offset } else { 0 };
+            position = block.position();
+            carried.bytes += position.offset - from;
+        }
+        assert!(!reader.skipped().is_damage(), "{}", reader.skipped());
+        self.dir.remove_delivered(self.spool.id(), &[position]).expect("segments can be removed");
+        carried
     }
 
     /// The spool, as other processes see it.

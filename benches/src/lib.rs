@@ -16,7 +16,7 @@ mod logical;
 mod place;
 
 pub use agent_runs::AgentRun;
-pub use bed::Bed;
+pub use bed::{Bed, Carried};
 pub use calls::{Calls, ModelValues, ToolValues};
 pub use captured::Captured;
 pub use floor::{Floor, ticks, ticks_after};

@@ -1,4 +1,6 @@
 //! Timing bursts, and checking after each that as many spans arrived as were recorded.
+//!
+//! Criterion's samples are sums over many bursts. What each burst took that was as long as it should be is kept beside.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -19,8 +21,17 @@ pub(crate) fn off(bencher: &mut Bencher<'_>, spans: fn(u64)) {
     });
 }
 
+/// Nanoseconds a span, of each whole burst.
+pub(crate) type EachBurst = Vec<f64>;
+
 /// Times bursts of this thread.
-pub(crate) fn alone(bencher: &mut Bencher<'_>, recording: &dyn Recording, work: Work, calls: &Calls) {
+pub(crate) fn alone(
+    bencher: &mut Bencher<'_>,
+    each: &mut EachBurst,
+    recording: &dyn Recording,
+    work: Work,
+    calls: &Calls,
+) {
     bencher.iter_custom(|iterations| {
         let mut session = recording.session();
         // The run's start must not be drained within a burst.
@@ -29,7 +40,9 @@ pub(crate) fn alone(bencher: &mut Bencher<'_>, recording: &dyn Recording, work: 
         for spans in bursts(iterations, work) {
             let start = Instant::now();
             session.record(work, calls, spans);
-            timed += start.elapsed();
+            let elapsed = start.elapsed();
+            timed += elapsed;
+            keep(each, elapsed, spans, work);
             session.hand_over();
             let spans = spans as u64;
             assert_eq!(recording.arrived(spans), spans, "spans in are spans out");
@@ -41,6 +54,7 @@ pub(crate) fn alone(bencher: &mut Bencher<'_>, recording: &dyn Recording, work: 
 /// Times bursts of so many threads at once; returns the mean of their times.
 pub(crate) fn together(
     bencher: &mut Bencher<'_>,
+    each: &mut EachBurst,
     recording: &dyn Recording,
     work: Work,
     calls: &Calls,
@@ -69,13 +83,22 @@ pub(crate) fn together(
             assert_eq!(recording.arrived(0), 0);
             let mut timed = Duration::ZERO;
             for spans in bursts(iterations, work) {
-                timed += all(spans);
+                let elapsed = all(spans);
+                timed += elapsed;
+                keep(each, elapsed, spans * threads, work);
                 let spans = (spans * threads) as u64;
                 assert_eq!(recording.arrived(spans), spans, "spans in are spans out");
             }
             timed / u32::try_from(threads).unwrap_or(u32::MAX)
         })
     });
+}
+
+fn keep(each: &mut EachBurst, elapsed: Duration, spans: usize, work: Work) {
+    // One that is cut short has not gone round the ring as the others have.
+    if spans.is_multiple_of(work.burst()) {
+        each.push(elapsed.as_secs_f64() * 1e9 / spans as f64);
+    }
 }
 
 /// One of the threads: records a burst for each order, and reports how long it took.

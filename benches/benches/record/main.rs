@@ -14,12 +14,14 @@ mod peers;
 mod quantiles;
 mod ways;
 
+use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, Criterion, SamplingMode};
 use spanring_benches::{Calls, Place};
 
+use bursts::EachBurst;
 use ways::{WAYS, Work};
 
 fn main() {
@@ -36,13 +38,14 @@ fn main() {
     // First, as nothing may have been turned on yet.
     record_disabled(&mut criterion);
     record_left_out(&mut criterion);
-    record_child(&mut criterion);
-    record_4_attributes(&mut criterion);
-    record_llm(&mut criterion);
-    record_2_threads(&mut criterion);
+    let mut bursts = Bursts::new();
+    record_child(&mut criterion, &mut bursts);
+    record_4_attributes(&mut criterion, &mut bursts);
+    record_llm(&mut criterion, &mut bursts);
+    record_2_threads(&mut criterion, &mut bursts);
     record_full_ring(&mut criterion);
     criterion.final_summary();
-    quantiles::print(since);
+    quantiles::print(since, bursts);
 }
 
 /// What do instrumented libraries cost in a program that records nothing? Decides whether they may be instrumented
@@ -70,50 +73,62 @@ fn record_left_out(criterion: &mut Criterion) {
 }
 
 /// How far is the cheapest span from what the hardware demands? Decides whether the record path can be improved.
-fn record_child(criterion: &mut Criterion) {
-    alone(criterion, "record_child", Work::Child);
+fn record_child(criterion: &mut Criterion, bursts: &mut Bursts) {
+    alone(criterion, bursts, "record_child", Work::Child);
 }
 
 /// What do attributes cost on top? Decides how values are encoded on the recording thread.
-fn record_4_attributes(criterion: &mut Criterion) {
-    alone(criterion, "record_4_attributes", Work::FourAttributes);
+fn record_4_attributes(criterion: &mut Criterion, bursts: &mut Bursts) {
+    alone(criterion, bursts, "record_4_attributes", Work::FourAttributes);
 }
 
 /// What does the span cost that agents record most, with its reply? Decides how longer texts and events are copied.
-fn record_llm(criterion: &mut Criterion) {
-    alone(criterion, "record_llm", Work::Llm);
+fn record_llm(criterion: &mut Criterion, bursts: &mut Bursts) {
+    alone(criterion, bursts, "record_llm", Work::Llm);
 }
 
-fn alone(criterion: &mut Criterion, name: &str, work: Work) {
+fn alone(criterion: &mut Criterion, bursts: &mut Bursts, name: &'static str, work: Work) {
     let calls = Calls::seeded(1);
     let mut group = group(criterion, name);
     for way in WAYS {
         let mut started = None;
+        let each = each_burst(bursts, name, way.name);
         group.bench_function(way.name, |bencher| {
             let recording = started.get_or_insert_with(way.start);
-            bursts::alone(bencher, &**recording, work, &calls);
+            bursts::alone(bencher, each, &**recording, work, &calls);
         });
     }
+}
+
+/// What each burst of a group's function took: of those that were timed in this run.
+type Bursts = BTreeMap<&'static str, BTreeMap<String, EachBurst>>;
+
+fn each_burst<'a>(bursts: &'a mut Bursts, group: &'static str, function: &str) -> &'a mut EachBurst {
+    bursts.entry(group).or_default().entry(function.to_owned()).or_default()
 }
 
 /// Do threads that record at the same time hinder each other? Decides what they may share. Children without attributes; the time
 /// is that of a span of one thread while the other records too, to be compared with that of one thread alone, timed
 /// in the same manner.
-fn record_2_threads(criterion: &mut Criterion) {
+fn record_2_threads(criterion: &mut Criterion, bursts: &mut Bursts) {
+    const NAME: &str = "record_2_threads";
     let calls = Calls::seeded(1);
-    let mut group = group(criterion, "record_2_threads");
+    let mut group = group(criterion, NAME);
     for way in WAYS.iter().filter(|way| !way.is_variant) {
         let mut started = None;
+        let each = each_burst(bursts, NAME, way.name);
         group.bench_function(way.name, |bencher| {
             let recording = started.get_or_insert_with(way.start);
-            bursts::together(bencher, &**recording, Work::Child, &calls, 2);
+            bursts::together(bencher, each, &**recording, Work::Child, &calls, 2);
         });
     }
     for way in WAYS.iter().filter(|way| ["floor", "spanring"].contains(&way.name)) {
         let mut started = None;
-        group.bench_function(format!("{}_1_thread", way.name), |bencher| {
+        let name = format!("{}_1_thread", way.name);
+        let each = each_burst(bursts, NAME, &name);
+        group.bench_function(name, |bencher| {
             let recording = started.get_or_insert_with(way.start);
-            bursts::together(bencher, &**recording, Work::Child, &calls, 1);
+            bursts::together(bencher, each, &**recording, Work::Child, &calls, 1);
         });
     }
 }

@@ -1,4 +1,4 @@
-//! The medians of this run, and what its quietest tenth took, as tables.
+//! The medians of this run, of samples and of single bursts, and what its quietest tenth took, as tables.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -7,20 +7,30 @@ use std::time::SystemTime;
 
 use serde_json::Value;
 
+use crate::Bursts;
+use crate::bursts::EachBurst;
 use crate::ways::WAYS;
 
 const GROUPS: [&str; 5] =
     ["record_disabled", "record_child", "record_4_attributes", "record_llm", "record_2_threads"];
 
-/// Prints what was measured since then: nanoseconds a span, and each as a multiple of the group's floor. On a processor that others use
-/// too, what neighbours take is in the medians, and least of it in the lower deciles.
-pub(crate) fn print(since: SystemTime) {
+/// Prints what was measured since then: nanoseconds a span, and each as a multiple of the group's floor. A sample is the mean of many bursts, so that
+/// the few are in it which something held up: on a processor that others use too, what neighbours take is in the medians of samples, and least
+/// of it in their lower deciles. The median of the bursts themselves is what most spans take.
+pub(crate) fn print(since: SystemTime, mut bursts: Bursts) {
     let groups: Vec<_> = GROUPS.map(|group| samples(&results().join(group), since)).into();
     if groups.iter().all(BTreeMap::is_empty) {
         return;
     }
     table("medians", &groups, 0.5);
     table("lower deciles", &groups, 0.1);
+    let sorted = |mut functions: BTreeMap<String, EachBurst>| {
+        functions.retain(|_, each| !each.is_empty());
+        functions.values_mut().for_each(|each| each.sort_by(f64::total_cmp));
+        functions
+    };
+    let bursts: Vec<_> = GROUPS.map(|group| bursts.remove(group).map(sorted).unwrap_or_default()).into();
+    table("medians of single bursts", &bursts, 0.5);
 }
 
 /// Of each way in each group, the sample that so great a part of all are no greater than.
