@@ -72,6 +72,7 @@ pub mod spanforge;
 
 mod backoff;
 mod breaker;
+mod dumps;
 mod error;
 #[cfg(doctest)]
 mod guides;
