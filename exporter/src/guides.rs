@@ -2,3 +2,6 @@
 
 #[doc = include_str!("../../docs/to/openai_agents.md")]
 struct OpenAiAgents;
+
+#[doc = include_str!("../../docs/to/prefactor_langchain.md")]
+struct PrefactorLangchain;

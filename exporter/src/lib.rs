@@ -28,7 +28,8 @@
 //! An [`Exporter`] finds the recorders of a spool, alive and dead, and reads their blocks. It divides each into
 //! [batches](sink::Batch), hands those to its [sinks](sink::Sink), and keeps each sink's place in a cursor. A sink delivers
 //! a batch, as [OTLP](otlp), as the items of the [OpenAI Agents SDK](openai_agents), as [SpanForge's events](spanforge), in
-//! [Prefactor's](prefactor) or [Prela's form](prela), and says what [became of it](sink::Outcome). A [configuration](config) says the same as the program above in a file.
+//! [Prefactor's](prefactor) or [Prela's form](prela), and says what [became of it](sink::Outcome). Without any of that there is what
+//! [prefactor_langchain](prefactor_langchain) calls a span. A [configuration](config) says the same as the program above in a file.
 //!
 //! ```text
 //!   spool ══► block ──► batch ──► sink ──► receiver
@@ -64,6 +65,7 @@ pub mod monitor;
 pub mod openai_agents;
 pub mod otlp;
 pub mod prefactor;
+pub mod prefactor_langchain;
 pub mod prela;
 pub mod quantity;
 pub mod rfc3339;
@@ -72,6 +74,7 @@ pub mod spanforge;
 
 mod backoff;
 mod breaker;
+mod dumps;
 mod error;
 #[cfg(doctest)]
 mod guides;

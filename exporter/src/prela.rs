@@ -59,7 +59,6 @@
 //! `-Infinity`. A key that was set twice has its last value, at its first place.
 
 mod attributes;
-mod json;
 mod reading;
 mod span;
 mod trace;

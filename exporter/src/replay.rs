@@ -1,21 +1,25 @@
 //! Dead letters, delivered again: when the sink has been mended, or to another one.
 
+mod letter_spans;
+
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::fmt;
 use std::time::Duration;
 
 use serde::Serialize;
-use spanring_spool::{DeadLetter, DeadLetters, LetterName};
+use spanring_spool::{DeadLetters, DeadTrace, DeadTraceSpans, Letter, LetterName};
 use tokio::time::{Instant, sleep};
 
+use self::letter_spans::LetterSpans;
 use crate::Error;
 use crate::breaker::Breaker;
-use crate::engine::Notice;
+use crate::engine::{Notice, SPANS_MAX};
 use crate::error::with_causes;
-use crate::sink::{Batch, BatchId, Outcome, Sink, SinkAddress, SinkOptions};
+use crate::sink::{Batch, BatchId, Needs, Outcome, Sink, SinkAddress, SinkOptions, Trace, TraceSpans as _};
 
-/// Delivers dead letters again, each by itself, and removes those that are taken.
+/// Delivers dead letters again, each by itself, and removes those that are taken. A trace that was refused as a whole goes as a whole to sinks that
+/// [need](Needs::Traces) such, and span by span to those that need [nothing](Needs::Spans) else; others do not get it.
 ///
 /// At least once: a letter whose sink took it is there until that is known. An exporter may be at the spool meanwhile; where its cursor has
 /// not passed a letter's block yet, its sink may refuse that span again, which makes the same letter anew.
@@ -53,6 +57,8 @@ struct Receiver {
 enum Fate {
     Taken,
     Refused,
+    /// It cannot be delivered, and why; others may be.
+    Unread(String),
     /// The sink takes nothing now, and why.
     Kept(String),
 }
@@ -100,15 +106,16 @@ impl Replay {
             name
         });
         for name in names {
-            let letter = match self.letters.read(name) {
+            let letter = match self.letters.open(name) {
                 Ok(Some(letter)) => letter,
                 Ok(None) => continue,
                 Err(error) => {
-                    report.keep(with_causes(&error));
+                    report.keep(1, with_causes(&error));
                     continue;
                 }
             };
-            let receiver = match receivers.entry(to.as_ref().unwrap_or(&letter.sink).clone()) {
+            let (spans, refused_by) = (letter.spans(), letter.sink().to_owned());
+            let receiver = match receivers.entry(to.clone().unwrap_or(refused_by)) {
                 Entry::Occupied(known) => known.into_mut(),
                 Entry::Vacant(new) => {
                     let opened = self.open(new.key());
@@ -116,19 +123,19 @@ impl Replay {
                 }
             };
             let Some(open) = receiver.as_mut() else {
-                report.kept += 1;
+                report.kept += spans;
                 continue;
             };
-            match self.deliver(open, &letter).await {
+            match self.deliver(open, letter).await {
                 Fate::Taken => match self.letters.remove(name) {
-                    Ok(_) => report.delivered += 1,
-                    Err(error) => {
-                        report.keep(format!("{name} was delivered, and stays: {}", with_causes(&error)))
-                    }
+                    Ok(_) => report.delivered += spans,
+                    Err(error) => report
+                        .keep(spans, format!("{name} was delivered, and stays: {}", with_causes(&error))),
                 },
-                Fate::Refused => report.refused += 1,
+                Fate::Refused => report.refused += spans,
+                Fate::Unread(reason) => report.keep(spans, reason),
                 Fate::Kept(reason) => {
-                    report.keep(format!("{}: {reason}", open.sink.name()));
+                    report.keep(spans, format!("{}: {reason}", open.sink.name()));
                     *receiver = None;
                 }
             }
@@ -153,20 +160,97 @@ impl Replay {
         Ok(self.receiver(sink.open_with(&self.options.for_letter(&sink))?))
     }
 
-    async fn deliver(&self, receiver: &mut Receiver, letter: &DeadLetter) -> Fate {
-        let number = usize::try_from(letter.number).unwrap_or(usize::MAX);
-        let id = BatchId { recorder: &letter.recorder, block: letter.block, number, part: BatchId::ALONE };
-        let batch =
-            Batch { id, resource: &letter.resource, spans: std::slice::from_ref(&letter.span), starts: &[] };
+    async fn deliver(&self, receiver: &mut Receiver, letter: Letter) -> Fate {
+        match letter {
+            Letter::Span(letter) => {
+                let number = usize::try_from(letter.number).unwrap_or(usize::MAX);
+                let id =
+                    BatchId { recorder: &letter.recorder, block: letter.block, number, part: BatchId::ALONE };
+                let spans = std::slice::from_ref(&letter.span);
+                let batch = Batch { id, resource: &letter.resource, spans, starts: &[] };
+                receiver.sink.recall(&letter.span, &letter.known);
+                self.ask(receiver, Parcel::Batch(&batch)).await
+            }
+            Letter::Trace(letter, spans) => {
+                let number = usize::try_from(letter.number).unwrap_or(usize::MAX);
+                let id =
+                    BatchId { recorder: &letter.recorder, block: letter.block, number, part: BatchId::WHOLE };
+                match receiver.sink.needs() {
+                    Needs::Traces => self.deliver_in_one(receiver, &letter, id, spans).await,
+                    Needs::Spans => self.deliver_in_batches(receiver, &letter, id, spans).await,
+                    Needs::ParentsFirst | Needs::Overview => Fate::Unread(format!(
+                        "{} takes traces otherwise than {} does, which refused trace {}",
+                        receiver.sink.name(),
+                        letter.sink,
+                        letter.trace_id
+                    )),
+                }
+            }
+        }
+    }
+
+    /// Delivers a trace as a whole.
+    async fn deliver_in_one(
+        &self,
+        receiver: &mut Receiver,
+        letter: &DeadTrace,
+        id: BatchId<'_>,
+        spans: DeadTraceSpans,
+    ) -> Fate {
+        let mut spans = LetterSpans::new(spans, SPANS_MAX);
+        let len = usize::try_from(letter.spans).unwrap_or(usize::MAX);
+        let mut trace =
+            Trace { id, trace_id: letter.trace_id, resource: &letter.resource, len, spans: &mut spans };
+        self.ask(receiver, Parcel::Trace(&mut trace)).await
+    }
+
+    /// Delivers the spans of a trace to a sink that takes them as they end. Where one batch is not taken the letter stays, and with it those that
+    /// were.
+    async fn deliver_in_batches(
+        &self,
+        receiver: &mut Receiver,
+        letter: &DeadTrace,
+        mut id: BatchId<'_>,
+        spans: DeadTraceSpans,
+    ) -> Fate {
+        let mut spans = LetterSpans::new(spans, receiver.sink.spans_max().clamp(1, SPANS_MAX));
+        loop {
+            let chunk = match spans.next() {
+                Ok(Some(chunk)) => chunk,
+                Ok(None) => return Fate::Taken,
+                Err(error) => return Fate::Unread(error.to_string()),
+            };
+            let batch = Batch { id, resource: &letter.resource, spans: chunk, starts: &[] };
+            match self.ask(receiver, Parcel::Batch(&batch)).await {
+                Fate::Taken => id.number = id.number.saturating_add(1),
+                other => return other,
+            }
+        }
+    }
+
+    /// Asks the sink until there is an answer that counts.
+    async fn ask(&self, receiver: &mut Receiver, mut parcel: Parcel<'_, '_>) -> Fate {
         let Receiver { sink, breaker } = receiver;
-        sink.recall(&letter.span, &letter.known);
         loop {
             let began = Instant::now();
-            let (after, reason) = match sink.deliver(&batch).await {
+            let outcome = match &mut parcel {
+                Parcel::Batch(batch) => sink.deliver(batch).await,
+                Parcel::Trace(trace) => sink.deliver_trace(trace).await,
+            };
+            if let Parcel::Trace(trace) = &parcel
+                && trace.spans.has_failed()
+            {
+                // What it says then says why.
+                return match outcome {
+                    Outcome::Retry { reason, .. } => Fate::Unread(reason),
+                    _ => Fate::Unread("the letter cannot be read".to_owned()),
+                };
+            }
+            let (after, reason) = match outcome {
                 Outcome::Delivered { rejected: 0, message } => {
                     breaker.close();
                     if !message.is_empty() {
-                        let (sink, batch) = (sink.name().to_owned(), batch.id.to_string());
+                        let (sink, batch) = (sink.name().to_owned(), parcel.id().to_string());
                         (self.tell)(Notice::Answered { sink, batch, rejected: 0, message });
                     }
                     return Fate::Taken;
@@ -174,8 +258,7 @@ impl Replay {
                 // Once more, by a receiver that takes the request and does not want the span.
                 Outcome::Delivered { message: reason, .. } | Outcome::Rejected { reason } => {
                     breaker.close();
-                    let (sink, span_id) = (sink.name().to_owned(), letter.span.span_id);
-                    (self.tell)(Notice::Refused { sink, span_id, reason });
+                    (self.tell)(parcel.refused(sink.name().to_owned(), reason));
                     return Fate::Refused;
                 }
                 Outcome::Retry { after, reason } => (after, reason),
@@ -191,14 +274,39 @@ impl Replay {
     }
 }
 
+/// What a sink is asked to take.
+enum Parcel<'a, 'b> {
+    Batch(&'a Batch<'a>),
+    Trace(&'a mut Trace<'b>),
+}
+
+impl Parcel<'_, '_> {
+    fn id(&self) -> BatchId<'_> {
+        match self {
+            Parcel::Batch(batch) => batch.id,
+            Parcel::Trace(trace) => trace.id,
+        }
+    }
+
+    /// That the sink refuses it.
+    fn refused(&self, sink: String, reason: String) -> Notice {
+        match self {
+            Parcel::Batch(batch) => Notice::Refused { sink, span_id: batch.spans[0].span_id, reason },
+            Parcel::Trace(Trace { trace_id, len, .. }) => {
+                Notice::TraceRefused { sink, trace_id: *trace_id, spans: *len as u64, reason }
+            }
+        }
+    }
+}
+
 impl ReplayReport {
     /// Whether every letter was delivered.
     pub fn is_complete(&self) -> bool {
         self.refused == 0 && self.kept == 0 && self.troubles.is_empty()
     }
 
-    fn keep(&mut self, trouble: String) {
-        self.kept += 1;
+    fn keep(&mut self, spans: u64, trouble: String) {
+        self.kept += spans;
         self.troubles.push(trouble);
     }
 }

@@ -128,7 +128,7 @@ pub trait Sink: Send {
     }
 
     /// Delivers a whole trace: what a sink is asked for that [needs](Needs::Traces) such, in place of [`deliver`](Self::deliver). After
-    /// [`Outcome::Rejected`] all its spans are set aside.
+    /// [`Outcome::Rejected`] it is set aside, with all its spans.
     fn deliver_trace<'a>(&'a mut self, _: &'a mut Trace<'_>) -> Delivery<'a> {
         Box::pin(async { Outcome::Parked { reason: "it takes no whole traces".to_owned() } })
     }

@@ -22,9 +22,24 @@
 //!
 //! `known` is not there where nothing was known.
 //!
-//! A letter's name is a function of its sink and of the span's place, so that a span that is refused again after a kill is the same letter. It is
+//! A trace that was refused as a whole is one letter, with a line for each of its spans behind the first two:
+//!
+//! ```text
+//! spanring dead trace 0 1a2b3c4d           the version, and CRC-32C of the next line, its end included
+//! {"sink": "prela+http://…", …}            an object: as above, of the first span, but for span and known
+//! 1a2b3c4d {"trace_id": …}                 CRC-32C of the second line and of all lines behind it up to here, each
+//! …                                        without its own 8 digits and with its end; and the span
+//!
+//! trace_id           32 hexadecimal digits
+//! spans              a decimal number as text: how many there are. What is cut has fewer, and what has more is damaged
+//! ```
+//!
+//! A letter's name is a function of its sink and of the span's place, or that of the trace's first span, so that a span that is refused again after a kill is the same letter. It is
 //! written under another name, synced, and renamed: a letter that has its name is whole, and one that does not is none.
 //! Whatever does not check is left where it is, and said to be damaged.
+
+mod letter;
+mod whole_trace;
 
 use std::fmt;
 use std::fs;
@@ -36,16 +51,18 @@ use parking_lot::Mutex;
 use rustix::fs::OFlags;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
+pub use self::letter::Letter;
+pub use self::whole_trace::{DeadTrace, DeadTraceSpans, NewDeadTrace};
 use crate::cursor::fnv1a;
 use crate::spool_dir::{SpoolDir, check_private_dir};
-use crate::storage::{Storage, open_regular};
+use crate::storage::{Storage, StorageFile, open_regular};
 use crate::trace::json::{self, Fields, Json};
 use crate::{Error, Position, RecorderId, Resource, SpanData, Value, layout};
 
 /// How many letters a spool has at most, of all sinks: more than the spans of a block, so that a sink that refuses all of one gets
 /// behind it.
 pub const LETTERS_MAX: usize = 50_000;
-/// How many bytes they take at most, together.
+/// How many bytes they take at most, together; the one that goes beyond may be a whole trace, of any size.
 pub const LETTERS_BYTES_MAX: u64 = 256 << 20;
 
 /// No letter is longer, in bytes: a span takes less, even where each of its bytes becomes six, unless its attributes repeat long keys.
@@ -80,6 +97,13 @@ pub struct DeadLetter {
 /// The name of a letter's file. Names sort by sink, then by recorder and place.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct LetterName(String);
+
+impl LetterName {
+    /// Whether it is the letter of a whole trace, which [`DeadLetters::read_trace`] reads, and not of a span, which [`DeadLetters::read`] does.
+    pub fn is_trace(&self) -> bool {
+        layout::is_trace_letter(&self.0)
+    }
+}
 
 impl fmt::Display for LetterName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -184,7 +208,7 @@ impl DeadLetters {
         }
     }
 
-    /// Reads a letter; `None` where it is there no more.
+    /// Reads the letter of a span; `None` where it is there no more.
     ///
     /// # Errors
     ///
@@ -270,15 +294,7 @@ impl DeadLetters {
     fn write(&self, name: &LetterName, bytes: &[u8]) -> Result<(), Error> {
         let path = self.dir.join(&name.0);
         let new = self.dir.join(format!("{}{name}", layout::NEW_PREFIX));
-        let len = bytes.len() as u64;
-        let created = match self.storage.create(&new, len) {
-            // Of an attempt that failed and could not be cleaned up.
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                self.storage.unlink(&new).and_then(|()| self.storage.create(&new, len))
-            }
-            created => created,
-        };
-        let mut file = created.map_err(Error::io("create", &new))?;
+        let mut file = self.create_new(&new, bytes.len() as u64)?;
         let written = file
             .write(0, bytes)
             .and_then(|()| file.syncer().sync())
@@ -289,6 +305,18 @@ impl DeadLetters {
             drop(self.storage.unlink(&new));
         }
         written
+    }
+
+    /// Creates the file of a letter under the name that it has first.
+    fn create_new(&self, new: &Path, len: u64) -> Result<Box<dyn StorageFile>, Error> {
+        let created = match self.storage.create(new, len) {
+            // Of an attempt that failed and could not be cleaned up.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                self.storage.unlink(new).and_then(|()| self.storage.create(new, len))
+            }
+            created => created,
+        };
+        created.map_err(Error::io("create", new))
     }
 }
 

@@ -4,7 +4,7 @@
 //! <spool>/
 //!   spanring-spool             marks the spool: one line, "spanring spool 0"
 //!   exporter.lock              locked by the exporter that delivers from here
-//!   dead-letters/              spans that sinks refused for good, a file each
+//!   dead-letters/              spans, and whole traces, that sinks refused for good, a file each
 //!   .new-<recorder>/           a recorder that is being set up; renamed when it is complete
 //!   .gone-<recorder>/          one that was delivered and is being removed
 //!   <recorder>/
@@ -68,6 +68,8 @@ const NEW_TERMINATION_PREFIX: &str = ".new-termination-";
 const SEGMENT_SUFFIX: &str = ".segment";
 #[cfg(feature = "trace")]
 const LETTER_SUFFIX: &str = ".letter";
+#[cfg(feature = "trace")]
+const TRACE_LETTER_SUFFIX: &str = ".trace";
 
 /// The name of a segment's file.
 pub(crate) fn segment(number: u64) -> String {
@@ -120,10 +122,34 @@ pub(crate) fn letter(sink: u64, recorder: &RecorderId, segment: u64, offset: u64
     format!("{sink:016x}-{recorder}-{segment:010x}-{offset:08x}-{number:05x}{LETTER_SUFFIX}")
 }
 
+/// The name of the dead letter of a whole trace whose first span has this place, likewise.
+#[cfg(feature = "trace")]
+pub(crate) fn trace_letter(
+    sink: u64,
+    recorder: &RecorderId,
+    segment: u64,
+    offset: u64,
+    number: u64,
+) -> String {
+    let of_span = letter(sink, recorder, segment, offset, number);
+    of_span.replace(LETTER_SUFFIX, TRACE_LETTER_SUFFIX)
+}
+
 /// Whether a file of this name is a dead letter.
 #[cfg(feature = "trace")]
 pub(crate) fn is_letter(name: &str) -> bool {
-    name.strip_suffix(LETTER_SUFFIX).is_some_and(|place| {
+    is_letter_with(name, LETTER_SUFFIX) || is_trace_letter(name)
+}
+
+/// Whether a file of this name is the dead letter of a whole trace.
+#[cfg(feature = "trace")]
+pub(crate) fn is_trace_letter(name: &str) -> bool {
+    is_letter_with(name, TRACE_LETTER_SUFFIX)
+}
+
+#[cfg(feature = "trace")]
+fn is_letter_with(name: &str, suffix: &str) -> bool {
+    name.strip_suffix(suffix).is_some_and(|place| {
         !place.is_empty() && place.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f' | b'r' | b'-'))
     })
 }

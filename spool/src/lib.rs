@@ -110,7 +110,10 @@ mod value_ref;
 pub use block::{Attributes, EventRef, LinkRef, SpanRef};
 pub use cursor::{CURSOR_LEN, Cursor, CursorState};
 #[cfg(feature = "trace")]
-pub use dead_letters::{DeadLetter, DeadLetters, LETTERS_BYTES_MAX, LETTERS_MAX, LetterName};
+pub use dead_letters::{
+    DeadLetter, DeadLetters, DeadTrace, DeadTraceSpans, LETTERS_BYTES_MAX, LETTERS_MAX, Letter, LetterName,
+    NewDeadTrace,
+};
 pub use error::{Error, NotASpool, Refusal};
 pub use ledger::{Dropped, Ledger};
 pub use life::{Doubt, Life};

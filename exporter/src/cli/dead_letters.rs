@@ -1,17 +1,18 @@
 //! `spanring dead-letters`.
 
-use std::collections::BTreeSet;
+mod letter;
+
+use std::collections::{BTreeSet, HashSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
-use serde_json::json;
-use spanring::SpanId;
 use spanring_exporter::config::Config;
 use spanring_exporter::sink::SinkAddress;
 use spanring_exporter::{Replay, quantity, with_causes};
-use spanring_spool::{DeadLetter, DeadLetters, LetterName, SpoolDir};
+use spanring_spool::{DeadLetters, DeadTraceSpans, Letter, LetterName, SpoolDir, Trace};
 
+use self::letter::{Identity, about, identities, identity, line};
 use super::Failure;
 use super::environment;
 use super::log::LogFormat;
@@ -19,8 +20,8 @@ use super::output::{complain, print, print_report};
 
 /// See, deliver again or remove the spans that sinks refused
 ///
-/// A span that a sink refuses by itself is set aside as a dead letter, with the reason, so that the spans behind it are delivered. It stays
-/// until it is replayed or purged. An exporter may be at the spool meanwhile; until it is done with a letter's block, a span that its sink
+/// A span that a sink refuses by itself is set aside as a dead letter, with the reason, so that the spans behind it are delivered; a trace that
+/// a sink takes whole or not at all is one letter as a whole. It stays until it is replayed or purged. An exporter may be at the spool meanwhile; until it is done with a letter's block, a span that its sink
 /// refuses once more is a dead letter again.
 #[derive(Args, Debug)]
 #[command(after_long_help = AFTER_HELP)]
@@ -66,9 +67,9 @@ struct Show {
     #[command(flatten)]
     from: From,
 
-    /// The identities of spans, 16 hexadecimal digits each
-    #[arg(value_name = "SPAN_ID", required = true, value_parser = span_id)]
-    spans: Vec<SpanId>,
+    /// The identities of spans, 16 hexadecimal digits each, or of traces, 32
+    #[arg(value_name = "ID", required = true, value_parser = identity)]
+    ids: Vec<Identity>,
 }
 
 #[derive(Args, Debug)]
@@ -76,9 +77,9 @@ struct ReplayLetters {
     #[command(flatten)]
     from: From,
 
-    /// Only these, by the identities of their spans; all, unless said otherwise
-    #[arg(value_name = "SPAN_ID", value_parser = span_id)]
-    spans: Vec<SpanId>,
+    /// Only these, by the identities of their spans or of their traces; all, unless said otherwise
+    #[arg(value_name = "ID", value_parser = identity)]
+    ids: Vec<Identity>,
 
     /// Only those that this sink refused
     #[arg(long, value_name = "SINK")]
@@ -106,16 +107,16 @@ struct Purge {
     #[command(flatten)]
     from: From,
 
-    /// The identities of spans
-    #[arg(value_name = "SPAN_ID", value_parser = span_id, required_unless_present_any = ["all", "of"])]
-    spans: Vec<SpanId>,
+    /// The identities of spans, or of traces
+    #[arg(value_name = "ID", value_parser = identity, required_unless_present_any = ["all", "of"])]
+    ids: Vec<Identity>,
 
     /// Only those that this sink refused
     #[arg(long, value_name = "SINK", conflicts_with = "all")]
     of: Option<String>,
 
     /// All of them, those that cannot be read included
-    #[arg(long, conflicts_with = "spans")]
+    #[arg(long, conflicts_with = "ids")]
     all: bool,
 }
 
@@ -149,23 +150,9 @@ impl List {
         let mut is_whole = true;
         for name in chosen(&letters, &[], self.of.as_deref(), &mut is_whole)? {
             let Some(letter) = read(&letters, &name, &mut is_whole) else { continue };
-            let DeadLetter { sink, reason, span, .. } = &letter;
             match self.json {
-                true => print(json!({
-                    "span_id": span.span_id.to_string(),
-                    "trace_id": span.trace_id.to_string(),
-                    "sink": sink,
-                    "reason": reason,
-                    "set_aside_unix_ns": letter.set_aside_unix_ns.to_string(),
-                    "recorder": letter.recorder.as_str(),
-                }))?,
-                false => print(format_args!(
-                    "{} of trace {}, {}: {}",
-                    span.span_id,
-                    span.trace_id,
-                    sink.replace(char::is_control, " "),
-                    reason.replace(char::is_control, " ")
-                ))?,
+                true => print(about(&letter))?,
+                false => print(line(&letter))?,
             }
         }
         done(is_whole)
@@ -176,12 +163,39 @@ impl Show {
     fn run(self) -> Result<(), Failure> {
         let letters = self.from.letters()?;
         let mut is_whole = true;
-        for name in chosen(&letters, &self.spans, None, &mut is_whole)? {
-            if let Some(letter) = read(&letters, &name, &mut is_whole) {
-                print(serde_json::to_string_pretty(&letter).unwrap_or_default())?;
+        for name in chosen(&letters, &self.ids, None, &mut is_whole)? {
+            match read(&letters, &name, &mut is_whole) {
+                Some(Letter::Span(letter)) => {
+                    print(serde_json::to_string_pretty(&letter).unwrap_or_default())?
+                }
+                Some(Letter::Trace(trace, spans)) => {
+                    print(serde_json::to_string_pretty(&trace).unwrap_or_default())?;
+                    is_whole &= show(spans)?;
+                }
+                None => {}
             }
         }
         done(is_whole)
+    }
+}
+
+/// Prints the spans of a trace, a line each, and says whether all of them.
+fn show(mut spans: DeadTraceSpans) -> Result<bool, Failure> {
+    loop {
+        match spans.next_span() {
+            Ok(Some(span)) => {
+                let mut line = Vec::new();
+                for trace in Trace::collect([span]) {
+                    trace.to_ndjson(&mut line).map_err(|error| Failure::incomplete(with_causes(&error)))?;
+                }
+                print(String::from_utf8_lossy(line.trim_ascii_end()))?;
+            }
+            Ok(None) => return Ok(true),
+            Err(error) => {
+                complain(&with_causes(&error));
+                return Ok(false);
+            }
+        }
     }
 }
 
@@ -193,7 +207,7 @@ impl ReplayLetters {
             None => Vec::new(),
         };
         let mut is_whole = true;
-        let names = chosen(&letters, &self.spans, self.of.as_deref(), &mut is_whole)?;
+        let names = chosen(&letters, &self.ids, self.of.as_deref(), &mut is_whole)?;
         let mut replay =
             Replay::new(letters.clone(), self.deadline).on_notice(|notice| complain(&notice.to_string()));
         let to = match &self.to {
@@ -231,7 +245,7 @@ impl Purge {
         let mut is_whole = true;
         let names = match self.all {
             true => letters.names()?,
-            false => chosen(&letters, &self.spans, self.of.as_deref(), &mut is_whole)?,
+            false => chosen(&letters, &self.ids, self.of.as_deref(), &mut is_whole)?,
         };
         let mut purged = 0;
         for name in names {
@@ -251,29 +265,30 @@ impl Purge {
     }
 }
 
-/// The letters of these spans, or of all, that this sink refused, or any, in the order of their names. Every span must have one.
+/// The letters of these spans and traces, or of all, that this sink refused, or any, in the order of their names. Each must have one.
 fn chosen(
     letters: &DeadLetters,
-    spans: &[SpanId],
+    ids: &[Identity],
     of: Option<&str>,
     is_whole: &mut bool,
 ) -> Result<Vec<LetterName>, Failure> {
     let names = letters.names()?;
-    if spans.is_empty() && of.is_none() {
+    if ids.is_empty() && of.is_none() {
         return Ok(names);
     }
-    let (mut chosen, mut found) = (Vec::new(), Vec::new());
+    let (mut chosen, mut found) = (Vec::new(), HashSet::new());
     for name in names {
         let Some(letter) = read(letters, &name, is_whole) else { continue };
-        let is_asked_for = spans.is_empty() || spans.contains(&letter.span.span_id);
-        if is_asked_for && of.is_none_or(|sink| letter.sink == sink) {
-            found.push(letter.span.span_id);
+        let is_of_sink = of.is_none_or(|sink| letter.sink() == sink);
+        let own: Vec<_> = identities(&letter).into_iter().filter(|own| ids.contains(own)).collect();
+        if is_of_sink && (ids.is_empty() || !own.is_empty()) {
+            found.extend(own);
             chosen.push(name);
         }
     }
-    match spans.iter().find(|span| !found.contains(span)) {
-        Some(span) => {
-            let message = Some(format!("there is no dead letter of span {span}"));
+    match ids.iter().find(|id| !found.contains(id)) {
+        Some(id) => {
+            let message = Some(format!("there is no dead letter of {id}"));
             Err(Failure { status: Failure::BAD_INPUT, message })
         }
         None => Ok(chosen),
@@ -282,12 +297,12 @@ fn chosen(
 
 /// The sinks that refused these. What cannot be read is told of when it is to be delivered.
 fn sinks_of(letters: &DeadLetters, names: &[LetterName]) -> BTreeSet<String> {
-    names.iter().filter_map(|name| Some(letters.read(name).ok()??.sink)).collect()
+    names.iter().filter_map(|name| Some(letters.open(name).ok()??.sink().to_owned())).collect()
 }
 
 /// A letter, if it is there and can be read.
-fn read(letters: &DeadLetters, name: &LetterName, is_whole: &mut bool) -> Option<DeadLetter> {
-    match letters.read(name) {
+fn read(letters: &DeadLetters, name: &LetterName, is_whole: &mut bool) -> Option<Letter> {
+    match letters.open(name) {
         Ok(letter) => letter,
         Err(error) => {
             complain(&with_causes(&error));
@@ -299,8 +314,4 @@ fn read(letters: &DeadLetters, name: &LetterName, is_whole: &mut bool) -> Option
 
 fn done(is_whole: bool) -> Result<(), Failure> {
     if is_whole { Ok(()) } else { Err(Failure::told()) }
-}
-
-fn span_id(text: &str) -> Result<SpanId, String> {
-    SpanId::parse(text).ok_or_else(|| "the identity of a span is 16 hexadecimal digits".to_owned())
 }

@@ -17,6 +17,8 @@
 //! | `answered` | warn; error where spans were rejected | `sink`, `batch`, `rejected`, `message` |
 //! | `divided` | warn | `sink`, `batch`, `reason` |
 //! | `set_aside` | error | `sink`, `span_id`, `reason` |
+//! | `trace_set_aside` | error | `sink`, `trace_id`, `spans`, `reason` |
+//! | `trace_refused` | error | `sink`, `trace_id`, `spans`, `reason` |
 //! | `refused` | error | `sink`, `span_id`, `reason` |
 //! | `not_taken` | error | `sink`, `span_id`, `reason` |
 //! | `abandoned` | warn | `sink`, `batch` |
@@ -28,7 +30,7 @@ use std::time::Duration;
 
 use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
-use spanring::SpanId;
+use spanring::{SpanId, TraceId};
 use spanring_spool::{Doubt, RecorderId, RecoveryReport, Skipped};
 
 use super::json::{recovery_json, skipped_json};
@@ -131,6 +133,28 @@ pub enum Notice {
         /// Why it refuses.
         reason: String,
     },
+    /// A sink refuses a whole trace. It is one dead letter now, and those behind it go on.
+    TraceSetAside {
+        /// The sink.
+        sink: String,
+        /// The trace.
+        trace_id: TraceId,
+        /// How many spans it has.
+        spans: u64,
+        /// Why it refuses.
+        reason: String,
+    },
+    /// A sink refuses a dead letter of a whole trace too. The letter is kept.
+    TraceRefused {
+        /// The sink.
+        sink: String,
+        /// The trace.
+        trace_id: TraceId,
+        /// How many spans it has.
+        spans: u64,
+        /// Why it refuses.
+        reason: String,
+    },
     /// A sink refuses a dead letter too. The letter is kept.
     Refused {
         /// The sink.
@@ -199,6 +223,8 @@ impl Notice {
             Notice::Answered { .. } => "answered",
             Notice::Divided { .. } => "divided",
             Notice::SetAside { .. } => "set_aside",
+            Notice::TraceSetAside { .. } => "trace_set_aside",
+            Notice::TraceRefused { .. } => "trace_refused",
             Notice::Refused { .. } => "refused",
             Notice::Abandoned { .. } => "abandoned",
             Notice::NotTaken { .. } => "not_taken",
@@ -224,6 +250,8 @@ impl Notice {
             | Notice::Opened { .. }
             | Notice::Answered { .. }
             | Notice::SetAside { .. }
+            | Notice::TraceSetAside { .. }
+            | Notice::TraceRefused { .. }
             | Notice::Refused { .. }
             | Notice::NotTaken { .. }
             | Notice::Ended { .. } => Level::Error,
@@ -267,6 +295,10 @@ impl Notice {
             | Notice::Refused { sink, span_id, reason }
             | Notice::NotTaken { sink, span_id, reason } => {
                 json!({"sink": sink, "span_id": span_id.to_string(), "reason": reason})
+            }
+            Notice::TraceSetAside { sink, trace_id, spans, reason }
+            | Notice::TraceRefused { sink, trace_id, spans, reason } => {
+                json!({"sink": sink, "trace_id": trace_id.to_string(), "spans": spans, "reason": reason})
             }
         }
     }
@@ -324,6 +356,16 @@ impl fmt::Display for Notice {
             }
             Notice::SetAside { sink, span_id, reason } => {
                 write!(f, "{sink} refuses span {span_id}, which is set aside as a dead letter: {reason}")
+            }
+            Notice::TraceSetAside { sink, trace_id, spans, reason } => {
+                write!(f, "{sink} refuses trace {trace_id} of {spans} spans, ")?;
+                write!(f, "which is set aside as a dead letter: {reason}")
+            }
+            Notice::TraceRefused { sink, trace_id, spans, reason } => {
+                write!(
+                    f,
+                    "{sink} refuses trace {trace_id} of {spans} spans, which stays a dead letter: {reason}"
+                )
             }
             Notice::Refused { sink, span_id, reason } => {
                 write!(f, "{sink} refuses span {span_id}, which stays a dead letter: {reason}")

@@ -17,7 +17,7 @@ use std::sync::{Mutex, PoisonError};
 
 use proptest::prelude::*;
 use spanring::SpanId;
-use spanring_spool::{Cursor, DeadLetter, SpanData, Spool};
+use spanring_spool::{Cursor, DeadLetter, LetterName, SpanData, Spool};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
@@ -64,6 +64,19 @@ fn export(dir: &Path, sink: impl Sink + 'static) -> ExportReport {
 fn letters(dir: &Path) -> Vec<DeadLetter> {
     let letters = SpoolDir::open(dir).unwrap().dead_letters();
     letters.names().unwrap().iter().map(|name| letters.read(name).unwrap().unwrap()).collect()
+}
+
+/// The spans of the traces that were set aside as such.
+fn traces_aside(dir: &Path) -> Vec<Vec<SpanData>> {
+    let letters = SpoolDir::open(dir).unwrap().dead_letters();
+    let traces = letters.names().unwrap().into_iter().filter(LetterName::is_trace);
+    let spans = |name| {
+        let (trace, mut spans) = letters.read_trace(&name).unwrap().unwrap();
+        let all: Vec<_> = std::iter::from_fn(|| spans.next_span().unwrap()).collect();
+        assert_eq!(trace.spans, all.len() as u64);
+        all
+    };
+    traces.map(spans).collect()
 }
 
 /// Answers each batch as it is told to, and remembers what it was sent and what it took.

@@ -4,7 +4,7 @@ use spanring::{Kind, Status, System, TraceId, names};
 use spanring_spool::{EventData, SpanData, Value};
 
 use super::attributes;
-use super::json::{self, Object};
+use crate::dumps::{self, Object};
 use crate::isoformat::{ZONE, isoformat};
 
 /// A span as Prela knows it: its `Span`.
@@ -168,27 +168,27 @@ impl Span {
     /// Writes it in a form.
     pub fn write(&self, form: Form, out: &mut String) {
         let mut object = Object::begin(out);
-        json::text(object.key("span_id"), &self.span_id);
-        json::text(object.key("trace_id"), &self.trace_id);
-        json::optional_text(object.key("parent_span_id"), self.parent_span_id.as_deref());
-        json::text(object.key("name"), &self.name);
-        json::text(object.key("span_type"), self.span_type.word());
+        dumps::text(object.key("span_id"), &self.span_id);
+        dumps::text(object.key("trace_id"), &self.trace_id);
+        dumps::optional_text(object.key("parent_span_id"), self.parent_span_id.as_deref());
+        dumps::text(object.key("name"), &self.name);
+        dumps::text(object.key("span_type"), self.span_type.word());
         moment(object.key("started_at"), Some(self.started_unix_us), form);
         moment(object.key("ended_at"), self.ended_unix_us, form);
         if form == Form::Request {
-            json::float(object.key("duration_ms"), self.duration_ms().unwrap_or(0.0));
+            dumps::float(object.key("duration_ms"), self.duration_ms().unwrap_or(0.0));
         }
-        json::text(object.key("status"), self.status.word());
-        json::optional_text(object.key("status_message"), self.status_message.as_deref());
-        json::map(object.key("attributes"), &self.attributes);
-        json::list(object.key("events"), &self.events, |out, event| event.write(form, out));
+        dumps::text(object.key("status"), self.status.word());
+        dumps::optional_text(object.key("status_message"), self.status_message.as_deref());
+        dumps::map(object.key("attributes"), &self.attributes);
+        dumps::list(object.key("events"), &self.events, |out, event| event.write(form, out));
         if form == Form::Dict {
             match self.duration_ms() {
-                Some(ms) => json::float(object.key("duration_ms"), ms),
-                None => json::optional_text(object.key("duration_ms"), None),
+                Some(ms) => dumps::float(object.key("duration_ms"), ms),
+                None => dumps::optional_text(object.key("duration_ms"), None),
             }
             if let Some(snapshot) = &self.replay_snapshot {
-                json::map(object.key("replay_snapshot"), snapshot);
+                dumps::map(object.key("replay_snapshot"), snapshot);
             }
         }
         object.end();
@@ -201,11 +201,11 @@ impl Event {
         if form == Form::Dict {
             moment(object.key("timestamp"), Some(self.unix_us), form);
         }
-        json::text(object.key("name"), &self.name);
+        dumps::text(object.key("name"), &self.name);
         if form == Form::Request {
             moment(object.key("timestamp"), Some(self.unix_us), form);
         }
-        json::map(object.key("attributes"), &self.attributes);
+        dumps::map(object.key("attributes"), &self.attributes);
         object.end();
     }
 }
@@ -221,7 +221,7 @@ fn event(event: &EventData) -> Event {
 /// Writes a moment, or that there is none.
 pub(super) fn moment(out: &mut String, unix_us: Option<u64>, form: Form) {
     let text = unix_us.map(|unix_us| isoformat(unix_us) + form.zone());
-    json::optional_text(out, text.as_deref());
+    dumps::optional_text(out, text.as_deref());
 }
 
 /// The identity that Prela knows a trace of ours by.

@@ -2,8 +2,8 @@
 
 use std::io::{self, Write};
 
-use super::json::{self, Object};
 use super::span::{Form, Span, SpanStatus, moment};
+use crate::dumps::{self, Object};
 
 /// What is said of a trace as a whole, found span by span. Spans are told in the order in which they ended, as the document lists them.
 ///
@@ -89,14 +89,14 @@ impl TraceSummary {
     fn head(&self) -> String {
         let mut out = String::new();
         let mut object = Object::begin(&mut out);
-        json::text(object.key("trace_id"), &self.trace_id);
+        dumps::text(object.key("trace_id"), &self.trace_id);
         let service = self.service.as_ref().map(|service| service.of.as_str());
-        json::text(object.key("service_name"), service.filter(|name| !name.is_empty()).unwrap_or("unknown"));
+        dumps::text(object.key("service_name"), service.filter(|name| !name.is_empty()).unwrap_or("unknown"));
         moment(object.key("started_at"), Some(self.started_unix_us), Form::Request);
         let completed = self.last.of.unwrap_or(self.started_unix_us);
         moment(object.key("completed_at"), Some(completed), Form::Request);
-        json::float(object.key("duration_ms"), self.duration_ms);
-        json::text(object.key("status"), if self.has_failed { "ERROR" } else { "SUCCESS" });
+        dumps::float(object.key("duration_ms"), self.duration_ms);
+        dumps::text(object.key("status"), if self.has_failed { "ERROR" } else { "SUCCESS" });
         object.key("spans").push('[');
         out
     }

@@ -6,6 +6,7 @@
 //! Where the [options](FileOptions) say so, a file that has grown long is [put aside](rotation) and another one begun. One exporter writes to a
 //! file, which a lock sees to; it follows the name, so a file that somebody removes or moves away is left, and made anew.
 
+mod behind;
 mod options;
 mod rotated;
 mod rotation;
@@ -21,6 +22,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use spanring_spool::{SpanData, Value};
 
+use self::behind::Identify;
+pub(super) use self::behind::{Behind, Identity};
 use self::rotated::Family;
 pub(super) use self::rotation::is_same_file;
 use super::{Batch, Delivery, Needs, Outcome, Overview, Sink, TraceSpans};
@@ -35,6 +38,8 @@ pub(crate) struct LineForm {
     pub(super) beginnings: &'static [&'static [u8]],
     /// What lines are.
     pub(crate) name: &'static str,
+    /// Who a line is, where lines say that: then none is written that is there already.
+    pub(super) identify: Option<Identify>,
 }
 
 impl LineForm {
@@ -50,7 +55,11 @@ impl LineForm {
 }
 
 /// OTLP/JSON, a request a line.
-pub(crate) const OTLP_LINES: LineForm = LineForm { beginnings: &[b"{\"resourceSpans\""], name: "OTLP/JSON" };
+pub(crate) const OTLP_LINES: LineForm =
+    LineForm { beginnings: &[b"{\"resourceSpans\""], name: "OTLP/JSON", identify: None };
+
+/// Makes the lines of a batch, their line breaks included, once it is known what they are written behind.
+pub(super) type LinesBehind = Box<dyn FnOnce(&Behind) -> Vec<u8> + Send>;
 
 /// What becomes of a batch in a file. All that is asked of a sink beside is asked of this.
 pub(super) trait BatchLines: fmt::Debug + Send + Sync {
@@ -74,8 +83,8 @@ pub(super) trait BatchLines: fmt::Debug + Send + Sync {
 
     fn recall(&mut self, _: &SpanData, _: &[(String, Value)]) {}
 
-    /// The lines of a batch, their line breaks included. The same batch makes the same lines.
-    fn lines(&self, batch: &Batch<'_>) -> Vec<u8>;
+    /// The lines of a batch. The same batch makes the same lines, but for what is there already.
+    fn lines(&self, batch: &Batch<'_>) -> LinesBehind;
 }
 
 /// OTLP/JSON, with attributes under these names.
@@ -91,8 +100,9 @@ impl BatchLines for OtlpLines {
         Box::new(self.clone())
     }
 
-    fn lines(&self, batch: &Batch<'_>) -> Vec<u8> {
-        batch.json_line(self.0)
+    fn lines(&self, batch: &Batch<'_>) -> LinesBehind {
+        let line = batch.json_line(self.0);
+        Box::new(|_| line)
     }
 }
 
@@ -176,7 +186,7 @@ impl Sink for FileSink {
             // Syncing may take long, and other sinks go on meanwhile.
             let appended = tokio::task::spawn_blocking(move || {
                 let mut lines = lines.lock().unwrap_or_else(PoisonError::into_inner);
-                lines.append(&written).map(|()| lines.tidy())
+                lines.append(written).map(|()| lines.tidy())
             });
             match appended.await {
                 Ok(Ok(message)) => Outcome::Delivered { rejected: 0, message },
@@ -195,6 +205,8 @@ struct Lines {
     path: PathBuf,
     options: FileOptions,
     form: LineForm,
+    /// What is known of the lines before `end`, also in files that were rotated, where lines say who they are.
+    behind: Behind,
     end: u64,
     /// Whether rotated files may be there that are to be compressed or removed.
     is_untidy: bool,
@@ -238,13 +250,25 @@ impl Lines {
             // It may be new, or its maker have died before it was durable that there is such a file.
             family.sync()?;
         }
+        let behind = match form.identify {
+            Some(identify) => {
+                // What is there is not written again, so it has to survive a power cut before it counts.
+                file.sync_data()?;
+                Behind::of(&file, &family, identify)?
+            }
+            None => Behind::default(),
+        };
         let (path, options) = (path.to_owned(), options.clone());
-        Ok(Lines { file, path, options, form, end, is_untidy: rotates })
+        Ok(Lines { file, path, options, form, behind, end, is_untidy: rotates })
     }
 
     /// Appends the lines of a batch, and syncs them. They go to one file.
-    fn append(&mut self, lines: &[u8]) -> io::Result<()> {
+    fn append(&mut self, lines: LinesBehind) -> io::Result<()> {
         self.follow()?;
+        let lines = &lines(&self.behind)[..];
+        if lines.is_empty() {
+            return Ok(());
+        }
         let end = self.end.saturating_add(lines.len() as u64);
         if self.end > 0 && self.options.rotate_bytes.is_some_and(|limit| end > limit) {
             if self.file.metadata()?.len() > self.end {
@@ -258,6 +282,9 @@ impl Lines {
         match written {
             Ok(()) => {
                 self.end += lines.len() as u64;
+                if let Some(identify) = self.form.identify {
+                    self.behind.wrote(lines, identify);
+                }
                 Ok(())
             }
             Err(error) => {
@@ -280,7 +307,9 @@ impl Lines {
         };
         if !is_there {
             // Somebody removed it, and what is written to it now would be gone, or moved it away, or a rotation did not get to its end.
-            *self = Lines::open(&self.path, &self.options, self.form)?;
+            let mut new = Lines::open(&self.path, &self.options, self.form)?;
+            new.behind.go_on_from(std::mem::take(&mut self.behind));
+            *self = new;
         } else if metadata.len() < self.end {
             // Somebody cut it short, such as logrotate with copytruncate. What is written at the end that was would
             // follow a hole of zeros.

@@ -35,7 +35,8 @@ use crate::Error;
 use crate::error::with_causes;
 use crate::{prela, rfc3339};
 
-const LINES: LineForm = LineForm { beginnings: &[b"{\"span_id\": \""], name: "a span of Prela" };
+const LINES: LineForm =
+    LineForm { beginnings: &[b"{\"span_id\": \""], name: "a span of Prela", identify: None };
 
 /// A file of so many bytes is not appended to.
 const FILE_LEN_MAX: u64 = 100 * 1024 * 1024;

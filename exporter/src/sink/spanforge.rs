@@ -21,9 +21,10 @@
 //! What is different besides: requests have up to 512 events and not 100, of whole traces or of one that is large; `User-Agent` says spanring,
 //! and `X-Spanforge-SDK` whose events these look like.
 //!
-//! With a signing key each batch is a chain of its own: its first event has no `prev_id`. So what was taken out of a request, or of the
-//! lines of one batch, shows; that a whole batch is missing does not. A chain across batches would have to know what was delivered
-//! before, through restarts, halved batches and dead letters that are delivered later.
+//! With a signing key all lines of a file are one chain, which goes on in the next file and after a restart: the file says what the next event
+//! follows. Of requests each is a chain of its own: its first event has no `prev_id`. So what was taken out of one shows; that a whole request is
+//! missing does not. A chain across requests would have to know what was delivered before, through restarts, halved batches and dead letters that are
+//! delivered later.
 
 mod address;
 mod api;

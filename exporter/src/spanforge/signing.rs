@@ -33,7 +33,13 @@ impl SigningKey {
 
     /// Signs events, each as the one that follows the one before. The first begins a chain.
     pub fn chain(&self, events: &mut [Event]) {
-        let mut prev_id = None;
+        self.chain_behind(None, events);
+    }
+
+    /// Signs events, each as the one that follows the one before, and the first as the one that follows the event with this identity; it begins a chain
+    /// where there is none.
+    pub fn chain_behind(&self, last: Option<&str>, events: &mut [Event]) {
+        let mut prev_id = last.map(str::to_owned);
         for event in events {
             event.prev_id = prev_id;
             let checksum = event.payload_checksum();

@@ -174,7 +174,14 @@ impl TestSpool {
         self.wait_for(self.agent(first, count))
     }
 
-    /// The same, where so many spans in a row are a trace, the first of them its root, and some have records of quality.
+    /// The same, where so many spans in a row are a trace, the first of them its root.
+    pub(crate) fn start_traces(&self, first: u64, count: u64, trace_len: u64) -> Agent {
+        let mut agent = self.agent(first, count);
+        agent.env(TRACE_LEN, trace_len.to_string());
+        self.wait_for(agent)
+    }
+
+    /// The same, where some have records of quality.
     pub(crate) fn start_with_quality(&self, first: u64, count: u64, trace_len: u64) -> Agent {
         let mut agent = self.agent(first, count);
         agent.env(QUALITY, "").env(TRACE_LEN, trace_len.to_string());
@@ -252,6 +259,17 @@ pub(crate) fn peak_kib(process: u32) -> Option<u64> {
     let status = fs::read_to_string(format!("/proc/{process}/status")).ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
     line.trim().strip_suffix(" kB")?.trim().parse().ok()
+}
+
+/// Runs a command, and says what it came to and how much memory it has had at most, in KiB. It must not say more than a pipe holds.
+pub(crate) fn run_watched(command: &mut Command) -> (Output, u64) {
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut peak = 0;
+    while child.try_wait().unwrap().is_none() {
+        peak = peak.max(peak_kib(child.id()).unwrap_or(0));
+        thread::sleep(Duration::from_millis(5));
+    }
+    (child.wait_with_output().unwrap(), peak)
 }
 
 pub(crate) fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {

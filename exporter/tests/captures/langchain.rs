@@ -3,9 +3,8 @@
 use serde_json::{Value as Json, json};
 use spanring::{Span, System, Tokens};
 use spanring_exporter::prefactor;
-use spanring_spool::SpanData;
 
-use crate::json::{Object, if_some, pairs, text, whole};
+use crate::json::{if_some, pairs, text, whole};
 use crate::prefactor::{RULES, arranged, document, rebuild};
 use crate::rules::HTTP;
 use crate::{Form, any_other, folder};
@@ -66,26 +65,9 @@ pub(crate) fn tokens(usage: &Json) -> Tokens {
     }
 }
 
-pub(crate) fn usage(span: &SpanData) -> Option<Json> {
-    let tokens = span.tokens()?;
-    let usage = Object::default()
-        .with_some("prompt_tokens", tokens.input)
-        .with_some("completion_tokens", tokens.output)
-        .with_some("total_tokens", tokens.total);
-    Some(usage.json())
-}
-
 pub(crate) fn say_error<'a>(span: &'a Span, error: &Json) -> &'a Span {
     span.error(text(error, "message").unwrap());
     if_some(text(error, "error_type"), |class| span.error_type(class));
     if_some(text(error, "stacktrace"), |trace| span.stack_trace(trace));
     span
-}
-
-pub(crate) fn error(span: &SpanData) -> Option<Json> {
-    let error = Object::default()
-        .with_some("error_type", span.error_type())
-        .with("message", span.error_message()?)
-        .with_some("stacktrace", span.stack_trace());
-    Some(error.json())
 }

@@ -2,17 +2,19 @@
 //!
 //! Their times are floating-point seconds with six decimals: exactly those microseconds are held.
 
-use serde_json::{Value as Json, json};
-use spanring::{Span, SpanId, Status, System, TraceId};
-use spanring_spool::SpanData;
 use std::time::Duration;
 
-use crate::json::{Object, items, pairs, some, text};
-use crate::langchain::{error, say_error, tokens, usage};
-use crate::moments::{ns_of_seconds, seconds_of_ns};
+use serde_json::{Value as Json, json};
+use spanring::{Span, SpanId, Status, System, TraceId, names};
+use spanring_exporter::prefactor_langchain::Class;
+use spanring_spool::{SpanData, Value};
+
+use crate::json::{items, pairs, some, text};
+use crate::langchain::{say_error, tokens};
+use crate::moments::ns_of_seconds;
 use crate::recording::{Life, Recording, record};
-use crate::words::{Statuses, kind, kind_name, say_type};
-use crate::{Form, any_other, file};
+use crate::words::{Statuses, kind, say_type};
+use crate::{Form, any_other, file, path_of, read};
 
 /// A span that is under way is called pending.
 const STATUSES: Statuses =
@@ -35,8 +37,14 @@ pub(crate) const DICTIONARIES: Form = Form {
 
 fn others(path: &[String], value: &Json) -> Option<Vec<Json>> {
     let other = match path.last()?.as_str() {
+        // That of the class, whatever is said.
+        "type" => return Some(Vec::new()),
+        // Whatever failed has an error.
+        "status" if value == "failed" => json!("completed"),
+        "status" => return Some(vec![json!("running"), json!("completed")]),
         _ if !value.is_null() => return any_other(path, value),
-        "end_time" => json!(1_795_158_240.5),
+        // What has an end is pending no more.
+        "end_time" => return Some(Vec::new()),
         "outputs" | "tool_schema" => json!({"type": "object"}),
         "temperature" | "top_p" | "execution_time_ms" => json!(0.5),
         "max_tokens" => json!(256),
@@ -113,45 +121,37 @@ fn fill(span: &Span, dictionary: &Json) {
     }
 }
 
+/// The file has a span of the base class, whose type is that of an agent: only the program knows that it is none. What it records has less.
+fn class(span: &SpanData) -> Class {
+    match Class::of(span) {
+        Class::Agent if span.get(names::INITIAL_MESSAGES).is_none() => Class::Span,
+        class => class,
+    }
+}
+
 fn dictionary(span: &SpanData) -> Json {
-    use spanring::names::*;
-    let base = Object::default()
-        .with("name", &span.name)
-        .with("type", kind_name(span, System::Langchain))
-        .with("start_time", seconds_of_ns(span.start_unix_ns))
-        .with("end_time", (!span.is_open).then(|| seconds_of_ns(span.end_unix_ns)))
-        .with("status", STATUSES.name(span))
-        .with("inputs", span.input())
-        .with("outputs", span.output())
-        .with("metadata", span.metadata())
-        .with("tags", span.tags())
-        .with_some("error", error(span));
-    // Each class has lists or maps that are there when they are empty too.
-    let class = if span.get(INITIAL_MESSAGES).is_some() {
-        base.with("agent_name", span.agent_name())
-            .with("agent_config", span.get(AGENT_CONFIG))
-            .with("initial_messages", span.get(INITIAL_MESSAGES))
-            .with("final_messages", span.get(FINAL_MESSAGES))
-            .with("iteration_count", span.iterations())
-    } else if span.input_messages().is_some() {
-        base.with("model_name", span.model())
-            .with("provider", span.provider())
-            .with("temperature", span.temperature())
-            .with("max_tokens", span.max_tokens())
-            .with("top_p", span.top_p())
-            .with("stop_sequences", span.get(REQUEST_STOP_SEQUENCES))
-            .with("messages", span.input_messages())
-            .with("response_content", span.response_content())
-            .with_some("token_usage", usage(span))
-    } else if span.arguments().is_some() {
-        base.with("tool_name", span.tool_name())
-            .with("tool_schema", span.get(TOOL_SCHEMA))
-            .with("arguments", span.arguments())
-            .with("execution_time_ms", span.get(TOOL_EXECUTION_MS))
-            .with("tool_type", span.get(TOOL_TYPE))
-            .with_some("retriever_metadata", span.get(RETRIEVAL_METADATA))
-    } else {
-        base
-    };
-    class.json()
+    serde_json::from_str(&class(span).to_dict(span)).unwrap()
+}
+
+const ROLE_FIRST: &str = "\"role\": \"user\",\n        \"content\": \"hi\"\n";
+const CONTENT_FIRST: &str = "\"content\": \"hi\",\n        \"role\": \"user\"\n";
+
+/// Not only the same values: the same bytes, but for the file's indentation.
+#[test]
+fn dictionaries_are_written_as_the_sdk_writes_them() {
+    let written = read(&path_of("prefactor_langchain/to_dict.json"));
+    let named: Value = serde_json::from_str(&written).unwrap();
+    let (names, spans): (Vec<_>, Vec<_>) = named.as_map().unwrap().iter().cloned().unzip();
+    let mut recording = Recording::start();
+    rebuild(&serde_json::to_value(spans).unwrap(), &mut recording);
+    let dictionaries: Vec<_> = (names.iter().zip(recording.read()))
+        .map(|(name, span)| format!("\"{name}\": {}", class(&span).to_dict(&span)))
+        .collect();
+    // The keys of what is recorded were sorted on their way here.
+    let written = written.replace(ROLE_FIRST, CONTENT_FIRST);
+    let on_one_line = written.lines().map(str::trim).fold(String::new(), |all, line| {
+        let space = if line.ends_with(',') { " " } else { "" };
+        all + line + space
+    });
+    assert_eq!(format!("{{{}}}", dictionaries.join(", ")), on_one_line);
 }

@@ -1,14 +1,13 @@
 //! The OpenAI Agents SDK's requests once more: recorded, spooled, and delivered by the command.
 //!
-//! What the captures hold arrives again, in method, path, headers and body. What differs is told here and in docs/to/openai_agents.md: we compress as
-//! little as the SDK, but are another program to the server; a trace is told again in each request that has spans of it; and the SDK sends a trace with a key of its
-//! own apart, and we have no such keys.
+//! What the captures hold arrives again, in method, path, headers and body. What differs is told here and in docs/to/openai_agents.md: `User-Agent` says
+//! who sends it; a trace is told again in each request that has spans of it; and the SDK sends a trace with a key of its own apart, and we have no such keys.
 
 use std::collections::BTreeMap;
 use std::process::Command;
 use std::sync::{Arc, Mutex};
 
-use serde_json::Value as Json;
+use serde_json::{Value as Json, json};
 use spanring_exporter::demo::receiver::{Answer, Received, Receiver};
 
 use crate::json::{items, pairs, text};
@@ -18,7 +17,7 @@ use crate::recording::Recording;
 use crate::rules::difference;
 use crate::{Capture, folder};
 
-/// Headers that say which program speaks, and how.
+/// Headers that the library for HTTP adds, and those that are looked at by themselves: which program speaks, and how much it says.
 const OF_PROGRAM: [&str; 5] = ["host", "accept-encoding", "connection", "user-agent", "content-length"];
 
 fn raw() -> Capture {
@@ -81,6 +80,23 @@ fn assert_same_but_for_the_program(received: &Received, capture: &Capture) {
     let headers: BTreeMap<_, _> =
         received.headers.iter().filter(|(name, _)| is_told(name)).cloned().collect();
     assert_eq!(headers, expected);
+    let only = |name| {
+        let [value] = <[_; 1]>::try_from(
+            received
+                .headers
+                .iter()
+                .filter(|(known, _)| known == name)
+                .map(|(_, value)| value)
+                .collect::<Vec<_>>(),
+        )
+        .unwrap_or_else(|all| panic!("{name}: {all:?}"));
+        value.clone()
+    };
+    assert_eq!(only("user-agent"), concat!("spanring/", env!("CARGO_PKG_VERSION")));
+    assert_eq!(only("content-length"), received.body.len().to_string(), "it is not compressed");
+    for (name, _) in &received.headers {
+        assert_eq!(&only(name), received.header(name).unwrap(), "{name} is there once");
+    }
 }
 
 /// The items of all requests, each of which is as the SDK's. A trace that is told again, as another request has spans of it, is left out.
@@ -111,6 +127,11 @@ fn a_server_in_openais_place_gets_what_the_sdk_sends_it() {
     if let Some(difference) = difference(&items_of(&capture), &written) {
         panic!("{difference}");
     }
+    // As many bytes as the SDK has sent: the same separators and escapes. Each of its requests has a frame around its items.
+    let len = |request: &Json| text(&request["headers"], "Content-Length").unwrap().parse::<usize>().unwrap();
+    let frames = (items(&capture.json).len() - 1) * (r#"{"data":[]}"#.len() - ",".len());
+    let sent: usize = items(&capture.json).iter().map(len).sum();
+    assert_eq!(json!({ "data": written }).to_string().len() + frames, sent);
 }
 
 /// The SDK was run once more to capture it, so that identities and times are others.
@@ -123,6 +144,13 @@ fn openai_itself_gets_what_the_sdk_sends_it() {
         panic!("{difference}");
     }
     assert_ne!(expected, numbered(&items_of(&raw())), "to sanitize makes no difference");
+    // The times are those that were recorded.
+    assert_eq!(moments(&written), moments(&items_of(&raw())));
+}
+
+/// When each item started and ended.
+fn moments(of: &Json) -> Vec<[Json; 2]> {
+    items(of).iter().map(|item| ["started_at", "ended_at"].map(|key| item[key].clone())).collect()
 }
 
 /// With the first, second, … of each identity in its place, and without times.

@@ -189,6 +189,12 @@ impl Round {
             let text = fs::read_to_string(self.spool.file("events.jsonl")).unwrap();
             assert!(text.ends_with('\n'), "seed {seed}: whole lines");
             let events: Vec<_> = text.lines().map(|line| Event::from_json(line).unwrap()).collect();
+            let ids: BTreeSet<_> = events.iter().map(|event| &event.event_id).collect();
+            assert_eq!(ids.len(), events.len(), "seed {seed}: an event is there twice");
+            let before = [None].into_iter().chain(events.iter().map(|event| Some(event.event_id.as_str())));
+            let is_chain =
+                events.iter().zip(before).all(|(event, before)| event.prev_id.as_deref() == before);
+            assert_eq!(is_chain, self.is_signed, "seed {seed}: whatever was killed, all are one chain");
             events.into_iter().for_each(|event| server.take(event));
         }
         let letters = SpoolDir::open(self.spool.path()).unwrap().dead_letters();

@@ -12,7 +12,7 @@ const HOSTILE: &str =
 /// One of each variant, each with hostile text wherever it has any.
 fn each() -> Vec<Notice> {
     let (text, recorder) = (|| HOSTILE.to_owned(), RecorderId::from_parts(1, 2));
-    let span_id = SpanId::from_bytes([7; 8]);
+    let (span_id, trace_id) = (SpanId::from_bytes([7; 8]), TraceId::from_bytes([7; 16]));
     let notices = vec![
         Notice::Recovered(recovery()),
         Notice::Unproven { recorder: recorder.clone(), doubt: Doubt::SharedFileSystem { kind: text() } },
@@ -28,6 +28,8 @@ fn each() -> Vec<Notice> {
         Notice::Answered { sink: text(), batch: text(), rejected: 2, message: text() },
         Notice::Divided { sink: text(), batch: text(), reason: text() },
         Notice::SetAside { sink: text(), span_id, reason: text() },
+        Notice::TraceSetAside { sink: text(), trace_id, spans: 3, reason: text() },
+        Notice::TraceRefused { sink: text(), trace_id, spans: 3, reason: text() },
         Notice::Refused { sink: text(), span_id, reason: text() },
         Notice::NotTaken { sink: text(), span_id, reason: text() },
         Notice::Abandoned { sink: text(), batch: text() },
@@ -49,6 +51,8 @@ fn each() -> Vec<Notice> {
             | Notice::Answered { .. }
             | Notice::Divided { .. }
             | Notice::SetAside { .. }
+            | Notice::TraceSetAside { .. }
+            | Notice::TraceRefused { .. }
             | Notice::Refused { .. }
             | Notice::NotTaken { .. }
             | Notice::Abandoned { .. }
@@ -102,6 +106,8 @@ answered warn batch event level message rejected sink time
 answered error batch event level message rejected sink time
 divided warn batch event level reason sink time
 set_aside error event level reason sink span_id time
+trace_set_aside error event level reason sink spans time trace_id
+trace_refused error event level reason sink spans time trace_id
 refused error event level reason sink span_id time
 not_taken error event level reason sink span_id time
 abandoned warn batch event level sink time

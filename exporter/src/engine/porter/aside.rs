@@ -1,11 +1,12 @@
-//! What the sink refuses span by span: put aside as dead letters, where there is a place for them.
+//! What the sink refuses span by span, or as a whole trace: put aside as dead letters, where there is a place for them.
 
+use std::io;
 use std::panic::resume_unwind;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use spanring_spool::{DeadLetter, Error, Resource, SpanData};
-use tokio::task::spawn_blocking;
+use spanring_spool::{DeadLetter, DeadLetters, DeadTrace, Error, Resource, SpanData};
+use tokio::task::{spawn_blocking, yield_now};
 use tokio::time::Instant;
 
 use super::super::notice::Notice;
@@ -13,6 +14,7 @@ use super::super::report::SinkEnd;
 use super::Porter;
 use super::load::SpanPlace;
 use crate::error::with_causes;
+use crate::sink::{Trace, TraceSpans};
 
 /// How many times in a row a sink may refuse what it has not refused before, until it is left alone as one that takes nothing: more likely than
 /// that all of it is bad is that it is no such sink at all.
@@ -46,11 +48,10 @@ impl Porter {
             self.tell(Notice::NotTaken { sink, span_id, reason });
             return Ok(true);
         };
-        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let letter = Arc::new(DeadLetter {
             sink: self.sink.name().to_owned(),
             reason: reason.to_owned(),
-            set_aside_unix_ns: u64::try_from(since_epoch.as_nanos()).unwrap_or(u64::MAX),
+            set_aside_unix_ns: now_unix_ns(),
             recorder: place.recorder,
             block: place.block,
             number: place.number as u64,
@@ -61,11 +62,7 @@ impl Porter {
         let is_new = loop {
             let began = Instant::now();
             let (letters, adding) = (letters.clone(), Arc::clone(&letter));
-            let added = match spawn_blocking(move || letters.add(&adding)).await {
-                Ok(added) => added,
-                Err(error) => resume_unwind(error.into_panic()),
-            };
-            let error = match added {
+            let error = match on_disk(move || letters.add(&adding)).await {
                 Ok(is_new) => break is_new,
                 Err(error) => error,
             };
@@ -84,6 +81,47 @@ impl Porter {
         Ok(is_new)
     }
 
+    /// Makes one dead letter of a whole trace, however many spans it has, and says whether there was none before. It is read once more to learn
+    /// how much room it takes, and again to be written. An error of a read leaves it for another time.
+    pub(super) async fn set_trace_aside(
+        &mut self,
+        of: Trace<'_>,
+        reason: &str,
+    ) -> Result<Result<bool, io::Error>, SinkEnd> {
+        let letters = self.terms.letters.clone().expect("whoever has no letters sets no trace aside");
+        let letter = DeadTrace {
+            sink: self.sink.name().to_owned(),
+            reason: reason.to_owned(),
+            set_aside_unix_ns: now_unix_ns(),
+            recorder: of.id.recorder.clone(),
+            block: of.id.block,
+            number: of.id.number as u64,
+            resource: of.resource.clone(),
+            trace_id: of.trace_id,
+            spans: of.len as u64,
+        };
+        let is_new = loop {
+            let began = Instant::now();
+            let error = match write_trace(&letters, &letter, of.spans).await {
+                Ok(is_new) => break is_new,
+                Err(Unwritten::Read(error)) => return Ok(Err(error)),
+                Err(Unwritten::Letter(error)) => error,
+            };
+            let reason =
+                format!("a trace that it refuses ({reason}) cannot be set aside: {}", with_causes(&error));
+            match error {
+                Error::Io { .. } => self.bear(began, None, reason).await?,
+                // Somebody has to change something.
+                _ => self.park(reason).await?,
+            }
+        };
+        self.answered();
+        self.report.dead_lettered += letter.spans;
+        let DeadTrace { sink, reason, trace_id, spans, .. } = letter;
+        self.tell(Notice::TraceSetAside { sink, trace_id, spans, reason });
+        Ok(Ok(is_new))
+    }
+
     /// Notes that the sink has refused something by itself, and leaves it alone where it refuses one after the other.
     pub(super) async fn refused(&mut self, is_new: bool, reason: &str) -> Result<(), SinkEnd> {
         self.refused_in_a_row += u32::from(is_new);
@@ -93,4 +131,47 @@ impl Porter {
         }
         Ok(())
     }
+}
+
+/// Why a trace has no letter.
+enum Unwritten {
+    /// Its spans cannot be read.
+    Read(io::Error),
+    Letter(Error),
+}
+
+/// Writes the letter of a trace, and says whether there was none before.
+async fn write_trace(
+    letters: &DeadLetters,
+    letter: &DeadTrace,
+    spans: &mut dyn TraceSpans,
+) -> Result<bool, Unwritten> {
+    let mut len = 0;
+    spans.rewind();
+    while let Some(chunk) = spans.next().map_err(Unwritten::Read)? {
+        len += DeadTrace::len_of(chunk).map_err(Unwritten::Letter)?;
+        yield_now().await;
+    }
+    let (letters, beginning) = (letters.clone(), letter.clone());
+    let begun = on_disk(move || letters.begin_trace(&beginning, len)).await;
+    let Some(mut new) = begun.map_err(Unwritten::Letter)? else { return Ok(false) };
+    spans.rewind();
+    while let Some(chunk) = spans.next().map_err(Unwritten::Read)? {
+        let chunk = chunk.to_vec();
+        new = on_disk(move || new.add(&chunk).map(|()| new)).await.map_err(Unwritten::Letter)?;
+    }
+    on_disk(move || new.end()).await.map_err(Unwritten::Letter)
+}
+
+/// Waits for the disk where nobody else waits for it.
+async fn on_disk<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    match spawn_blocking(work).await {
+        Ok(done) => done,
+        Err(error) => resume_unwind(error.into_panic()),
+    }
+}
+
+fn now_unix_ns() -> u64 {
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since_epoch.as_nanos()).unwrap_or(u64::MAX)
 }

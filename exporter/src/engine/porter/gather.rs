@@ -474,6 +474,33 @@ impl Porter {
             Answer::Refused { reason } => reason,
             Answer::Unread => return Ok(source.error.map_or(Ok(()), Err)),
         };
+        let is_new = match len > 1 && self.terms.letters.is_some() {
+            true => {
+                let trace = Trace { id, trace_id: over.trace_id, resource, len, spans: &mut source };
+                match self.set_trace_aside(trace, &refused).await? {
+                    Ok(is_new) => is_new,
+                    Err(_) => return Ok(source.error.map_or(Ok(()), Err)),
+                }
+            }
+            false => match self.make_letters(&mut source, resource, &refused).await? {
+                Ok(is_new) => is_new,
+                Err(error) => return Ok(Err(error)),
+            },
+        };
+        for (part, spans) in parts {
+            counts.entry(part).or_default().dead_lettered += spans;
+        }
+        self.refused(is_new, &refused).await?;
+        Ok(Ok(()))
+    }
+
+    /// Makes dead letters of the spans of a trace, or tells that there will be none; whether there were none before.
+    async fn make_letters(
+        &mut self,
+        source: &mut Source<'_, '_>,
+        resource: &Resource,
+        reason: &str,
+    ) -> Result<Result<bool, Error>, SinkEnd> {
         source.rewind();
         let mut is_new = false;
         while let Some(chunk) = match source.chunk() {
@@ -481,12 +508,10 @@ impl Porter {
             Err(error) => return Ok(Err(error)),
         } {
             for (place, span) in chunk {
-                counts.entry(part_of(recorders, &place.recorder)).or_default().dead_lettered += 1;
-                is_new |= self.make_letter(place, resource, &span, &refused).await?;
+                is_new |= self.make_letter(place, resource, &span, reason).await?;
             }
         }
-        self.refused(is_new, &refused).await?;
-        Ok(Ok(()))
+        Ok(Ok(is_new))
     }
 
     /// Delivers spans that stand in one block, or in several.

@@ -423,7 +423,7 @@ fn a_refused_trace_is_set_aside_as_a_whole_and_the_others_go_on() {
     let SinkReport { delivered, dead_lettered, end, .. } = &report.sinks[0];
     assert_eq!((*delivered, *dead_lettered, end), (16, 4, &SinkEnd::Complete), "{report}");
     assert_eq!(report.recorders_removed, 1);
-    let aside: Vec<_> = letters(dir.path()).into_iter().map(|letter| letter.span).collect();
+    let [aside] = traces_aside(dir.path()).try_into().unwrap();
     assert!(whole(&recorded, &aside));
     assert!(seen.lock().unwrap().taken.iter().all(|spans| whole(&recorded, spans)));
 }

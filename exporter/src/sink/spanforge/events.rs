@@ -32,19 +32,24 @@ impl Events {
         self.totals = RunTotals::kept(span, known);
     }
 
-    /// The events of a batch, signed where there is a key.
+    /// The events of a batch, signed as a chain of their own where there is a key.
     pub(super) fn of(&self, batch: &Batch<'_>) -> Vec<Event> {
-        let emitter = Emitter::of(batch.resource)
-            .or_in(self.options.environment.as_deref())
-            .or_for(self.options.organization.as_deref());
-        let mut events = match self.totals.covers(batch.spans) {
-            true => emitter.events_with(batch.spans, &self.totals),
-            // Nobody has shown the trace.
-            false => emitter.events(batch.spans),
-        };
+        let mut events = self.unsigned(batch);
         if let Some(key) = &self.options.signing_key {
             key.chain(&mut events);
         }
         events
+    }
+
+    /// The events of a batch.
+    pub(super) fn unsigned(&self, batch: &Batch<'_>) -> Vec<Event> {
+        let emitter = Emitter::of(batch.resource)
+            .or_in(self.options.environment.as_deref())
+            .or_for(self.options.organization.as_deref());
+        match self.totals.covers(batch.spans) {
+            true => emitter.events_with(batch.spans, &self.totals),
+            // Nobody has shown the trace.
+            false => emitter.events(batch.spans),
+        }
     }
 }

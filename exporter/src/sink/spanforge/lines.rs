@@ -1,20 +1,36 @@
 //! Files of SpanForge's events, one a line, as its SDK's exporter `jsonl` writes them.
 //!
-//! The lines of a batch are written at once and synced together. A kill amid that may leave some of them; the batch comes again behind
-//! these, its events with the identities that they had.
+//! The lines of a batch are written at once and synced together. A kill amid that may leave some of them; when the batch comes again, only the others are
+//! written. With a signing key all lines are one chain, in the order in which they stand, across batches, rotated files and restarts: the file itself says
+//! what the next event follows.
 
 use spanring_spool::{SpanData, Value};
 
 use super::SpanForgeOptions;
 use super::events::Events;
-use crate::sink::file::{BatchLines, LineForm};
+use crate::sink::file::{BatchLines, Identity, LineForm, LinesBehind};
 use crate::sink::{Batch, Needs, Overview, TraceSpans};
 
 /// Events, by the fields that one may begin with, in the order of their names.
 pub(crate) const EVENT_LINES: LineForm = LineForm {
     beginnings: &[b"{\"actor_id\":", b"{\"checksum\":", b"{\"event_id\":"],
     name: "SpanForge's events",
+    identify: Some(identify),
 };
+
+/// Who an event is, and whether it is signed. Before its identity stand at most `actor_id` and, of one that is signed, `checksum`; in a text no quotation
+/// mark stands without a backslash before it.
+fn identify(line: &[u8]) -> Option<Identity> {
+    const KEY: &[u8] = b"\"event_id\":\"";
+    let at = find(line, KEY)?;
+    let id = line[at + KEY.len()..].split(|&byte| byte == b'"').next()?;
+    let id = str::from_utf8(id).ok()?.to_owned();
+    Some(Identity { id, is_link: find(&line[..at], b"\"checksum\":\"").is_some() })
+}
+
+fn find(bytes: &[u8], part: &[u8]) -> Option<usize> {
+    bytes.windows(part.len()).position(|window| window == part)
+}
 
 #[derive(Clone, Debug)]
 pub(super) struct EventLines {
@@ -52,49 +68,17 @@ impl BatchLines for EventLines {
         Box::new(self.clone())
     }
 
-    fn lines(&self, batch: &Batch<'_>) -> Vec<u8> {
-        self.events.of(batch).iter().map(|event| event.to_json() + "\n").collect::<String>().into_bytes()
+    fn lines(&self, batch: &Batch<'_>) -> LinesBehind {
+        let (mut events, key) = (self.events.unsigned(batch), self.events.options.signing_key.clone());
+        Box::new(move |behind| {
+            events.retain(|event| !behind.has(&event.event_id));
+            if let Some(key) = key {
+                key.chain_behind(behind.last_link(), &mut events);
+            }
+            events.iter().map(|event| event.to_json() + "\n").collect::<String>().into_bytes()
+        })
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use std::fs;
-
-    use super::*;
-    use crate::sink::file::{FileOptions, FileSink};
-    use crate::sink::tests::Spans;
-    use crate::sink::{Outcome, Sink as _};
-
-    #[test]
-    fn of_a_batch_that_was_cut_whole_events_stay_and_it_comes_again_as_it_was() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("events.jsonl");
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        let deliver = || {
-            let lines = EventLines::new(&SpanForgeOptions::default());
-            let mut sink =
-                FileSink::of_lines("file".to_owned(), &path, &FileOptions::default(), lines).unwrap();
-            let kept = fs::read(&path).unwrap();
-            assert_eq!(runtime.block_on(sink.deliver(&Spans::new(3).batch())), Outcome::DELIVERED);
-            kept
-        };
-        deliver();
-        let whole = fs::read(&path).unwrap();
-        assert_eq!(whole.iter().filter(|&&byte| byte == b'\n').count(), 3);
-        // Everywhere about where lines end and begin, and here and there within them.
-        let is_at_an_end =
-            |cut: usize| whole[cut.saturating_sub(14)..whole.len().min(cut + 2)].contains(&b'\n');
-        for cut in (1..whole.len()).filter(|&cut| cut < 14 || is_at_an_end(cut) || cut.is_multiple_of(61)) {
-            for zeros in [0, 100] {
-                let mut torn = whole[..cut].to_vec();
-                torn.resize(cut + zeros, 0);
-                fs::write(&path, &torn).unwrap();
-                let kept = deliver();
-                let lines = whole[..cut].iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
-                assert_eq!(kept, whole[..lines], "cut at {cut}, {zeros} zeros");
-                assert_eq!(fs::read(&path).unwrap(), [&kept[..], &whole].concat());
-            }
-        }
-    }
-}
+mod tests;

@@ -1,6 +1,6 @@
 //! Prela's server, while it fails, the process that records is killed, and exporters are killed.
 //!
-//! In each round a process records spans, each a trace, and is killed with one more open. Exporters deliver to a server that fails in every way, and are
+//! In each round a process records traces, of one span, of some or of thousands, and is killed with one more open. Exporters deliver to a server that fails in every way, and are
 //! killed at random moments; a last one delivers what is left. Then each trace was taken whole, the one that was open among them, and under one
 //! document each time; the traces that the server refuses are dead letters, and no others.
 //!
@@ -8,27 +8,32 @@
 //! names its seed. `SPANRING_PRELA_SPANS` sets how many spans the largest trace has (20,000 unless said otherwise), and a tenth of that how many are
 //! open at once.
 
+#[path = "../agent/mod.rs"]
 mod agent;
+mod refused;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::env;
 use std::fmt::Debug;
 use std::process::Stdio;
 use std::str::FromStr;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
 use serde_json::Value as Json;
 use spanring::Overflow;
 use spanring_exporter::demo::receiver::{Answer, Received, Receiver};
-use spanring_spool::{Spool, SpoolDir};
+use spanring_spool::{Letter, SpanData, Spool, SpoolDir};
 
-use self::agent::{TestSpool, peak_kib};
+use self::agent::{TestSpool, run_watched};
 
 fn setting<T: FromStr<Err: Debug>>(name: &str, default: T) -> T {
     env::var(name).map_or(default, |text| text.parse().expect("a number"))
 }
+
+/// A process has one recorder at a time.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
 #[test]
 fn a_recording_process() {
@@ -40,11 +45,13 @@ fn a_recording_process() {
 struct Server {
     random: Random,
     is_well: bool,
-    /// The traces that it never takes, by the number of their span.
+    /// How many spans a trace has.
+    trace_len: u64,
+    /// The traces that it never takes, by their number.
     poisoned: BTreeSet<Option<u64>>,
     /// The document of each trace, as it came first.
     documents: BTreeMap<String, Json>,
-    /// What it has taken, by the number of the span; none has none.
+    /// What it has taken, by the number of the trace; the one that is open has none.
     taken: BTreeMap<Option<u64>, usize>,
 }
 
@@ -55,11 +62,14 @@ impl Server {
         assert_eq!(received.header("content-type"), Some("application/json"));
         let document: Json = serde_json::from_slice(&received.body).unwrap();
         let spans = document["spans"].as_array().unwrap();
-        assert_eq!(spans.len(), 1, "{document}");
-        let number = spans[0]["attributes"]["number"].as_u64();
-        if number.is_none() {
-            assert_eq!((&document["status"], &spans[0]["name"]), (&"ERROR".into(), &"open".into()));
-            assert_eq!(spans[0]["attributes"]["spanring.interrupted"], true);
+        let number = spans[0]["attributes"]["number"].as_u64().map(|number| number / self.trace_len);
+        match number {
+            Some(trace) => self.assert_whole(spans, trace),
+            None => {
+                assert_eq!(spans.len(), 1, "{document}");
+                assert_eq!((&document["status"], &spans[0]["name"]), (&"ERROR".into(), &"open".into()));
+                assert_eq!(spans[0]["attributes"]["spanring.interrupted"], true);
+            }
         }
         let trace_id = document["trace_id"].as_str().unwrap().to_owned();
         let first = self.documents.entry(trace_id).or_insert_with(|| document.clone());
@@ -88,6 +98,20 @@ impl Server {
     }
 }
 
+impl Server {
+    /// Whether these are the spans of a trace, each once, and all but the root under it.
+    fn assert_whole(&self, spans: &[Json], trace: u64) {
+        let mut numbers: Vec<_> = spans.iter().map(|span| span["attributes"]["number"].as_u64()).collect();
+        numbers.sort_unstable();
+        let first = trace * self.trace_len;
+        assert!(numbers.iter().copied().eq((first..first + self.trace_len).map(Some)), "{numbers:?}");
+        let (roots, others): (Vec<_>, Vec<_>) =
+            spans.iter().partition(|span| span["attributes"]["number"] == first);
+        assert!(roots[0]["parent_span_id"].is_null());
+        assert!(others.iter().all(|span| span["parent_span_id"] == roots[0]["span_id"]));
+    }
+}
+
 #[test]
 fn whoever_fails_or_is_killed_each_trace_is_taken_whole_or_is_a_dead_letter() {
     let first: u64 = setting("SPANRING_PRELA_SEED", 1);
@@ -96,9 +120,10 @@ fn whoever_fails_or_is_killed_each_trace_is_taken_whole_or_is_a_dead_letter() {
     for seed in first..first + rounds {
         let mut random = Random(seed);
         let spool = TestSpool::new();
-        let count = 100 + random.below(400);
-        let agent = spool.start(0, count);
-        let server = Arc::new(Mutex::new(Server { random: Random(seed), ..Server::default() }));
+        let (trace_len, traces_min) = [(1, 100), (12, 20), (250, 4), (3_000, 1)][random.choose(4)];
+        let count = traces_min + random.below(4 * traces_min);
+        let agent = spool.start_traces(0, count * trace_len, trace_len);
+        let server = Arc::new(Mutex::new(Server { random: Random(seed), trace_len, ..Server::default() }));
         for _ in 0..random.below(4) {
             server.lock().unwrap().poisoned.insert(Some(random.below(count)));
         }
@@ -135,14 +160,32 @@ fn whoever_fails_or_is_killed_each_trace_is_taken_whole_or_is_a_dead_letter() {
         let taken: BTreeSet<_> = server.taken.keys().copied().collect();
         assert_eq!(taken, all.difference(&server.poisoned).copied().collect(), "seed {seed}");
         let letters = SpoolDir::open(spool.path()).unwrap().dead_letters();
-        let letters = letters.names().unwrap().into_iter().map(|name| letters.read(&name).unwrap().unwrap());
-        let number = |span: &spanring_spool::SpanData| span.get("number").and_then(|number| number.as_u64());
-        let aside: Vec<_> = letters.map(|letter| number(&letter.span)).collect();
+        let letters = letters.names().unwrap().into_iter().map(|name| letters.open(&name).unwrap().unwrap());
+        let aside: Vec<_> = letters.map(|letter| trace_of(letter, trace_len)).collect();
         assert_eq!(aside.len(), server.poisoned.len(), "seed {seed}");
         assert_eq!(aside.into_iter().collect::<BTreeSet<_>>(), server.poisoned, "seed {seed}");
     }
     eprintln!("{rounds} rounds, {kills} exporters killed, {at_work} of them at work");
     assert!(rounds < 20 || at_work > 0, "no kill hit an exporter at work");
+}
+
+/// Which trace a letter is of, all of whose spans are there.
+fn trace_of(letter: Letter, trace_len: u64) -> Option<u64> {
+    let number = |span: &SpanData| span.get("number").and_then(|number| number.as_u64());
+    match letter {
+        Letter::Span(letter) => {
+            assert_eq!(trace_len, 1);
+            number(&letter.span)
+        }
+        Letter::Trace(_, mut spans) => {
+            let all = std::iter::from_fn(|| spans.next_span().unwrap());
+            let numbers: BTreeSet<_> = all.map(|span| number(&span).unwrap()).collect();
+            assert_eq!(numbers.len() as u64, trace_len);
+            let first = *numbers.first().unwrap();
+            assert!(first % trace_len == 0 && numbers.last() == Some(&(first + trace_len - 1)));
+            Some(first / trace_len)
+        }
+    }
 }
 
 #[test]
@@ -168,6 +211,7 @@ fn a_very_large_trace_and_very_many_at_once_need_little_memory() {
     let large: usize = setting("SPANRING_PRELA_SPANS", 20_000);
     let many = large / 10;
     let spool = TestSpool::new();
+    let turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     // Threads take turns, so that the spans of all traces are spread over all blocks.
     let recorder =
         Spool::open(spool.path()).overflow(Overflow::Block(Duration::from_secs(60))).start().unwrap();
@@ -181,6 +225,7 @@ fn a_very_large_trace_and_very_many_at_once_need_little_memory() {
     drop(roots);
     drop(root);
     assert!(recorder.stop(Duration::from_secs(60)).is_complete);
+    drop(turn);
     let sizes = Arc::new(Mutex::new(BTreeMap::<usize, usize>::new()));
     let seen = Arc::clone(&sizes);
     let receiver = Receiver::start(move |received| {
@@ -190,16 +235,8 @@ fn a_very_large_trace_and_very_many_at_once_need_little_memory() {
     });
     let receiver = receiver.unwrap();
     let sink = format!("prela+http://{}/v1/traces", receiver.address());
-    let mut exporter = spool.export(&[&sink]).arg("--once").stdout(Stdio::null()).spawn().unwrap();
-    let mut peak = 0;
-    let status = loop {
-        peak = peak.max(peak_kib(exporter.id()).unwrap_or(0));
-        match exporter.try_wait().unwrap() {
-            Some(status) => break status,
-            None => thread::sleep(Duration::from_millis(5)),
-        }
-    };
-    assert!(status.success());
+    let (output, peak) = run_watched(spool.export(&[&sink]).arg("--once"));
+    assert!(output.status.success(), "{output:?}");
     assert_eq!(*sizes.lock().unwrap(), BTreeMap::from([(large + 1, 1), (11, many)]));
     eprintln!("the exporter had {peak} KiB at most");
     assert!(peak <= 64 * 1024, "{peak} KiB");
@@ -210,6 +247,10 @@ fn a_very_large_trace_and_very_many_at_once_need_little_memory() {
 struct Random(u64);
 
 impl Random {
+    fn choose(&mut self, of: usize) -> usize {
+        usize::try_from(self.below(of as u64)).unwrap()
+    }
+
     fn below(&mut self, end: u64) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
