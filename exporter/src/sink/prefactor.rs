@@ -1,22 +1,22 @@
 //! Prefactor's server: a run of a process is an instance of an agent there, and each span is created by a request of its own, finished, or when it starts.
 //!
 //! Of a recorder the instance is registered and started when its first spans come, and finished when the process is over. Spans come parents first,
-//! when their trace is over, and each says the identity that the server gave to its parent. Those identities are held in memory and nowhere else.
-//! Requests that wait for no other are sent at the same time (`order`, `waves`), or in bulk where that was said (`bulk`).
+//! when their trace is over, and each says the identity that the server gave to its parent. Those identities are [noted](book), so that they are known
+//! after a restart too. Requests that wait for no other are sent at the same time (`order`, `waves`), or in bulk where that was said (`bulk`).
 //!
 //! In live mode a span is created when it is shown, and finished once it has ended; what was not shown is so created and finished when its trace is over.
 //!
 //! # What is relied on
 //!
 //! The server answers a request whose idempotency key it has seen as it answered it the first time, and makes nothing. Keys are functions of
-//! what is sent, and traces come again whole until they are done with, so an exporter that was killed learns all identities again by sending again what
-//! it had sent. A key counts whichever way it comes, by itself or in bulk.
+//! what is sent, and what was not noted before an exporter was killed comes again, so that it is learned again by sending again what had been sent: the
+//! same bodies, since what is under a span that is noted comes under the same identity. A key counts whichever way it comes, by itself or in bulk.
 //!
 //! # Schemas that are refused
 //!
 //! Where the server refuses a registration as one that makes no sense, the instance is registered with each type declared as an open object. That is
-//! another instance, under keys of its own, so a server that takes the schemas later, and an exporter that has forgotten that it did not, begin the
-//! first one.
+//! another instance, under keys of its own. That it is this one is noted too, so that a server which takes the schemas later does not get a second one of the
+//! same process.
 //!
 //! # Who is to stop
 //!
@@ -25,9 +25,11 @@
 //!
 //! # What becomes of a span without its parent
 //!
-//! A parent may be in another process, be refused, or be forgotten: where it came with an earlier part of the trace, which was over for two seconds, before a
-//! restart, or more than 100,000 spans ago with no span under it since. The span is created without one then, and says its parent's identity here in `metadata`.
+//! A parent may be in another process, be refused, or be forgotten: where it came with an earlier part of the trace, which was over for two seconds, and more
+//! than 100,000 notes ago with no span under it since, or where notes were damaged, or there was no space for them. The span is created without one then, and says
+//! its parent's identity here in `metadata`.
 
+mod book;
 mod bulk;
 mod bulk_size;
 mod known;
@@ -39,16 +41,17 @@ mod told;
 mod watch;
 mod waves;
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use reqwest::Url;
-use spanring::{SpanId, TraceId};
+use spanring_spool::{Note, RecorderId};
 
+use self::book::{Book, Key};
 use self::bulk_size::BulkSize;
-use self::known::Known;
 use self::remarks::Remarks;
 use self::server::Server;
-use self::told::{There, Told};
+use self::told::Told;
 use self::watch::Watch;
 use super::prefactor_answer::Asked;
 use super::{
@@ -60,30 +63,21 @@ use crate::prefactor::{Instance, Mode, SpanStatus};
 
 /// How many spans a batch has: what a kill has sent again, at most.
 const SPANS_MAX: usize = 100;
-/// Of how many spans the server's identity is known.
-const KNOWN_SPANS_MAX: usize = 100_000;
-/// The same of instances.
-const KNOWN_INSTANCES_MAX: usize = 1_000;
+/// How many instances are watched at most.
+const WATCHED_MAX: usize = 1_000;
 
 /// Prefactor, asked over HTTP.
 pub struct PrefactorSink {
     name: String,
     options: PrefactorOptions,
     server: Server,
-    /// The server's identities of instances that were started, by their digests.
-    instances: Known<TraceId, String>,
-    /// The spans that are there.
-    spans: Known<SpanKey, There>,
+    /// What is known of processes.
+    books: BTreeMap<RecorderId, Book>,
     bulk: BulkSize,
-    /// The digests of instances whose schemas the server refuses.
-    refused: Known<TraceId, ()>,
     has_told_of_schemas: bool,
     remarks: Remarks,
     watch: Watch,
 }
-
-/// A span, by its instance's digest.
-type SpanKey = (TraceId, TraceId, SpanId);
 
 impl PrefactorSink {
     /// A sink that is called `name`, and asks the server whose API lies below this URL. Nothing is sent yet.
@@ -97,13 +91,11 @@ impl PrefactorSink {
             name,
             options: options.clone(),
             server,
-            instances: Known::new(KNOWN_INSTANCES_MAX),
-            spans: Known::new(KNOWN_SPANS_MAX),
+            books: BTreeMap::new(),
             bulk: BulkSize::new(options.bulk),
-            refused: Known::new(KNOWN_INSTANCES_MAX),
             has_told_of_schemas: false,
             remarks: Remarks::default(),
-            watch: Watch::new(KNOWN_INSTANCES_MAX),
+            watch: Watch::new(WATCHED_MAX),
         })
     }
 
@@ -127,7 +119,7 @@ impl PrefactorSink {
             (None, None) => return Ok(()),
         };
         let instance = self.options.agent.instance(live.recorder, live.resource);
-        let has_parent = self.parent_of(&told, &self.taken(&instance)).is_some();
+        let has_parent = self.has_parent(&told, &instance);
         if told.parent().is_some() && !has_parent && !live.is_under_another_process {
             return Err(Outcome::Rejected { reason: "its parent is not known".to_owned() });
         }
@@ -146,9 +138,11 @@ impl PrefactorSink {
     /// An instance with the server's identity of it, which is registered and started then. It is the one with open types where the server
     /// refuses the schemas.
     async fn started(&mut self, instance: Instance) -> Result<(Instance, String), Outcome> {
-        let is_refused = self.refused.get(&instance.digest()).is_some();
-        let mut instance = self.taken(&instance);
-        if let Some(id) = self.instances.get(&instance.digest()).cloned() {
+        let book = self.books.entry(instance.recorder().clone()).or_default();
+        let is_refused = book.is_refused(instance.digest());
+        let mut instance = if is_refused { instance.open() } else { instance };
+        if let Some(id) = book.instance(instance.digest()).map(str::to_owned) {
+            self.watch.begin(&instance, &id);
             return Ok((instance, id));
         }
         let asked = if is_refused { Asked::RegisterOpen } else { Asked::Register };
@@ -156,7 +150,7 @@ impl PrefactorSink {
             Err(Outcome::Rejected { reason }) => {
                 let open = instance.open();
                 let id = self.register(Asked::RegisterOpen, &open).await?;
-                self.refused.insert(instance.digest(), ());
+                self.book(&instance).refuse(instance.digest());
                 self.tell_of_schemas(&reason);
                 instance = open;
                 id
@@ -164,17 +158,25 @@ impl PrefactorSink {
             answered => answered?,
         };
         self.server.post(Asked::Start, &["agent_instance", &id, "start"], &instance.start()).await?;
-        self.instances.insert(instance.digest(), id.clone());
+        self.book(&instance).set_instance(instance.digest(), &id);
         self.watch.begin(&instance, &id);
         Ok((instance, id))
     }
 
-    /// An instance as the server takes it, as far as that is known: with open types where it has refused the schemas.
-    fn taken(&self, instance: &Instance) -> Instance {
-        match self.refused.get(&instance.digest()) {
-            Some(()) => instance.open(),
-            None => instance.clone(),
-        }
+    /// What is known of the process whose instance this is.
+    fn book(&mut self, instance: &Instance) -> &mut Book {
+        self.books.entry(instance.recorder().clone()).or_default()
+    }
+
+    /// Whether a span's parent is there.
+    fn has_parent(&mut self, told: &Told<'_>, instance: &Instance) -> bool {
+        let book = self.book(instance);
+        let digest = match book.is_refused(instance.digest()) {
+            true => instance.open().digest(),
+            false => instance.digest(),
+        };
+        let key = told.parent().map(|(trace_id, span_id)| Key::Span(digest, trace_id, span_id));
+        key.is_some_and(|key| book.span(&key).is_some())
     }
 
     async fn register(&self, asked: Asked, instance: &Instance) -> Result<String, Outcome> {
@@ -246,6 +248,24 @@ impl Sink for PrefactorSink {
 
     fn lose<'a>(&'a mut self, span: &'a LiveSpan<'a>) -> Delivery<'a> {
         Box::pin(async { self.lose_span(span).await.err().unwrap_or(Outcome::DELIVERED) })
+    }
+
+    fn takes_notes(&self) -> bool {
+        true
+    }
+
+    fn recall_notes(&mut self, recorder: &RecorderId, notes: Vec<Note>) {
+        let mut book = Book::default();
+        book.recall(notes);
+        self.books.insert(recorder.clone(), book);
+    }
+
+    fn take_notes(&mut self, recorder: &RecorderId) -> Vec<Note> {
+        self.books.get_mut(recorder).map(Book::take).unwrap_or_default()
+    }
+
+    fn forget(&mut self, recorder: &RecorderId) {
+        self.books.remove(recorder);
     }
 
     fn take_terminations(&mut self) -> Vec<TerminationRequest> {

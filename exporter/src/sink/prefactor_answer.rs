@@ -115,7 +115,7 @@ pub(super) fn terminated(response: &Response) -> Option<String> {
 }
 
 /// No identity is longer, in bytes. Prefactor's have 32.
-const ID_LEN_MAX: usize = 256;
+pub(super) const ID_LEN_MAX: usize = 256;
 
 /// What was answered, for a person, without what a span says.
 pub(super) fn explain(response: &Response) -> String {

@@ -17,6 +17,7 @@ mod agent;
 mod bulk;
 mod finished;
 mod live;
+mod restarts;
 mod rounds;
 mod server;
 mod waves;

@@ -34,6 +34,10 @@ pub(crate) struct Server {
     pub(crate) delay: Duration,
     /// When requests about spans came that were sent by themselves.
     pub(crate) arrivals: Vec<Instant>,
+    /// The spans of which it does not say that they are there, by their number.
+    pub(crate) silent: BTreeSet<u64>,
+    /// How often it was asked to register an instance.
+    pub(crate) registrations: usize,
     /// What it says beside in answers about spans.
     pub(crate) control: Option<Json>,
     /// What should not have come.
@@ -96,9 +100,11 @@ impl Server {
         if path == "bulk" {
             return self.answer_bulk(&body);
         }
+        self.registrations += usize::from(path == "agent_instance/register");
+        let is_silent = number(&body["details"]).is_some_and(|number| self.silent.contains(&number));
         let answer = self.act_once(path, body);
         // It has acted, and the exporter may not learn it.
-        if self.fails && self.random.below(40) == 0 {
+        if is_silent || self.fails && self.random.below(40) == 0 {
             return Answer::broken();
         }
         match answer {

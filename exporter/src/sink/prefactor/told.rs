@@ -43,7 +43,7 @@ enum Form {
 }
 
 /// A span that is there.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct There {
     /// The server's identity of it.
     pub(super) id: Box<str>,
@@ -52,7 +52,7 @@ pub(super) struct There {
     /// Whether what it says of quality is there too.
     pub(super) is_recorded: bool,
     /// Whether it was created with what was announced of it.
-    is_announced: bool,
+    pub(super) is_announced: bool,
 }
 
 /// Which request about a span is next, in their order.
