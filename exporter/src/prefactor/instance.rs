@@ -62,8 +62,10 @@ impl Purpose {
 pub struct Instance {
     recorder: RecorderId,
     register: Json,
-    /// Stands for the recorder and all that is registered.
+    /// Stands for the recorder and all that is registered first.
     digest: TraceId,
+    /// Which instance of that recorder it is at the server: 0 unless the server made another one of a later version of its schemas.
+    number: usize,
     types: SpanTypes,
     quality: Vec<QualitySchema>,
 }
@@ -109,7 +111,7 @@ impl Instance {
     fn of(recorder: RecorderId, mut register: Json, types: SpanTypes, quality: Vec<QualitySchema>) -> Self {
         let digest = digest(&register.to_string());
         register["idempotency_key"] = format!("{recorder}-{}", short(digest)).into();
-        Instance { recorder, register, digest, types, quality }
+        Instance { recorder, register, digest, number: 0, types, quality }
     }
 
     /// The same with each type, and what is recorded of quality, declared as an open object, for a server that refuses its schemas. Its keys are others.
@@ -122,6 +124,29 @@ impl Instance {
         let quality: Vec<_> = self.quality.iter().map(QualitySchema::open).collect();
         register["agent_schema_version"] = schema_version(&types, &quality);
         Instance::of(self.recorder.clone(), register, types, quality)
+    }
+
+    /// The same with further types, which its spans turned out to have: registered again under its name, with another version of its schemas. Its spans
+    /// have the keys that they have without.
+    pub fn with_types<'a>(&self, names: impl IntoIterator<Item = &'a str>) -> Self {
+        let types = names.into_iter().fold(self.types.clone(), SpanTypes::with);
+        let mut register = self.register.clone();
+        if let Some(body) = register.as_object_mut() {
+            body.remove("idempotency_key");
+        }
+        register["agent_schema_version"] = schema_version(&types, &self.quality);
+        let later = Instance::of(self.recorder.clone(), register, types, self.quality.clone());
+        Instance { digest: self.digest, ..later }
+    }
+
+    /// The same as the server's instance of this number, where that makes another one of a later version of the schemas.
+    pub(crate) fn numbered(&self, number: usize) -> Self {
+        Instance { number, ..self.clone() }
+    }
+
+    /// The type that a span says, where this instance does not declare it and a [later version](Self::with_types) can.
+    pub fn undeclared_type<'a>(&self, span: &'a SpanData) -> Option<&'a str> {
+        self.types.undeclared(span)
     }
 
     /// Whose run it is.
@@ -166,7 +191,8 @@ impl Instance {
     }
 
     fn key(&self, operation: &str) -> String {
-        format!("{}-{}-{operation}", self.recorder, short(self.digest))
+        let key = format!("{}-{}-{operation}", self.recorder, short(self.digest));
+        if self.number > 0 { format!("{key}-{}", self.number) } else { key }
     }
 }
 

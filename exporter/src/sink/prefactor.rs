@@ -18,6 +18,12 @@
 //! another instance, under keys of its own. That it is this one is noted too, so that a server which takes the schemas later does not get a second one of the
 //! same process.
 //!
+//! # Types that turn up
+//!
+//! A span may say a type that no registration has declared. Its process is registered once more, under the same name, with another version of its schemas that
+//! declares it too, as an open object, before the span is sent. Which version that is follows from the types in it. Where the server makes another instance of that, spans
+//! go there from then on, and both are finished in the end; where it refuses the version, they go under their kinds.
+//!
 //! # Who is to stop
 //!
 //! The server may say with any span that the agent is to stop, and of an instance that it was terminated, for which it is asked every 30 seconds while the
@@ -41,13 +47,13 @@ mod told;
 mod watch;
 mod waves;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use reqwest::Url;
 use spanring_spool::{Note, RecorderId};
 
-use self::book::{Book, Key};
+use self::book::{Book, Key, TurnedUp};
 use self::bulk_size::BulkSize;
 use self::remarks::Remarks;
 use self::server::Server;
@@ -65,6 +71,8 @@ use crate::prefactor::{Instance, Mode, SpanStatus};
 const SPANS_MAX: usize = 100;
 /// How many instances are watched at most.
 const WATCHED_MAX: usize = 1_000;
+/// How many types of a process may turn up that are declared: others go under their kinds.
+const TYPES_MAX: usize = 100;
 
 /// Prefactor, asked over HTTP.
 pub struct PrefactorSink {
@@ -101,14 +109,15 @@ impl PrefactorSink {
 
     async fn deliver_spans(&mut self, batch: &Batch<'_>) -> Result<(), Outcome> {
         let instance = self.options.agent.instance(batch.id.recorder, batch.resource);
-        let (instance, id) = self.started(instance).await?;
         let is_alone = batch.id.part == BatchId::ALONE;
         let is_whole = self.options.mode == Mode::Finished;
         let told = batch.spans.iter().map(|span| match span.is_pending || is_whole {
             true => Told::whole(span),
             false => Told::ended(span, batch.start_of(span), is_alone),
         });
-        self.tell(&told.collect::<Vec<_>>(), &instance, &id).await
+        let told: Vec<_> = told.collect();
+        let (instance, id) = self.started(instance, &told).await?;
+        self.tell(&told, &instance, &id).await
     }
 
     async fn show_span(&mut self, live: &LiveSpan<'_>) -> Result<(), Outcome> {
@@ -123,7 +132,7 @@ impl PrefactorSink {
         if told.parent().is_some() && !has_parent && !live.is_under_another_process {
             return Err(Outcome::Rejected { reason: "its parent is not known".to_owned() });
         }
-        let (instance, id) = self.started(instance).await?;
+        let (instance, id) = self.started(instance, &[told]).await?;
         self.tell(&[told], &instance, &id).await
     }
 
@@ -131,18 +140,74 @@ impl PrefactorSink {
     async fn lose_span(&mut self, live: &LiveSpan<'_>) -> Result<(), Outcome> {
         let Some(announced) = live.start else { return Ok(()) };
         let instance = self.options.agent.instance(live.recorder, live.resource);
-        let (instance, id) = self.started(instance).await?;
-        self.tell(&[Told::lost(announced)], &instance, &id).await
+        let told = [Told::lost(announced)];
+        let (instance, id) = self.started(instance, &told).await?;
+        self.tell(&told, &instance, &id).await
+    }
+
+    /// An instance in which these spans can be created, with the server's identity of it.
+    async fn started(
+        &mut self,
+        instance: Instance,
+        told: &[Told<'_>],
+    ) -> Result<(Instance, String), Outcome> {
+        let (first, id) = self.started_first(instance).await?;
+        let digest = first.digest();
+        let book = self.book(&first);
+        let (known, id) = (book.types(digest), book.later(digest).pop().unwrap_or(id));
+        let declared = known.iter().filter(|known| known.is_declared).map(|known| &*known.name);
+        let instance = first.with_types(declared);
+        let is_new = |name: &&str| known.iter().all(|known| *known.name != **name);
+        let new = told.iter().filter_map(|told| first.undeclared_type(told.first())).filter(is_new);
+        let new: BTreeSet<_> = new.collect();
+        let new: BTreeSet<_> = new.into_iter().take(TYPES_MAX.saturating_sub(known.len())).collect();
+        let (instance, id) = match new.is_empty() {
+            true => (instance, id),
+            false => self.declare(&new, instance, id).await?,
+        };
+        self.watch.begin(&instance, &id);
+        Ok((instance, id))
+    }
+
+    /// Has another version of an instance's schemas declare these types too, unless the server refuses that.
+    async fn declare(
+        &mut self,
+        new: &BTreeSet<&str>,
+        instance: Instance,
+        id: String,
+    ) -> Result<(Instance, String), Outcome> {
+        let digest = instance.digest();
+        let later = instance.with_types(new.iter().copied());
+        let answered = match self.register(Asked::RegisterLater, &later).await {
+            Ok(answered) => Some(answered),
+            Err(Outcome::Rejected { reason }) => {
+                let names = new.iter().copied().collect::<Vec<_>>().join(", ");
+                self.remarks.add(format!("it refused to have more types declared, so spans of {names} go under their kinds: {reason}"));
+                None
+            }
+            Err(outcome) => return Err(outcome),
+        };
+        let is_another = answered.as_ref().is_some_and(|answered| *answered != id);
+        if let Some(another) = answered.as_ref().filter(|_| is_another) {
+            let number = self.book(&instance).later(digest).len() + 1;
+            let start = later.numbered(number).start();
+            self.server.post(Asked::Start, &["agent_instance", another, "start"], &start).await?;
+            self.book(&instance).add_later(digest, another);
+        }
+        let is_declared = answered.is_some();
+        for name in new {
+            self.book(&instance).add_type(digest, TurnedUp { name: (*name).into(), is_declared });
+        }
+        Ok((if is_declared { later } else { instance }, answered.unwrap_or(id)))
     }
 
     /// An instance with the server's identity of it, which is registered and started then. It is the one with open types where the server
     /// refuses the schemas.
-    async fn started(&mut self, instance: Instance) -> Result<(Instance, String), Outcome> {
+    async fn started_first(&mut self, instance: Instance) -> Result<(Instance, String), Outcome> {
         let book = self.books.entry(instance.recorder().clone()).or_default();
         let is_refused = book.is_refused(instance.digest());
         let mut instance = if is_refused { instance.open() } else { instance };
         if let Some(id) = book.instance(instance.digest()).map(str::to_owned) {
-            self.watch.begin(&instance, &id);
             return Ok((instance, id));
         }
         let asked = if is_refused { Asked::RegisterOpen } else { Asked::Register };
@@ -159,7 +224,6 @@ impl PrefactorSink {
         };
         self.server.post(Asked::Start, &["agent_instance", &id, "start"], &instance.start()).await?;
         self.book(&instance).set_instance(instance.digest(), &id);
-        self.watch.begin(&instance, &id);
         Ok((instance, id))
     }
 
@@ -204,10 +268,14 @@ impl PrefactorSink {
 
     async fn finish_instance(&mut self, process: &Process<'_>) -> Result<(), Outcome> {
         let instance = self.options.agent.instance(process.recorder, process.resource);
-        let (instance, id) = self.started(instance).await?;
+        let (instance, id) = self.started_first(instance).await?;
         let status = if process.has_died { SpanStatus::Failed } else { SpanStatus::Complete };
-        let path = ["agent_instance", &id, "finish"];
-        self.server.post(Asked::Over, &path, &instance.finish(status)).await.map(drop)
+        let later = self.book(&instance).later(instance.digest());
+        for (number, id) in std::iter::once(id).chain(later).enumerate() {
+            let path = ["agent_instance", &id, "finish"];
+            self.server.post(Asked::Over, &path, &instance.numbered(number).finish(status)).await?;
+        }
+        Ok(())
     }
 }
 

@@ -20,6 +20,7 @@ mod live;
 mod restarts;
 mod rounds;
 mod server;
+mod types;
 mod waves;
 
 use std::env;

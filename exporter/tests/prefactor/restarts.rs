@@ -14,16 +14,30 @@ use crate::agent::{self, TestSpool};
 use crate::server::{Refused, Server, named, start};
 use crate::{ONE_AT_A_TIME, Running, export, live};
 
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Records a span of this number, under that one, and waits until it is in the spool.
-fn record(recorder: &Spool, number: u64, parent: Option<Context>) -> Context {
+pub(crate) fn record(recorder: &Spool, number: u64, parent: Option<Context>) -> Context {
+    record_of_type(recorder, number, parent, None)
+}
+
+/// The same of a span that says this type.
+pub(crate) fn record_of_type(
+    recorder: &Spool,
+    number: u64,
+    parent: Option<Context>,
+    type_name: Option<&str>,
+) -> Context {
     let name = format!("span {number}");
-    let span = match parent {
-        Some(parent) => spanring::span_named(&name).parent(parent).start(),
-        None => spanring::span_named(&name).root().start(),
+    let builder = match parent {
+        Some(parent) => spanring::span_named(&name).parent(parent),
+        None => spanring::span_named(&name).root(),
     };
+    let span = builder.start();
     span.set("number", number);
+    if let Some(type_name) = type_name {
+        span.type_name(type_name);
+    }
     let context = span.context();
     assert!(matches!(span.end(), spanring::Ended::Recorded));
     recorder.flush(Level::Spooled, PATIENCE).unwrap();
@@ -31,7 +45,7 @@ fn record(recorder: &Spool, number: u64, parent: Option<Context>) -> Context {
 }
 
 /// Exports what is there while the process lives, so that the trace is over for now.
-fn export_once(mut export: Command) -> String {
+pub(crate) fn export_once(mut export: Command) -> String {
     let (status, said) = agent::complaint(export.arg("--once").output().unwrap());
     assert_eq!(status, 0, "{said}");
     said

@@ -10,9 +10,11 @@
 //! |---|---|
 //! | `i`, the instance's digest | the server's identity of it, which was started |
 //! | `o`, the instance's digest | nothing: its schemas are refused, and it is another with open ones |
+//! | `t`, the instance's digest, two bytes of a number | one byte, 1 where a later version of the schemas declares it, and the name of a type that turned up |
+//! | `v`, the instance's digest, two bytes of a number | the server's identity of another instance that it made of a later version |
 //! | `s`, the instance's digest, the trace, the span | one byte of bits, and the server's identity: 1 it has ended there, 2 its records of quality are there, 4 it was created as it was announced |
 //!
-//! Others are none of this version's, and are passed over.
+//! Numbers count from 0 on, little-endian. Others are none of this version's, and are passed over.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -29,6 +31,10 @@ pub(super) enum Key {
     Instance(TraceId),
     /// An instance whose schemas are refused.
     Refused(TraceId),
+    /// A type that turned up, by its number.
+    Type(TraceId, u16),
+    /// Another instance that the server made, by its number.
+    Later(TraceId, u16),
     /// A span, by its instance's digest.
     Span(TraceId, TraceId, SpanId),
 }
@@ -38,7 +44,16 @@ pub(super) enum Key {
 enum Fact {
     Instance(Box<str>),
     Refused,
+    Type(TurnedUp),
     There(There),
+}
+
+/// A type that turned up.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct TurnedUp {
+    pub(super) name: Box<str>,
+    /// Whether the server took a version of the schemas that declares it.
+    pub(super) is_declared: bool,
 }
 
 struct Entry {
@@ -96,6 +111,46 @@ impl Book {
 
     pub(super) fn refuse(&mut self, digest: TraceId) {
         self.learn(Key::Refused(digest), Fact::Refused);
+    }
+
+    /// The types that turned up in an instance, in that order.
+    pub(super) fn types(&mut self, digest: TraceId) -> Vec<TurnedUp> {
+        let mut types = Vec::new();
+        for key in (0..).map(|number| Key::Type(digest, number)) {
+            self.keep(&key);
+            match self.known.get(&key).map(|entry| &entry.fact) {
+                Some(Fact::Type(of)) => types.push(of.clone()),
+                _ => break,
+            }
+        }
+        types
+    }
+
+    pub(super) fn add_type(&mut self, digest: TraceId, of: TurnedUp) {
+        let number = self.types(digest).len();
+        if let Ok(number) = u16::try_from(number) {
+            self.learn(Key::Type(digest, number), Fact::Type(of));
+        }
+    }
+
+    /// The server's identities of other instances that it made of later versions of an instance's schemas, in that order.
+    pub(super) fn later(&mut self, digest: TraceId) -> Vec<String> {
+        let mut later = Vec::new();
+        for key in (0..).map(|number| Key::Later(digest, number)) {
+            self.keep(&key);
+            match self.known.get(&key).map(|entry| &entry.fact) {
+                Some(Fact::Instance(id)) => later.push(id.clone().into_string()),
+                _ => break,
+            }
+        }
+        later
+    }
+
+    pub(super) fn add_later(&mut self, digest: TraceId, id: &str) {
+        let number = self.later(digest).len();
+        if let Ok(number) = u16::try_from(number) {
+            self.learn(Key::Later(digest, number), Fact::Instance(id.into()));
+        }
     }
 
     /// What is there of a span.
@@ -204,6 +259,8 @@ fn encode(key: &Key, fact: &Fact) -> Note {
     let key = match key {
         Key::Instance(digest) => [&b"i"[..], &digest.to_bytes()].concat(),
         Key::Refused(digest) => [&b"o"[..], &digest.to_bytes()].concat(),
+        Key::Type(digest, number) => [&b"t"[..], &digest.to_bytes(), &number.to_le_bytes()].concat(),
+        Key::Later(digest, number) => [&b"v"[..], &digest.to_bytes(), &number.to_le_bytes()].concat(),
         Key::Span(digest, trace_id, span_id) => {
             [&b"s"[..], &digest.to_bytes(), &trace_id.to_bytes(), &span_id.to_bytes()].concat()
         }
@@ -211,6 +268,7 @@ fn encode(key: &Key, fact: &Fact) -> Note {
     let value = match fact {
         Fact::Instance(id) => id.as_bytes().to_vec(),
         Fact::Refused => Vec::new(),
+        Fact::Type(TurnedUp { name, is_declared }) => [&[u8::from(*is_declared)], name.as_bytes()].concat(),
         Fact::There(There { id, is_finished, is_recorded, is_announced }) => {
             let bits = u8::from(*is_finished) | u8::from(*is_recorded) << 1 | u8::from(*is_announced) << 2;
             [&[bits], id.as_bytes()].concat()
@@ -231,6 +289,16 @@ fn decode(note: &Note) -> Option<(Key, Fact)> {
     match sort {
         b'i' if rest.is_empty() => Some((Key::Instance(digest), Fact::Instance(id(&note.value)?))),
         b'o' if rest.is_empty() && note.value.is_empty() => Some((Key::Refused(digest), Fact::Refused)),
+        b't' => {
+            let number = u16::from_le_bytes(rest.try_into().ok()?);
+            let (&bit, name) = note.value.split_first().filter(|(bit, _)| **bit < 2)?;
+            let name = std::str::from_utf8(name).ok().filter(|name| !name.is_empty())?.into();
+            Some((Key::Type(digest, number), Fact::Type(TurnedUp { name, is_declared: bit == 1 })))
+        }
+        b'v' => {
+            let number = u16::from_le_bytes(rest.try_into().ok()?);
+            Some((Key::Later(digest, number), Fact::Instance(id(&note.value)?)))
+        }
         b's' => {
             let (trace_id, span_id) = rest.split_first_chunk::<16>()?;
             let span_id = SpanId::from_bytes(span_id.try_into().ok()?);
@@ -270,13 +338,21 @@ mod tests {
         let mut book = Book::default();
         book.set_instance(digest, "instance 1");
         book.refuse(digest);
+        let types = [("a:b", true), ("c", false)]
+            .map(|(name, is_declared)| TurnedUp { name: name.into(), is_declared });
+        types.iter().for_each(|of| book.add_type(digest, of.clone()));
+        ["instance 2", "instance 3"].iter().for_each(|id| book.add_later(digest, id));
         (0..8).for_each(|number| book.set_span(key(number), there(number)));
         book.change_span(&key(0), |there| there.is_finished = true);
         let notes = book.take();
-        assert_eq!((notes.len(), book.take().len()), (10, 0));
+        assert_eq!((notes.len(), book.take().len()), (14, 0));
         let mut again = Book::default();
         again.recall(notes);
         assert!(again.instance(digest) == Some("instance 1") && again.is_refused(digest));
+        assert_eq!(
+            (again.types(digest), again.later(digest)),
+            (types.to_vec(), vec!["instance 2".to_owned(), "instance 3".to_owned()])
+        );
         assert!(again.span(&key(0)).unwrap().is_finished);
         assert!((1..8).all(|number| again.span(&key(number)) == Some(&there(number))));
         assert!(again.take().is_empty());
@@ -337,6 +413,9 @@ mod tests {
             with(|note| note.value.extend([b'x'; ID_LEN_MAX])),
             with(|note| note.key = [&b"o"[..], &[1; 16]].concat()),
             with(|note| note.key = [&b"i"[..], &[1; 17]].concat()),
+            with(|note| note.key = [&b"v"[..], &[1; 17]].concat()),
+            with(|note| (note.key, note.value) = ([&b"t"[..], &[1; 18]].concat(), vec![1])),
+            with(|note| (note.key, note.value) = ([&b"t"[..], &[1; 18]].concat(), vec![2, b'x'])),
         ] {
             assert_eq!(decode(&wrong), None, "{wrong:?}");
         }

@@ -97,6 +97,11 @@ impl<'a> Told<'a> {
         Told { end: End::Lost, ..Told::open(start) }
     }
 
+    /// What it is created with.
+    pub(super) fn first(&self) -> &'a SpanData {
+        self.first
+    }
+
     pub(super) fn identity(&self) -> (TraceId, SpanId) {
         (self.first.trace_id, self.first.span_id)
     }
