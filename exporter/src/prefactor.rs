@@ -43,6 +43,7 @@
 
 mod contents;
 mod data_risk;
+mod external_identifier;
 mod instance;
 mod json;
 mod langchain;
@@ -56,6 +57,7 @@ mod span_types;
 
 pub use contents::Contents;
 pub use data_risk::DataRisk;
+pub use external_identifier::ExternalIdentifier;
 pub use instance::{Agent, Instance, Purpose};
 pub use live::{Mode, Said, finish, lose, start};
 pub use payload::{Form, Payloads};

@@ -4,8 +4,9 @@ use serde_json::{Value as Json, json};
 use spanring::TraceId;
 use spanring_spool::{RecorderId, Resource, SpanData, Value};
 
+use super::external_identifier::said_by;
 use super::span::SpanStatus;
-use super::{QualitySchema, SpanTypes};
+use super::{ExternalIdentifier, QualitySchema, SpanTypes};
 use crate::rfc3339::to_micros;
 
 /// Whose runs they are. What is not said here is taken from the recording process.
@@ -25,6 +26,8 @@ pub struct Agent {
     pub quality: Vec<QualitySchema>,
     /// Why it runs, if that is to be said.
     pub purpose: Option<Purpose>,
+    /// What instances are called: else as the process says, by `prefactor.external_identifier` in its resource, or as its recorder.
+    pub external_identifier: Option<ExternalIdentifier>,
 }
 
 /// Why an agent runs.
@@ -79,6 +82,10 @@ impl Agent {
             |key: &str| resource.get(key).and_then(Value::as_str).filter(|said| !said.trim().is_empty());
         let name = self.name.as_deref().or_else(|| said("service.name")).unwrap_or("agent");
         let version = self.version.as_deref().or_else(|| said("service.version")).unwrap_or("unversioned");
+        let external_identifier =
+            self.external_identifier.as_ref().and_then(|said| said.of(&recorder, resource));
+        let external_identifier =
+            external_identifier.or_else(|| said_by(resource)).unwrap_or_else(|| recorder.to_string());
         let mut register = json!({
             "agent_version": {
                 "name": name,
@@ -87,7 +94,7 @@ impl Agent {
             },
             "agent_schema_version": schema_version(&self.types, &self.quality),
             "update_current_version": true,
-            "external_identifier": recorder.as_str(),
+            "external_identifier": external_identifier,
         });
         for (key, word) in [("os.type", "os"), ("process.runtime.name", "runtime")] {
             if let Some(text) = said(key) {
