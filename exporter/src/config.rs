@@ -40,6 +40,7 @@
 //! | `span_types` | Prefactor | types of spans that are declared, each a `[[sink.span_types]]` of `name`, `title`, `description`, `template`, `params_schema` and `result_schema`, which are tables of JSON Schema, and `data_risk` of `action_profile`, `params_data_categories`, `result_data_categories` |
 //! | `quality_schemas` | Prefactor | what records of quality look like, each a `[[sink.quality_schemas]]` of `name`, `title`, `description`, `template`, `schema` and `data_risk` |
 //! | `purpose` | Prefactor | why the agent runs: `live`, `smoke_test` or `eval` |
+//! | `external_identifier` | Prefactor | what instances are called: a text, in which `{recorder}` and `{KEY}`, an attribute of the resource, stand for those |
 //! | `sensitive_keys`, `sensitive_texts` | Prefactor | lists of keys and paths of what is sent as [sensitive](crate::prefactor::Sensitive); of `secrets`, `emails`, `card_numbers`, which are found in texts |
 //! | `rotate` | `file:`, `spanforge-file:` | a new file is begun before one grows longer |
 //! | `keep`, `compress` | files that rotate | how many are kept; `zstd`, or `none` |

@@ -20,7 +20,7 @@
 //!
 //! | spanring | Prefactor |
 //! |---|---|
-//! | attribute `spanring.type`, if it is a [declared](SpanTypes) type | `schema_name` |
+//! | attribute `spanring.type`, if it is a [declared](SpanTypes) type, at first or [later](Instance::with_types) | `schema_name` |
 //! | else the kind | `schema_name`: `agent:llm`, or `langchain:llm` for what says another type that begins so; the type that was said is in `metadata` |
 //! | attribute `spanring.foreign.status`, if it is one of the three statuses | `status` |
 //! | else ok, unset; error, timed out, interrupted; cancelled | `status` `complete`; `failed`; `cancelled` |
@@ -43,6 +43,7 @@
 
 mod contents;
 mod data_risk;
+mod external_identifier;
 mod instance;
 mod json;
 mod langchain;
@@ -56,6 +57,7 @@ mod span_types;
 
 pub use contents::Contents;
 pub use data_risk::DataRisk;
+pub use external_identifier::ExternalIdentifier;
 pub use instance::{Agent, Instance, Purpose};
 pub use live::{Mode, Said, finish, lose, start};
 pub use payload::{Form, Payloads};

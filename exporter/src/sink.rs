@@ -62,7 +62,7 @@ use std::fmt;
 use std::pin::Pin;
 use std::time::Duration;
 
-use spanring_spool::{Position, RecorderId, Resource, SpanData, Value};
+use spanring_spool::{Note, Position, RecorderId, Resource, SpanData, Value};
 
 use crate::engine::SPANS_MAX;
 use crate::otlp::{self, Names};
@@ -157,6 +157,25 @@ pub trait Sink: Send {
     fn lose<'a>(&'a mut self, _: &'a LiveSpan<'a>) -> Delivery<'a> {
         Box::pin(async { Outcome::DELIVERED })
     }
+
+    /// Whether it has to know again, after a restart, something of what it has sent: then it is asked for [notes](Self::take_notes).
+    fn takes_notes(&self) -> bool {
+        false
+    }
+
+    /// Is handed what it has noted of a process, in that order, before it is handed anything of it: nothing, where it is new. Of a process that it was told
+    /// to [forget](Self::forget) it may be handed more, and is handed its notes again before.
+    fn recall_notes(&mut self, _: &RecorderId, _: Vec<Note>) {}
+
+    /// Takes what it has learned of a process since it was asked last. It is durable before any span counts as delivered that was sent before, and what
+    /// stands in it is handed back after a restart: the last [`NOTES_MAX`](spanring_spool::NOTES_MAX) notes, and what was sent, and not noted, is sent again. A
+    /// redelivery takes notes, and they are gone.
+    fn take_notes(&mut self, _: &RecorderId) -> Vec<Note> {
+        Vec::new()
+    }
+
+    /// Forgets a process of which all [notes](Self::take_notes) were taken.
+    fn forget(&mut self, _: &RecorderId) {}
 
     /// Takes what the receiver has said since about processes that it wants stopped. It is asked after everything that it was called for.
     fn take_terminations(&mut self) -> Vec<TerminationRequest> {

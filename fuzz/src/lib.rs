@@ -13,6 +13,7 @@
 //! | `segment`  | a segment, damaged as disks do it                        | every whole block is read, and nothing that was not written |
 //! | `block`    | the content of a block whose checksum is right           | no more spans than the block claims                  |
 //! | `cursor`   | the place of a sink, damaged                             | a place that was stored, or the beginning            |
+//! | `notebook` | what a sink has noted, damaged                          | notes that were written, in that order, and what is written then behind them |
 //! | `resource` | what a process was, damaged                              | the truth or an error                                |
 //! | `dead_letter` | a span that a sink refused, damaged, or in JSON that nobody wrote | the truth or an error; what is read is written and read again as the same |
 //! | `trace`    | files of saved traces, tables of prices                  | what is read can be saved and read again; each span stands once in the tree; costs are numbers |

@@ -15,6 +15,7 @@
 //!     lane-NNNN, table-NNNN    rings, and the spans that are in flight
 //!     NNNNNNNNNNNNNNNNNN.segment    the spans that were spooled, from number 1 on
 //!     cursor-XXXXXXXXXXXXXXXX  how far one sink has got
+//!     notes-XXXXXXXXXXXXXXXX-NNNNNNNN    what that sink has to know again after a restart, from number 1 on
 //!     termination              stands when a receiver wants the process stopped; says why
 //!     .new-termination-XXXXXXXXXXXXXXXX  that while it is written
 //!     *.quarantined            lanes and the like of another boot, which nobody can trust
@@ -64,6 +65,7 @@ pub(crate) const QUARANTINED_SUFFIX: &str = ".quarantined";
 const LANE_PREFIX: &str = "lane-";
 const TABLE_PREFIX: &str = "table-";
 const CURSOR_PREFIX: &str = "cursor-";
+const NOTES_PREFIX: &str = "notes-";
 const NEW_TERMINATION_PREFIX: &str = ".new-termination-";
 const SEGMENT_SUFFIX: &str = ".segment";
 #[cfg(feature = "trace")]
@@ -103,6 +105,20 @@ pub(crate) fn cursor_hash(name: &str) -> Option<u64> {
     let hash = u64::from_str_radix(name.strip_prefix(CURSOR_PREFIX)?, 16).ok()?;
     // A number has one way to be written.
     (cursor(hash) == name).then_some(hash)
+}
+
+/// The name of the file with this number of the notes of a sink whose name has this hash.
+pub(crate) fn notes(hash: u64, number: u64) -> String {
+    format!("{NOTES_PREFIX}{hash:016x}-{number:08x}")
+}
+
+/// The hash and the number in the name of a file of notes.
+pub(crate) fn notes_number(name: &str) -> Option<(u64, u64)> {
+    let (hash, number) = name.strip_prefix(NOTES_PREFIX)?.split_once('-')?;
+    let parse = |digits| u64::from_str_radix(digits, 16).ok();
+    let (hash, number) = (parse(hash)?, parse(number).filter(|&number| number > 0)?);
+    // A number has one way to be written.
+    (notes(hash, number) == name).then_some((hash, number))
 }
 
 /// The name of the file of a termination while it is written, which nobody else has.
@@ -177,6 +193,7 @@ pub(crate) fn is_known(name: &str) -> bool {
         || name.strip_suffix(QUARANTINED_SUFFIX).is_some_and(is_memory)
         || segment_number(name).is_some()
         || cursor_hash(name).is_some()
+        || notes_number(name).is_some()
         || is_new_termination(name)
 }
 
@@ -202,6 +219,8 @@ mod tests {
         for name in [
             cursor(0),
             cursor(u64::MAX),
+            notes(0, 1),
+            notes(u64::MAX, u64::MAX),
             LOCK.into(),
             CONTROL.into(),
             CALLSITES.into(),
@@ -228,6 +247,11 @@ mod tests {
             "cursor-",
             "cursor-0123456789ABCDEF",
             "cursor-0123456789abcdef0",
+            "notes-",
+            "notes-0123456789abcdef",
+            "notes-0123456789abcdef-00000000",
+            "notes-0123456789abcdef-1",
+            "notes-0123456789abcdef-0000000A",
             ".new-termination-",
             ".new-termination-0123456789ABCDEF",
             "termination-",

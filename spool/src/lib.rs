@@ -81,6 +81,7 @@ mod lock;
 pub mod measured;
 #[cfg(feature = "trace")]
 pub mod memory;
+mod notebook;
 mod packed;
 mod position;
 mod progress;
@@ -118,6 +119,7 @@ pub use error::{Error, NotASpool, Refusal};
 pub use ledger::{Dropped, Ledger};
 pub use life::{Doubt, Life};
 pub use lock::FileId;
+pub use notebook::{NOTES_MAX, Note, Notebook, Noted};
 pub use position::Position;
 pub use progress::Trouble;
 pub use reader::{Block, BlockRef, Reader, RecorderEnd, RecorderReader};

@@ -19,7 +19,7 @@ use crate::life::{self, Life};
 use crate::recorder_id::RecorderId;
 use crate::resource::Resource;
 use crate::storage::{DiskStorage, HeldLock, Storage, open_regular};
-use crate::{Error, NotASpool, Refusal, layout};
+use crate::{Error, NotASpool, Notebook, Noted, Refusal, layout};
 
 /// A directory with recorders in it.
 #[derive(Clone, Debug)]
@@ -120,6 +120,16 @@ impl SpoolDir {
     /// Whether a file of this name is a segment of a recorder's.
     pub fn is_segment(path: &Path) -> bool {
         path.file_name().and_then(OsStr::to_str).is_some_and(|name| layout::segment_number(name).is_some())
+    }
+
+    /// The notebook of a sink on a recorder, and what it holds; a new one where there is none. It is for whoever has the sink's
+    /// [cursor](crate::Cursor) open there.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Notebook::open`](crate::Notebook::open).
+    pub fn notebook(&self, id: &RecorderId, sink_name: &str) -> Result<(Notebook, Noted), Error> {
+        Notebook::open_in(Arc::clone(&self.storage), &self.recorder_path(id), sink_name)
     }
 
     /// How it stands with a recorder.

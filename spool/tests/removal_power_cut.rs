@@ -8,8 +8,14 @@ use std::sync::Arc;
 use spanring_spool::{Position, RecorderId, SpoolDir, Storage};
 use storage::{EIO, FaultyStorage, Kind, Unsynced};
 
-const FILES: [&str; 5] =
-    ["closed", "cursor-0123456789abcdef", "lock", "resource", "000000000000000001.segment"];
+const FILES: [&str; 6] = [
+    "closed",
+    "cursor-0123456789abcdef",
+    "lock",
+    "notes-0123456789abcdef-00000001",
+    "resource",
+    "000000000000000001.segment",
+];
 
 fn create(storage: &FaultyStorage, path: &Path, bytes: &[u8]) {
     let mut file = storage.create(path, bytes.len() as u64).unwrap();

@@ -93,6 +93,7 @@ fn write_prefactor_options(f: &mut fmt::Formatter<'_>, options: &PrefactorOption
     let agent = &options.agent;
     let mut said: Vec<_> =
         agent.purpose.map(|purpose| format!("purpose {}", purpose.word())).into_iter().collect();
+    said.extend(agent.external_identifier.as_ref().map(|_| "an external identifier".to_owned()));
     said.extend(agent.types.further().map(|name| format!("type {}", name.escape_debug())));
     said.extend(agent.quality.iter().map(|declared| format!("quality {}", declared.name.escape_debug())));
     if options.contents.sensitive != Sensitive::default() {

@@ -1,4 +1,4 @@
-//! What a `[[sink]]` says of Prefactor: types of spans and of quality, why the agent runs, what is sensitive, and whether spans are sent in bulk.
+//! What a `[[sink]]` says of Prefactor: types of spans and of quality, why the agent runs, what its instances are called, what is sensitive, and whether spans are sent in bulk.
 
 use serde_json::{Map, Value as Json};
 use toml::Spanned;
@@ -6,12 +6,15 @@ use toml::de::DeValue;
 
 use super::error::{ConfigError, Fault};
 use super::table::{self, Table};
-use crate::prefactor::{DataRisk, Purpose, QualitySchema, SensitiveTexts, SpanType, SpanTypes};
+use crate::prefactor::{
+    DataRisk, ExternalIdentifier, Purpose, QualitySchema, SensitiveTexts, SpanType, SpanTypes,
+};
 use crate::sink::PrefactorOptions;
 
 pub(super) const SPAN_TYPES: &str = "span_types";
 pub(super) const QUALITY_SCHEMAS: &str = "quality_schemas";
 pub(super) const PURPOSE: &str = "purpose";
+pub(super) const EXTERNAL_IDENTIFIER: &str = "external_identifier";
 pub(super) const BULK: &str = "bulk";
 pub(super) const SENSITIVE_KEYS: &str = "sensitive_keys";
 pub(super) const SENSITIVE_TEXTS: &str = "sensitive_texts";
@@ -22,6 +25,7 @@ pub(super) struct PrefactorSaid {
     span_types: Vec<SpanType>,
     quality: Option<Vec<QualitySchema>>,
     purpose: Option<Purpose>,
+    external_identifier: Option<ExternalIdentifier>,
     bulk: Option<bool>,
     sensitive_keys: Option<Vec<String>>,
     sensitive_texts: Option<Vec<SensitiveTexts>>,
@@ -34,6 +38,8 @@ impl PrefactorSaid {
             span_types: span_types(table)?.unwrap_or_default(),
             quality: quality_schemas(table)?,
             purpose: table.plain(PURPOSE, table::quoted(purpose, PURPOSES))?,
+            external_identifier: table
+                .plain(EXTERNAL_IDENTIFIER, table::quoted(ExternalIdentifier::parse, "it is a text"))?,
             bulk: table.plain(BULK, table::truth)?,
             sensitive_keys: table.plain(SENSITIVE_KEYS, table::texts)?.map(owned),
             sensitive_texts: table.plain(SENSITIVE_TEXTS, sensitive_texts)?,
@@ -49,6 +55,9 @@ impl PrefactorSaid {
         }
         if self.purpose.is_some() {
             options.agent.purpose = self.purpose;
+        }
+        if self.external_identifier.is_some() {
+            options.agent.external_identifier.clone_from(&self.external_identifier);
         }
         options.bulk = self.bulk.unwrap_or(options.bulk);
         let sensitive = std::mem::take(&mut options.contents.sensitive);

@@ -22,7 +22,7 @@ use crate::sink::{
     System,
 };
 
-const KEYS: [&str; 24] = [
+const KEYS: [&str; 25] = [
     "to",
     route::SPANS_PER_SECOND,
     route::TRACES,
@@ -44,6 +44,7 @@ const KEYS: [&str; 24] = [
     prefactor::SPAN_TYPES,
     prefactor::QUALITY_SCHEMAS,
     prefactor::PURPOSE,
+    prefactor::EXTERNAL_IDENTIFIER,
     prefactor::BULK,
     prefactor::SENSITIVE_KEYS,
     prefactor::SENSITIVE_TEXTS,
@@ -51,10 +52,11 @@ const KEYS: [&str; 24] = [
 const OTLP_KEYS: [&str; 6] = [PROTOCOL, "timeout", "headers", CERTIFICATE, CLIENT_CERTIFICATE, CLIENT_KEY];
 const FILE_KEYS: [&str; 3] = ["rotate", "keep", "compress"];
 const OPENAI_KEYS: [&str; 2] = [ORGANIZATION, PROJECT];
-const PREFACTOR_KEYS: [&str; 6] = [
+const PREFACTOR_KEYS: [&str; 7] = [
     prefactor::SPAN_TYPES,
     prefactor::QUALITY_SCHEMAS,
     prefactor::PURPOSE,
+    prefactor::EXTERNAL_IDENTIFIER,
     prefactor::BULK,
     prefactor::SENSITIVE_KEYS,
     prefactor::SENSITIVE_TEXTS,

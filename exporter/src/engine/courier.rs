@@ -9,7 +9,7 @@
 //! # Invariants
 //!
 //! * **C1** A cursor is stored after the sink has acknowledged, or refused and so left to C4, every span before it. A kill in between delivers
-//!   again what was read together, a block or several; nothing is passed over.
+//!   again what was read together, a block or several; nothing is passed over. What the sink has noted of them is synced before.
 //! * **C2** A position is published, and thus allows removal, after its cursor was synced.
 //! * **C3** One block is in memory at a time, or of those whose batches go [together](by_block) 4 MiB and one more. All growing recorders are open, but only one that is over and can be
 //!   read. By trace, the spans of a few traces are besides.
@@ -130,6 +130,7 @@ impl Courier {
             };
             self.porter.tell(Notice::Ended { sink, reason });
         }
+        self.porter.keep_all_notes();
         for (recorder, mut place) in std::mem::take(&mut self.places) {
             self.settle(&recorder, &mut place);
         }
@@ -295,6 +296,7 @@ impl Courier {
         }
         if self.finished.contains(recorder) {
             self.lineages.remove(recorder);
+            self.porter.close_notes(|done| done == recorder);
         }
     }
 
@@ -332,6 +334,7 @@ impl Courier {
     fn forget_all_but(&mut self, census: &Census) {
         let is_there = |recorder: &RecorderId| census.contains(recorder);
         self.lineages.retain(|recorder, _| is_there(recorder));
+        self.porter.close_notes(|recorder| !is_there(recorder));
         self.places.retain(|recorder, _| is_there(recorder));
         self.finished.retain(is_there);
         self.journey.skipped.retain(|recorder, _| is_there(recorder));
@@ -343,6 +346,7 @@ impl Courier {
             // It is gone, and the next census will say so too.
             self.places.remove(recorder);
             self.lineages.remove(recorder);
+            self.porter.close_notes(|gone| gone == recorder);
             self.show_waiting(std::iter::once(recorder), None);
             self.finished.insert(recorder.clone());
             return Turn::CaughtUp;

@@ -7,6 +7,7 @@ mod aside;
 mod delivery;
 mod gather;
 mod load;
+mod notes;
 mod parents_first;
 mod patience;
 mod terminations;
@@ -21,6 +22,7 @@ use tokio::sync::watch;
 pub(super) use self::delivery::Done;
 pub(super) use self::gather::{Blocks, Counts};
 pub(super) use self::load::{Load, Places};
+use self::notes::Notes;
 use self::terminations::Wanted;
 use super::notice::Notice;
 use super::rate::Rate;
@@ -59,6 +61,8 @@ pub(super) struct Porter {
     width: Width,
     /// The processes that are to be told to stop.
     terminations: BTreeMap<RecorderId, Wanted>,
+    /// What the sink has to know again.
+    notes: Notes,
     /// How many spans it has refused that it had not before, since it took any.
     refused_in_a_row: u32,
     /// How it ended is for those to say who know whether there is more.
@@ -85,6 +89,7 @@ impl Porter {
             rate,
             width: Width::new(batches_max),
             terminations: BTreeMap::new(),
+            notes: Notes::default(),
             refused_in_a_row: 0,
             report,
         }

@@ -4,8 +4,9 @@ use serde_json::{Value as Json, json};
 use spanring::TraceId;
 use spanring_spool::{RecorderId, Resource, SpanData, Value};
 
+use super::external_identifier::said_by;
 use super::span::SpanStatus;
-use super::{QualitySchema, SpanTypes};
+use super::{ExternalIdentifier, QualitySchema, SpanTypes};
 use crate::rfc3339::to_micros;
 
 /// Whose runs they are. What is not said here is taken from the recording process.
@@ -25,6 +26,8 @@ pub struct Agent {
     pub quality: Vec<QualitySchema>,
     /// Why it runs, if that is to be said.
     pub purpose: Option<Purpose>,
+    /// What instances are called: else as the process says, by `prefactor.external_identifier` in its resource, or as its recorder.
+    pub external_identifier: Option<ExternalIdentifier>,
 }
 
 /// Why an agent runs.
@@ -62,8 +65,10 @@ impl Purpose {
 pub struct Instance {
     recorder: RecorderId,
     register: Json,
-    /// Stands for the recorder and all that is registered.
+    /// Stands for the recorder and all that is registered first.
     digest: TraceId,
+    /// Which instance of that recorder it is at the server: 0 unless the server made another one of a later version of its schemas.
+    number: usize,
     types: SpanTypes,
     quality: Vec<QualitySchema>,
 }
@@ -77,6 +82,10 @@ impl Agent {
             |key: &str| resource.get(key).and_then(Value::as_str).filter(|said| !said.trim().is_empty());
         let name = self.name.as_deref().or_else(|| said("service.name")).unwrap_or("agent");
         let version = self.version.as_deref().or_else(|| said("service.version")).unwrap_or("unversioned");
+        let external_identifier =
+            self.external_identifier.as_ref().and_then(|said| said.of(&recorder, resource));
+        let external_identifier =
+            external_identifier.or_else(|| said_by(resource)).unwrap_or_else(|| recorder.to_string());
         let mut register = json!({
             "agent_version": {
                 "name": name,
@@ -85,7 +94,7 @@ impl Agent {
             },
             "agent_schema_version": schema_version(&self.types, &self.quality),
             "update_current_version": true,
-            "external_identifier": recorder.as_str(),
+            "external_identifier": external_identifier,
         });
         for (key, word) in [("os.type", "os"), ("process.runtime.name", "runtime")] {
             if let Some(text) = said(key) {
@@ -109,7 +118,7 @@ impl Instance {
     fn of(recorder: RecorderId, mut register: Json, types: SpanTypes, quality: Vec<QualitySchema>) -> Self {
         let digest = digest(&register.to_string());
         register["idempotency_key"] = format!("{recorder}-{}", short(digest)).into();
-        Instance { recorder, register, digest, types, quality }
+        Instance { recorder, register, digest, number: 0, types, quality }
     }
 
     /// The same with each type, and what is recorded of quality, declared as an open object, for a server that refuses its schemas. Its keys are others.
@@ -122,6 +131,29 @@ impl Instance {
         let quality: Vec<_> = self.quality.iter().map(QualitySchema::open).collect();
         register["agent_schema_version"] = schema_version(&types, &quality);
         Instance::of(self.recorder.clone(), register, types, quality)
+    }
+
+    /// The same with further types, which its spans turned out to have: registered again under its name, with another version of its schemas. Its spans
+    /// have the keys that they have without.
+    pub fn with_types<'a>(&self, names: impl IntoIterator<Item = &'a str>) -> Self {
+        let types = names.into_iter().fold(self.types.clone(), SpanTypes::with);
+        let mut register = self.register.clone();
+        if let Some(body) = register.as_object_mut() {
+            body.remove("idempotency_key");
+        }
+        register["agent_schema_version"] = schema_version(&types, &self.quality);
+        let later = Instance::of(self.recorder.clone(), register, types, self.quality.clone());
+        Instance { digest: self.digest, ..later }
+    }
+
+    /// The same as the server's instance of this number, where that makes another one of a later version of the schemas.
+    pub(crate) fn numbered(&self, number: usize) -> Self {
+        Instance { number, ..self.clone() }
+    }
+
+    /// The type that a span says, where this instance does not declare it and a [later version](Self::with_types) can.
+    pub fn undeclared_type<'a>(&self, span: &'a SpanData) -> Option<&'a str> {
+        self.types.undeclared(span)
     }
 
     /// Whose run it is.
@@ -166,7 +198,8 @@ impl Instance {
     }
 
     fn key(&self, operation: &str) -> String {
-        format!("{}-{}-{operation}", self.recorder, short(self.digest))
+        let key = format!("{}-{}-{operation}", self.recorder, short(self.digest));
+        if self.number > 0 { format!("{key}-{}", self.number) } else { key }
     }
 }
 

@@ -11,6 +11,9 @@ use super::{DataRisk, Form, langchain};
 /// What Prefactor's users call kinds beside the names that those have.
 const ALIASES: [&str; 2] = ["agent:root", "agent:llm_call"];
 
+/// No type that turns up is declared whose name is longer, in bytes.
+const TYPE_LEN_MAX: usize = 200;
+
 /// A type of spans, as somebody declares it. What is `None` is left to Prefactor; schemas are open then.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct SpanType {
@@ -32,8 +35,8 @@ pub struct SpanType {
 
 /// The types of spans that an instance declares: those of all kinds, those of prefactor_langchain, and further ones.
 ///
-/// They are the same for all instances, whatever their spans turn out to be: what is registered must not depend on what has come so far, or a
-/// registration could not be repeated.
+/// They are the same for all instances, whatever their spans turn out to be: what is registered first must not depend on what has come so far, or that
+/// could not be repeated. A type that [turns up](Self::undeclared) is declared by [another version](super::Instance::with_types) of the schemas.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct SpanTypes {
     /// By name; without a declaration of its own where only the name was said.
@@ -71,6 +74,16 @@ impl SpanTypes {
             Form::Free => span.kind.name_in(System::Prefactor),
             Form::Langchain => span.kind.name_in(System::Langchain),
         })
+    }
+
+    /// The type that a span says, where that is not declared and can be: 1 to 200 bytes, without control characters.
+    pub fn undeclared<'a>(&self, span: &'a SpanData) -> Option<&'a str> {
+        let can_be = |name: &&str| {
+            (1..=TYPE_LEN_MAX).contains(&name.len())
+                && name.trim() == *name
+                && !name.chars().any(char::is_control)
+        };
+        span.type_name().filter(|name| !self.has(name)).filter(can_be)
     }
 
     fn has(&self, name: &str) -> bool {
@@ -163,6 +176,31 @@ mod tests {
         assert_eq!(of(Kind::Custom, "agent:root"), "agent:root");
         assert_eq!(of(Kind::Tool, "langchain:tool:search"), "langchain:tool");
         assert_eq!(of(Kind::Guardrail, "langchain:guardrail"), "langchain:node");
+    }
+
+    #[test]
+    fn a_type_that_turns_up_can_be_declared_where_it_is_no_nonsense() {
+        let types = SpanTypes::default().with("my:type");
+        let of = |said: &str| {
+            let attributes = vec![(names::TYPE.to_owned(), said.into())];
+            types.undeclared(&SpanData { attributes, ..SpanData::default() }).is_some()
+        };
+        for (said, can_be) in [
+            ("your:type", true),
+            ("langchain:tool:search", true),
+            ("my:type", false),
+            ("agent:llm", false),
+            ("", false),
+            (" ", false),
+            ("a ", false),
+            ("a\nb", false),
+            (&"x".repeat(200), true),
+            (&"x".repeat(201), false),
+        ] {
+            assert_eq!(of(said), can_be, "{said:?}");
+        }
+        assert_eq!(types.undeclared(&SpanData::default()), None);
+        assert_eq!(types.clone().with("your:type").of(&span(Kind::Tool, Some("your:type"))), "your:type");
     }
 
     #[test]

@@ -446,3 +446,56 @@ fn a_service_with_an_empty_name_or_version_has_none() {
     let version = &instance.register()["agent_version"];
     assert_eq!((&version["name"], &version["external_identifier"]), (&"agent".into(), &"unversioned".into()));
 }
+
+#[test]
+fn an_instance_is_called_as_the_agent_says_or_else_the_process_or_else_its_recorder() {
+    let recorder = RecorderId::from_parts(1, 2);
+    let process = |pairs: &[(&str, Value)]| Resource {
+        attributes: pairs.iter().map(|(key, value)| ((*key).to_owned(), value.clone())).collect(),
+    };
+    let called = |agent: &Agent, resource: &Resource| {
+        let instance = agent.instance(&recorder, resource);
+        let later = instance.with_types(["my:type"]);
+        assert_eq!(later.register()["external_identifier"], instance.register()["external_identifier"]);
+        instance.register()["external_identifier"].as_str().unwrap().to_owned()
+    };
+    let silent = Agent::default();
+    let identifier = ExternalIdentifier::parse("run {run.id}").unwrap();
+    let agent = Agent { external_identifier: Some(identifier), ..Agent::default() };
+    let says = ("prefactor.external_identifier", "ext-run-1".into());
+    assert_eq!(called(&silent, &process(&[])), recorder.as_str());
+    assert_eq!(called(&silent, &process(std::slice::from_ref(&says))), "ext-run-1");
+    assert_eq!(
+        called(&silent, &process(&[("prefactor.external_identifier", " ".into())])),
+        recorder.as_str()
+    );
+    assert_eq!(called(&agent, &process(&[says.clone(), ("run.id", 7.into())])), "run 7");
+    assert_eq!(called(&agent, &process(&[says])), "ext-run-1");
+    assert_eq!(called(&agent, &process(&[])), recorder.as_str());
+}
+
+#[test]
+fn a_later_version_of_the_schemas_has_another_name_and_key_and_its_spans_have_the_keys_that_they_had() {
+    let (first, span) = (instance(), span(&[(names::TYPE, "my:type".into())]));
+    let later = first.with_types(["my:type"]);
+    let schemas = |instance: &Instance| instance.register()["agent_schema_version"].clone();
+    let names = |instance: &Instance| {
+        let schemas = schemas(instance)["span_type_schemas"].as_array().unwrap().clone();
+        schemas.into_iter().map(|schema| schema["name"].as_str().unwrap().to_owned()).collect::<BTreeSet<_>>()
+    };
+    assert_eq!(first.undeclared_type(&span), Some("my:type"));
+    assert_eq!((later.undeclared_type(&span), later.type_of(&span)), (None, "my:type"));
+    assert_eq!(names(&later), names(&first).into_iter().chain(["my:type".to_owned()]).collect());
+    let id = |instance: &Instance| schemas(instance)["external_identifier"].clone();
+    assert_ne!(id(&first), id(&later));
+    assert_ne!(first.register()["idempotency_key"], later.register()["idempotency_key"]);
+    assert_eq!((first.key_of(&span), first.start()), (later.key_of(&span), later.start()));
+    // In whichever order they turned up, and where none did.
+    assert_eq!(first.with_types(["a", "my:type"]), first.with_types(["my:type"]).with_types(["a"]));
+    assert_eq!(first.with_types([]), first);
+    // Those of another instance that the server makes of it are others, and no longer than is allowed.
+    let [start, other] = [&later, &later.numbered(99)].map(|of| of.start()["idempotency_key"].clone());
+    assert_ne!(start, other);
+    let finish = later.numbered(99).finish(SpanStatus::Complete)["idempotency_key"].clone();
+    assert!(finish.as_str().unwrap().len() <= 64, "{finish}");
+}

@@ -1,22 +1,28 @@
 //! Prefactor's server: a run of a process is an instance of an agent there, and each span is created by a request of its own, finished, or when it starts.
 //!
 //! Of a recorder the instance is registered and started when its first spans come, and finished when the process is over. Spans come parents first,
-//! when their trace is over, and each says the identity that the server gave to its parent. Those identities are held in memory and nowhere else.
-//! Requests that wait for no other are sent at the same time (`order`, `waves`), or in bulk where that was said (`bulk`).
+//! when their trace is over, and each says the identity that the server gave to its parent. Those identities are [noted](book), so that they are known
+//! after a restart too. Requests that wait for no other are sent at the same time (`order`, `waves`), or in bulk where that was said (`bulk`).
 //!
 //! In live mode a span is created when it is shown, and finished once it has ended; what was not shown is so created and finished when its trace is over.
 //!
 //! # What is relied on
 //!
 //! The server answers a request whose idempotency key it has seen as it answered it the first time, and makes nothing. Keys are functions of
-//! what is sent, and traces come again whole until they are done with, so an exporter that was killed learns all identities again by sending again what
-//! it had sent. A key counts whichever way it comes, by itself or in bulk.
+//! what is sent, and what was not noted before an exporter was killed comes again, so that it is learned again by sending again what had been sent: the
+//! same bodies, since what is under a span that is noted comes under the same identity. A key counts whichever way it comes, by itself or in bulk.
 //!
 //! # Schemas that are refused
 //!
 //! Where the server refuses a registration as one that makes no sense, the instance is registered with each type declared as an open object. That is
-//! another instance, under keys of its own, so a server that takes the schemas later, and an exporter that has forgotten that it did not, begin the
-//! first one.
+//! another instance, under keys of its own. That it is this one is noted too, so that a server which takes the schemas later does not get a second one of the
+//! same process.
+//!
+//! # Types that turn up
+//!
+//! A span may say a type that no registration has declared. Its process is registered once more, under the same name, with another version of its schemas that
+//! declares it too, as an open object, before the span is sent. Which version that is follows from the types in it. Where the server makes another instance of that, spans
+//! go there from then on, and both are finished in the end; where it refuses the version, they go under their kinds.
 //!
 //! # Who is to stop
 //!
@@ -25,9 +31,11 @@
 //!
 //! # What becomes of a span without its parent
 //!
-//! A parent may be in another process, be refused, or be forgotten: where it came with an earlier part of the trace, which was over for two seconds, before a
-//! restart, or more than 100,000 spans ago with no span under it since. The span is created without one then, and says its parent's identity here in `metadata`.
+//! A parent may be in another process, be refused, or be forgotten: where it came with an earlier part of the trace, which was over for two seconds, and more
+//! than 100,000 notes ago with no span under it since, or where notes were damaged, or there was no space for them. The span is created without one then, and says
+//! its parent's identity here in `metadata`.
 
+mod book;
 mod bulk;
 mod bulk_size;
 mod known;
@@ -39,16 +47,17 @@ mod told;
 mod watch;
 mod waves;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use reqwest::Url;
-use spanring::{SpanId, TraceId};
+use spanring_spool::{Note, RecorderId};
 
+use self::book::{Book, Key, TurnedUp};
 use self::bulk_size::BulkSize;
-use self::known::Known;
 use self::remarks::Remarks;
 use self::server::Server;
-use self::told::{There, Told};
+use self::told::Told;
 use self::watch::Watch;
 use super::prefactor_answer::Asked;
 use super::{
@@ -60,30 +69,23 @@ use crate::prefactor::{Instance, Mode, SpanStatus};
 
 /// How many spans a batch has: what a kill has sent again, at most.
 const SPANS_MAX: usize = 100;
-/// Of how many spans the server's identity is known.
-const KNOWN_SPANS_MAX: usize = 100_000;
-/// The same of instances.
-const KNOWN_INSTANCES_MAX: usize = 1_000;
+/// How many instances are watched at most.
+const WATCHED_MAX: usize = 1_000;
+/// How many types of a process may turn up that are declared: others go under their kinds.
+const TYPES_MAX: usize = 100;
 
 /// Prefactor, asked over HTTP.
 pub struct PrefactorSink {
     name: String,
     options: PrefactorOptions,
     server: Server,
-    /// The server's identities of instances that were started, by their digests.
-    instances: Known<TraceId, String>,
-    /// The spans that are there.
-    spans: Known<SpanKey, There>,
+    /// What is known of processes.
+    books: BTreeMap<RecorderId, Book>,
     bulk: BulkSize,
-    /// The digests of instances whose schemas the server refuses.
-    refused: Known<TraceId, ()>,
     has_told_of_schemas: bool,
     remarks: Remarks,
     watch: Watch,
 }
-
-/// A span, by its instance's digest.
-type SpanKey = (TraceId, TraceId, SpanId);
 
 impl PrefactorSink {
     /// A sink that is called `name`, and asks the server whose API lies below this URL. Nothing is sent yet.
@@ -97,26 +99,25 @@ impl PrefactorSink {
             name,
             options: options.clone(),
             server,
-            instances: Known::new(KNOWN_INSTANCES_MAX),
-            spans: Known::new(KNOWN_SPANS_MAX),
+            books: BTreeMap::new(),
             bulk: BulkSize::new(options.bulk),
-            refused: Known::new(KNOWN_INSTANCES_MAX),
             has_told_of_schemas: false,
             remarks: Remarks::default(),
-            watch: Watch::new(KNOWN_INSTANCES_MAX),
+            watch: Watch::new(WATCHED_MAX),
         })
     }
 
     async fn deliver_spans(&mut self, batch: &Batch<'_>) -> Result<(), Outcome> {
         let instance = self.options.agent.instance(batch.id.recorder, batch.resource);
-        let (instance, id) = self.started(instance).await?;
         let is_alone = batch.id.part == BatchId::ALONE;
         let is_whole = self.options.mode == Mode::Finished;
         let told = batch.spans.iter().map(|span| match span.is_pending || is_whole {
             true => Told::whole(span),
             false => Told::ended(span, batch.start_of(span), is_alone),
         });
-        self.tell(&told.collect::<Vec<_>>(), &instance, &id).await
+        let told: Vec<_> = told.collect();
+        let (instance, id) = self.started(instance, &told).await?;
+        self.tell(&told, &instance, &id).await
     }
 
     async fn show_span(&mut self, live: &LiveSpan<'_>) -> Result<(), Outcome> {
@@ -127,11 +128,11 @@ impl PrefactorSink {
             (None, None) => return Ok(()),
         };
         let instance = self.options.agent.instance(live.recorder, live.resource);
-        let has_parent = self.parent_of(&told, &self.taken(&instance)).is_some();
+        let has_parent = self.has_parent(&told, &instance);
         if told.parent().is_some() && !has_parent && !live.is_under_another_process {
             return Err(Outcome::Rejected { reason: "its parent is not known".to_owned() });
         }
-        let (instance, id) = self.started(instance).await?;
+        let (instance, id) = self.started(instance, &[told]).await?;
         self.tell(&[told], &instance, &id).await
     }
 
@@ -139,16 +140,74 @@ impl PrefactorSink {
     async fn lose_span(&mut self, live: &LiveSpan<'_>) -> Result<(), Outcome> {
         let Some(announced) = live.start else { return Ok(()) };
         let instance = self.options.agent.instance(live.recorder, live.resource);
-        let (instance, id) = self.started(instance).await?;
-        self.tell(&[Told::lost(announced)], &instance, &id).await
+        let told = [Told::lost(announced)];
+        let (instance, id) = self.started(instance, &told).await?;
+        self.tell(&told, &instance, &id).await
+    }
+
+    /// An instance in which these spans can be created, with the server's identity of it.
+    async fn started(
+        &mut self,
+        instance: Instance,
+        told: &[Told<'_>],
+    ) -> Result<(Instance, String), Outcome> {
+        let (first, id) = self.started_first(instance).await?;
+        let digest = first.digest();
+        let book = self.book(&first);
+        let (known, id) = (book.types(digest), book.later(digest).pop().unwrap_or(id));
+        let declared = known.iter().filter(|known| known.is_declared).map(|known| &*known.name);
+        let instance = first.with_types(declared);
+        let is_new = |name: &&str| known.iter().all(|known| *known.name != **name);
+        let new = told.iter().filter_map(|told| first.undeclared_type(told.first())).filter(is_new);
+        let new: BTreeSet<_> = new.collect();
+        let new: BTreeSet<_> = new.into_iter().take(TYPES_MAX.saturating_sub(known.len())).collect();
+        let (instance, id) = match new.is_empty() {
+            true => (instance, id),
+            false => self.declare(&new, instance, id).await?,
+        };
+        self.watch.begin(&instance, &id);
+        Ok((instance, id))
+    }
+
+    /// Has another version of an instance's schemas declare these types too, unless the server refuses that.
+    async fn declare(
+        &mut self,
+        new: &BTreeSet<&str>,
+        instance: Instance,
+        id: String,
+    ) -> Result<(Instance, String), Outcome> {
+        let digest = instance.digest();
+        let later = instance.with_types(new.iter().copied());
+        let answered = match self.register(Asked::RegisterLater, &later).await {
+            Ok(answered) => Some(answered),
+            Err(Outcome::Rejected { reason }) => {
+                let names = new.iter().copied().collect::<Vec<_>>().join(", ");
+                self.remarks.add(format!("it refused to have more types declared, so spans of {names} go under their kinds: {reason}"));
+                None
+            }
+            Err(outcome) => return Err(outcome),
+        };
+        let is_another = answered.as_ref().is_some_and(|answered| *answered != id);
+        if let Some(another) = answered.as_ref().filter(|_| is_another) {
+            let number = self.book(&instance).later(digest).len() + 1;
+            let start = later.numbered(number).start();
+            self.server.post(Asked::Start, &["agent_instance", another, "start"], &start).await?;
+            self.book(&instance).add_later(digest, another);
+        }
+        let is_declared = answered.is_some();
+        for name in new {
+            self.book(&instance).add_type(digest, TurnedUp { name: (*name).into(), is_declared });
+        }
+        Ok((if is_declared { later } else { instance }, answered.unwrap_or(id)))
     }
 
     /// An instance with the server's identity of it, which is registered and started then. It is the one with open types where the server
     /// refuses the schemas.
-    async fn started(&mut self, instance: Instance) -> Result<(Instance, String), Outcome> {
-        let is_refused = self.refused.get(&instance.digest()).is_some();
-        let mut instance = self.taken(&instance);
-        if let Some(id) = self.instances.get(&instance.digest()).cloned() {
+    async fn started_first(&mut self, instance: Instance) -> Result<(Instance, String), Outcome> {
+        let book = self.books.entry(instance.recorder().clone()).or_default();
+        let is_refused = book.is_refused(instance.digest());
+        let mut instance = if is_refused { instance.open() } else { instance };
+        if let Some(id) = book.instance(instance.digest()).map(str::to_owned) {
             return Ok((instance, id));
         }
         let asked = if is_refused { Asked::RegisterOpen } else { Asked::Register };
@@ -156,7 +215,7 @@ impl PrefactorSink {
             Err(Outcome::Rejected { reason }) => {
                 let open = instance.open();
                 let id = self.register(Asked::RegisterOpen, &open).await?;
-                self.refused.insert(instance.digest(), ());
+                self.book(&instance).refuse(instance.digest());
                 self.tell_of_schemas(&reason);
                 instance = open;
                 id
@@ -164,17 +223,24 @@ impl PrefactorSink {
             answered => answered?,
         };
         self.server.post(Asked::Start, &["agent_instance", &id, "start"], &instance.start()).await?;
-        self.instances.insert(instance.digest(), id.clone());
-        self.watch.begin(&instance, &id);
+        self.book(&instance).set_instance(instance.digest(), &id);
         Ok((instance, id))
     }
 
-    /// An instance as the server takes it, as far as that is known: with open types where it has refused the schemas.
-    fn taken(&self, instance: &Instance) -> Instance {
-        match self.refused.get(&instance.digest()) {
-            Some(()) => instance.open(),
-            None => instance.clone(),
-        }
+    /// What is known of the process whose instance this is.
+    fn book(&mut self, instance: &Instance) -> &mut Book {
+        self.books.entry(instance.recorder().clone()).or_default()
+    }
+
+    /// Whether a span's parent is there.
+    fn has_parent(&mut self, told: &Told<'_>, instance: &Instance) -> bool {
+        let book = self.book(instance);
+        let digest = match book.is_refused(instance.digest()) {
+            true => instance.open().digest(),
+            false => instance.digest(),
+        };
+        let key = told.parent().map(|(trace_id, span_id)| Key::Span(digest, trace_id, span_id));
+        key.is_some_and(|key| book.span(&key).is_some())
     }
 
     async fn register(&self, asked: Asked, instance: &Instance) -> Result<String, Outcome> {
@@ -202,10 +268,14 @@ impl PrefactorSink {
 
     async fn finish_instance(&mut self, process: &Process<'_>) -> Result<(), Outcome> {
         let instance = self.options.agent.instance(process.recorder, process.resource);
-        let (instance, id) = self.started(instance).await?;
+        let (instance, id) = self.started_first(instance).await?;
         let status = if process.has_died { SpanStatus::Failed } else { SpanStatus::Complete };
-        let path = ["agent_instance", &id, "finish"];
-        self.server.post(Asked::Over, &path, &instance.finish(status)).await.map(drop)
+        let later = self.book(&instance).later(instance.digest());
+        for (number, id) in std::iter::once(id).chain(later).enumerate() {
+            let path = ["agent_instance", &id, "finish"];
+            self.server.post(Asked::Over, &path, &instance.numbered(number).finish(status)).await?;
+        }
+        Ok(())
     }
 }
 
@@ -246,6 +316,24 @@ impl Sink for PrefactorSink {
 
     fn lose<'a>(&'a mut self, span: &'a LiveSpan<'a>) -> Delivery<'a> {
         Box::pin(async { self.lose_span(span).await.err().unwrap_or(Outcome::DELIVERED) })
+    }
+
+    fn takes_notes(&self) -> bool {
+        true
+    }
+
+    fn recall_notes(&mut self, recorder: &RecorderId, notes: Vec<Note>) {
+        let mut book = Book::default();
+        book.recall(notes);
+        self.books.insert(recorder.clone(), book);
+    }
+
+    fn take_notes(&mut self, recorder: &RecorderId) -> Vec<Note> {
+        self.books.get_mut(recorder).map(Book::take).unwrap_or_default()
+    }
+
+    fn forget(&mut self, recorder: &RecorderId) {
+        self.books.remove(recorder);
     }
 
     fn take_terminations(&mut self) -> Vec<TerminationRequest> {

@@ -8,6 +8,7 @@
 //! | 409 with `invalid_action` | done, where it was started before | done, where it was finished before |
 //! | 409 | done, where it was finished before, or terminated | |
 //! | 400, 422 to a registration with schemas | rejected: it is registered again with open ones | |
+//! | 400, 409, 413, 422 to one with another version of them | rejected: the types that it was to declare are not | |
 //! | 400, 404, 413, 422 to a finish | told: nothing more comes of the process | |
 //! | 400, 409, 413, 422 | parked: all spans of the process would be refused | rejected: this span would be refused again, and others may be taken |
 //! | the same, or 404, to a record of quality | | told: the span has the record too |
@@ -28,6 +29,8 @@ pub(super) enum Asked {
     Register,
     /// The same with types that are open objects, as its schemas were refused.
     RegisterOpen,
+    /// The same with types that turned up later.
+    RegisterLater,
     /// For an instance to be started.
     Start,
     /// For an instance to be finished.
@@ -70,6 +73,7 @@ pub(super) fn read(asked: Asked, response: &Response) -> Result<Answered, Outcom
         // It has forgotten the span or knows no such records, and others may be taken.
         404 if matches!(asked, Asked::Quality | Asked::Finish) => Err(Outcome::Rejected { reason }),
         400 | 422 if asked == Asked::Register => Err(Outcome::Rejected { reason }),
+        400 | 409 | 413 | 422 if asked == Asked::RegisterLater => Err(Outcome::Rejected { reason }),
         400 | 409 | 413 | 422 if matches!(asked, Asked::Create | Asked::Quality | Asked::Finish) => {
             Err(Outcome::Rejected { reason })
         }
@@ -115,7 +119,7 @@ pub(super) fn terminated(response: &Response) -> Option<String> {
 }
 
 /// No identity is longer, in bytes. Prefactor's have 32.
-const ID_LEN_MAX: usize = 256;
+pub(super) const ID_LEN_MAX: usize = 256;
 
 /// What was answered, for a person, without what a span says.
 pub(super) fn explain(response: &Response) -> String {
@@ -135,9 +139,10 @@ mod tests {
 
     use super::*;
 
-    const ALL: [Asked; 7] = [
+    const ALL: [Asked; 8] = [
         Asked::Register,
         Asked::RegisterOpen,
+        Asked::RegisterLater,
         Asked::Start,
         Asked::Over,
         Asked::Create,
@@ -173,6 +178,7 @@ mod tests {
                 (400 | 404 | 413 | 422, Asked::Over) => "rejected",
                 (400 | 409 | 413 | 422, Asked::Create | Asked::Quality | Asked::Finish) => "rejected",
                 (400 | 422, Asked::Register) => "rejected",
+                (400 | 409 | 413 | 422, Asked::RegisterLater) => "rejected",
                 (404, Asked::Quality | Asked::Finish) => "rejected",
                 (408 | 425 | 429, _) => "retry",
                 (501 | 505, _) => "parked",
@@ -188,7 +194,7 @@ mod tests {
     fn what_was_started_or_finished_before_is_done() {
         let response = response(409, r#"{"status": "error", "code": "invalid_action", "message": "no"}"#);
         let read = ALL.map(|asked| name(read(asked, &response)));
-        assert_eq!(read, ["parked", "parked", "done", "done", "rejected", "rejected", "done"]);
+        assert_eq!(read, ["parked", "parked", "rejected", "done", "done", "rejected", "rejected", "done"]);
     }
 
     #[test]

@@ -14,6 +14,7 @@
 //! | `PREFACTOR_BULK` | `true` creates and finishes spans in bulk |
 //! | `PREFACTOR_SPAN_TYPES_FILE` | a file of TOML that declares types, each a `[[span_types]]`, as a [configuration](crate::config) does |
 //! | `PREFACTOR_PURPOSE` | why the agent runs: `live`, `smoke_test` or `eval`; not said where it is not set |
+//! | `PREFACTOR_EXTERNAL_IDENTIFIER` | what instances are called, in place of their recorders' names: an [`ExternalIdentifier`] |
 //! | `PREFACTOR_CAPTURE_INPUTS`, `PREFACTOR_CAPTURE_OUTPUTS` | `false` sends none |
 //! | `PREFACTOR_MAX_INPUT_LENGTH`, `PREFACTOR_MAX_OUTPUT_LENGTH` | how long their texts are at most, in characters; they are whole where it is not set |
 //! | `PREFACTOR_SENSITIVE_KEYS` | keys and paths of what is sent as sensitive, separated by commas: see [`Sensitive`] |
@@ -32,7 +33,9 @@ use reqwest::header::{HeaderValue, InvalidHeaderValue};
 use super::endpoint;
 use crate::config::span_types_in;
 use crate::error::with_causes;
-use crate::prefactor::{Agent, Contents, Mode, Purpose, Sensitive, SensitiveTexts, SpanTypes};
+use crate::prefactor::{
+    Agent, Contents, ExternalIdentifier, Mode, Purpose, Sensitive, SensitiveTexts, SpanTypes,
+};
 use crate::{Error, secret};
 
 const API_URL: &str = "PREFACTOR_API_URL";
@@ -43,6 +46,7 @@ const AGENT_NAME: &str = "PREFACTOR_AGENT_NAME";
 const AGENT_IDENTIFIER: &str = "PREFACTOR_AGENT_IDENTIFIER";
 const SPAN_TYPES: &str = "PREFACTOR_SPAN_TYPES";
 const PURPOSE: &str = "PREFACTOR_PURPOSE";
+const EXTERNAL_IDENTIFIER: &str = "PREFACTOR_EXTERNAL_IDENTIFIER";
 const MODE: &str = "PREFACTOR_MODE";
 const BULK: &str = "PREFACTOR_BULK";
 const CAPTURE_INPUTS: &str = "PREFACTOR_CAPTURE_INPUTS";
@@ -132,6 +136,9 @@ impl PrefactorOptions {
                 Purpose::of(&word).ok_or_else(|| wrong(PURPOSE, "it is none of live, smoke_test, eval"))
             })
             .transpose()?;
+        let external_identifier = text(EXTERNAL_IDENTIFIER)?
+            .map(|text| ExternalIdentifier::parse(&text).map_err(|reason| wrong(EXTERNAL_IDENTIFIER, reason)))
+            .transpose()?;
         let list = |name: &str| text(name).map(Option::unwrap_or_default);
         let types = list(SPAN_TYPES)?;
         let mut types = listed(&types).fold(SpanTypes::default(), SpanTypes::with);
@@ -158,6 +165,7 @@ impl PrefactorOptions {
                 types,
                 quality: Vec::new(),
                 purpose,
+                external_identifier,
             },
             contents: Contents {
                 inputs: is(CAPTURE_INPUTS, true)?,
@@ -277,6 +285,7 @@ mod tests {
             (BULK, "True"),
             (CAPTURE_INPUTS, "False"),
             (CAPTURE_OUTPUTS, "1"),
+            (EXTERNAL_IDENTIFIER, "{run.id}"),
             (MAX_INPUT_LENGTH, "10"),
             (MAX_OUTPUT_LENGTH, "0"),
         ])
@@ -291,6 +300,7 @@ mod tests {
             types: SpanTypes::default().with("your:type").declare(mine),
             quality: Vec::new(),
             purpose: Some(Purpose::SmokeTest),
+            external_identifier: Some(ExternalIdentifier::parse("{run.id}").unwrap()),
         };
         let contents = Contents {
             inputs: false,
@@ -339,6 +349,7 @@ mod tests {
                 &format!("{types}:2:1: unknown key `titel` in a type; did you mean `title`?"),
             ),
             (PURPOSE, "secret", "it is none of live, smoke_test, eval"),
+            (EXTERNAL_IDENTIFIER, "{secret", "a { has no } behind it"),
             (MODE, "Live", "it is neither finished nor live"),
             (CAPTURE_INPUTS, "secret", "it is neither true nor false"),
             (CAPTURE_OUTPUTS, "2", "it is neither true nor false"),

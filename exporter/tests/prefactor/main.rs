@@ -17,8 +17,10 @@ mod agent;
 mod bulk;
 mod finished;
 mod live;
+mod restarts;
 mod rounds;
 mod server;
+mod types;
 mod waves;
 
 use std::env;

@@ -34,6 +34,12 @@ pub(crate) struct Server {
     pub(crate) delay: Duration,
     /// When requests about spans came that were sent by themselves.
     pub(crate) arrivals: Vec<Instant>,
+    /// The spans of which it does not say that they are there, by their number.
+    pub(crate) silent: BTreeSet<u64>,
+    /// What it makes of an instance that is registered again with other schemas.
+    pub(crate) again: Again,
+    /// How often it was asked to register an instance.
+    pub(crate) registrations: usize,
     /// What it says beside in answers about spans.
     pub(crate) control: Option<Json>,
     /// What should not have come.
@@ -47,6 +53,17 @@ pub(crate) enum Refused {
     /// Those with a type that is more than an open object.
     Schemas,
     All,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Again {
+    /// The same, with another version of its schemas.
+    #[default]
+    Version,
+    /// Another instance.
+    Instance,
+    /// Nothing: it says that there is one.
+    Nothing,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -96,9 +113,11 @@ impl Server {
         if path == "bulk" {
             return self.answer_bulk(&body);
         }
+        self.registrations += usize::from(path == "agent_instance/register");
+        let is_silent = number(&body["details"]).is_some_and(|number| self.silent.contains(&number));
         let answer = self.act_once(path, body);
         // It has acted, and the exporter may not learn it.
-        if self.fails && self.random.below(40) == 0 {
+        if is_silent || self.fails && self.random.below(40) == 0 {
             return Answer::broken();
         }
         match answer {
@@ -198,6 +217,17 @@ impl Server {
             ["agent_instance", "register"] if self.refuses(body) => Err(422),
             ["agent_instance", "register"] => {
                 let registered = body.clone();
+                let name = |of: &Json| of["external_identifier"].clone();
+                let there =
+                    self.instances.iter().position(|instance| name(&instance.registered) == name(body));
+                match (there, self.again) {
+                    (Some(at), Again::Version) => {
+                        self.instances[at].registered = registered;
+                        return Ok(json!({"id": format!("instance {}", at + 1)}));
+                    }
+                    (Some(_), Again::Nothing) => return Err(409),
+                    _ => {}
+                }
                 self.instances.push(Instance {
                     registered,
                     status: "pending".to_owned(),

@@ -1,7 +1,9 @@
 use serde_json::json;
 
 use super::*;
-use crate::prefactor::{DataRisk, Purpose, QualitySchema, Sensitive, SensitiveTexts, SpanTypes};
+use crate::prefactor::{
+    DataRisk, ExternalIdentifier, Purpose, QualitySchema, Sensitive, SensitiveTexts, SpanTypes,
+};
 use crate::sink::PrefactorOptions;
 
 fn options(lines: &str, variables: &[(&str, &str)]) -> PrefactorOptions {
@@ -15,6 +17,7 @@ fn options(lines: &str, variables: &[(&str, &str)]) -> PrefactorOptions {
 const ALL: &str = r#"
 to = "prefactor"
 purpose = "eval"
+external_identifier = "{run.id}"
 bulk = true
 sensitive_keys = ["user.email"]
 sensitive_texts = ["secrets", "emails"]
@@ -70,6 +73,7 @@ fn declared() -> [SpanType; 2] {
 fn what_a_file_says_of_prefactor_is_heeded_over_what_the_environment_says() {
     let variables = [
         ("PREFACTOR_PURPOSE", "live"),
+        ("PREFACTOR_EXTERNAL_IDENTIFIER", "a {recorder}"),
         ("PREFACTOR_SPAN_TYPES", "my:search,your:type"),
         ("PREFACTOR_SENSITIVE_KEYS", "card"),
         ("PREFACTOR_API_TOKEN", "secret"),
@@ -78,6 +82,8 @@ fn what_a_file_says_of_prefactor_is_heeded_over_what_the_environment_says() {
     let types = SpanTypes::default().with("your:type");
     assert_eq!(said.agent.types, declared().into_iter().fold(types, SpanTypes::declare));
     assert_eq!((said.agent.purpose, said.bulk), (Some(Purpose::Eval), true));
+    let called = |text| Some(ExternalIdentifier::parse(text).unwrap());
+    assert_eq!(said.agent.external_identifier, called("{run.id}"));
     let accuracy = QualitySchema {
         name: "accuracy".to_owned(),
         title: Some("Accuracy".to_owned()),
@@ -92,6 +98,7 @@ fn what_a_file_says_of_prefactor_is_heeded_over_what_the_environment_says() {
     let unsaid = options("to = \"prefactor\"", &variables);
     assert_eq!(unsaid.agent.types, SpanTypes::default().with("my:search").with("your:type"));
     assert_eq!((unsaid.agent.purpose, unsaid.bulk), (Some(Purpose::Live), false));
+    assert_eq!(unsaid.agent.external_identifier, called("a {recorder}"));
     let by_variable = [("PREFACTOR_BULK", "true")];
     assert!(options("to = \"prefactor\"", &by_variable).bulk);
     assert!(!options("to = \"prefactor\"\nbulk = false", &by_variable).bulk);
@@ -136,6 +143,11 @@ fn what_makes_no_sense_is_told_with_its_place_and_the_nearest_key() {
         ),
         ("bulk = \"yes\"".to_owned(), "4:8: `bulk` does not fit: it is true or false"),
         ("bulg = true".to_owned(), "4:1: unknown key `bulg` in [[sink]]; did you mean `bulk`?"),
+        (
+            "external_identifier = \"{run.id\"".to_owned(),
+            "4:23: `external_identifier` does not fit: a { has no } behind it",
+        ),
+        ("external_identifier = 7".to_owned(), "4:23: `external_identifier` does not fit: it is a text"),
         ("porpose = \"live\"".to_owned(), "4:1: unknown key `porpose` in [[sink]]; did you mean `purpose`?"),
         (
             "sensitive_keys = [1]".to_owned(),

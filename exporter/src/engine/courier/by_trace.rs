@@ -19,7 +19,7 @@
 //! * **L1** After a restart, blocks from the position on are read again. What is over up to the place ahead has been delivered, and is left out, unless
 //!   rows are missing by now, such as the announcement of a trace that was open: then it is delivered, again perhaps.
 //! * **L2** The cursor of what was recovered says that all is done before that of its origin does.
-//! * **L3** What is over is delivered, then the cursor is stored, then the next block is read. Where one of them fails, it is what is tried first the next
+//! * **L3** What is over is delivered, then what the sink noted of it is synced, then the cursor is stored, then the next block is read. Where one of them fails, it is what is tried first the next
 //!   time, and no trace that was delivered is delivered again.
 
 use spanring_spool::{Block, CursorState, Error, Position, RecorderId};
@@ -136,10 +136,11 @@ impl Courier {
             Ok(lineage) => lineage,
             Err(error) => return Ok(self.trouble(origin, error)),
         };
-        let completed = match standing {
+        let recalled = self.porter.recall_notes(&lineage.strands[0].recorder);
+        let completed = recalled.and_then(|()| match standing {
             Standing::Over => self.complete_lineage(&mut lineage),
             Standing::Growing => Ok(()),
-        };
+        });
         let turn = match completed {
             Ok(()) => self.read_on(&mut lineage, standing).await,
             Err(error) => Ok(Err(error)),
@@ -419,8 +420,9 @@ impl Courier {
         }
     }
 
-    /// Stores how far the sink has got: of what was recovered first.
+    /// Stores how far the sink has got, once what it noted is durable: of what was recovered first.
     fn store(&mut self, lineage: &mut Lineage) -> Result<(), Error> {
+        self.porter.keep_notes(&lineage.strands[0].recorder)?;
         let Lineage { strands, traces, at, is_ahead_of_cursor, .. } = lineage;
         for (part, strand) in strands.iter_mut().enumerate().rev() {
             if part > *at || strand.restored.is_some() {

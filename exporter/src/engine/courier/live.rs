@@ -24,6 +24,7 @@ use super::super::report::SinkEnd;
 use super::super::traces::Traces;
 use super::by_trace::Lineage;
 use super::{Courier, stopped};
+use crate::error::with_causes;
 use crate::sink::{LiveProcess, LiveSpan, Outcome, Sink};
 
 /// How often the living are looked after, at most.
@@ -121,6 +122,10 @@ impl Courier {
                 break;
             }
             self.looks.last = Some(recorder.clone());
+            let first = self.lineages.get(&recorder).filter(|lineage| lineage.shows.len > 0);
+            if let Some(first) = first.map(|lineage| lineage.strands[0].recorder.clone()) {
+                self.porter.recall_notes(&first).map_err(|error| with_causes(&error))?;
+            }
             let Courier { porter: Porter { sink, terms, .. }, lineages, places, .. } = self;
             let lineage = lineages.get_mut(&recorder);
             let of_lineage = lineage.as_ref().map(|lineage| lineage.strands[0].place.resource.clone());
@@ -139,6 +144,7 @@ impl Courier {
             if let Some(lineage) = lineage {
                 show(&mut **sink, &terms.spool, &process, lineage, end).await?;
             }
+            self.porter.take_notes(&recorder);
         }
         Ok(())
     }

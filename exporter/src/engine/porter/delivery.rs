@@ -114,6 +114,7 @@ impl Porter {
             }
         }
         done.batches += 1;
+        self.take_notes(load.recorder);
         Ok(())
     }
 

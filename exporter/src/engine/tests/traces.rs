@@ -1,5 +1,6 @@
 //! Traces that are delivered once they are over.
 
+mod notes;
 mod overview;
 mod redelivering;
 mod restarts;

@@ -2,6 +2,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
 use serde_json::{Value as Json, json};
+use spanring::SpanId;
 use spanring_spool::{Position, RecorderId, Resource, SpanData};
 
 use super::watch::ASK_INTERVAL;

@@ -43,7 +43,7 @@ enum Form {
 }
 
 /// A span that is there.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct There {
     /// The server's identity of it.
     pub(super) id: Box<str>,
@@ -52,7 +52,7 @@ pub(super) struct There {
     /// Whether what it says of quality is there too.
     pub(super) is_recorded: bool,
     /// Whether it was created with what was announced of it.
-    is_announced: bool,
+    pub(super) is_announced: bool,
 }
 
 /// Which request about a span is next, in their order.
@@ -95,6 +95,11 @@ impl<'a> Told<'a> {
     /// A span that was announced, and of which nobody knows how it ended.
     pub(super) fn lost(start: &'a SpanData) -> Self {
         Told { end: End::Lost, ..Told::open(start) }
+    }
+
+    /// What it is created with.
+    pub(super) fn first(&self) -> &'a SpanData {
+        self.first
     }
 
     pub(super) fn identity(&self) -> (TraceId, SpanId) {

@@ -13,13 +13,13 @@ use serde_json::Value as Json;
 
 use super::super::Outcome;
 use super::super::prefactor_answer::{Answered, Asked};
+use super::PrefactorSink;
+use super::book::{Book, Key};
 use super::bulk_size::BulkSize;
-use super::known::Known;
 use super::order::Order;
 use super::request::{Replies, Reply, Request, Size, send_in_bulk};
 use super::server::Server;
-use super::told::{Place, Step, There, Told};
-use super::{PrefactorSink, SpanKey};
+use super::told::{Place, Step, Told};
 use crate::prefactor::Instance;
 
 /// How many requests are on their way at once: where an answer takes 50 ms, that is 160 a second.
@@ -66,7 +66,8 @@ impl PrefactorSink {
         instance: &Instance,
         instance_id: &str,
     ) -> Result<(), Outcome> {
-        let Self { server, options, spans: known, watch, remarks, bulk, .. } = self;
+        let Self { server, options, books, watch, remarks, bulk, .. } = self;
+        let known = books.entry(instance.recorder().clone()).or_default();
         let place = Place { instance, instance_id, contents: &options.contents };
         let mut wave = Wave {
             spans,
@@ -110,22 +111,16 @@ impl PrefactorSink {
             }
         }
     }
-
-    /// What is there of a span's parent.
-    pub(super) fn parent_of(&self, told: &Told<'_>, instance: &Instance) -> Option<&There> {
-        let (trace_id, span_id) = told.parent()?;
-        self.spans.get(&(instance.digest(), trace_id, span_id))
-    }
 }
 
 impl Wave<'_> {
-    fn key(&self, at: usize) -> SpanKey {
+    fn key(&self, at: usize) -> Key {
         let (trace_id, span_id) = self.spans[at].identity();
-        (self.place.instance.digest(), trace_id, span_id)
+        Key::Span(self.place.instance.digest(), trace_id, span_id)
     }
 
     /// What is sent next, if something waits for no answer.
-    fn next(&mut self, known: &Known<SpanKey, There>, items_max: usize) -> Option<Parcel> {
+    fn next(&mut self, known: &mut Book, items_max: usize) -> Option<Parcel> {
         if let Some(request) = self.waiting.pop_front() {
             return Some(Parcel::One(request));
         }
@@ -154,28 +149,24 @@ impl Wave<'_> {
         self.alone.remove(at) && answered.as_ref().is_ok_and(|answered| !answered.id.is_empty())
     }
 
-    fn take(
-        &mut self,
-        known: &Known<SpanKey, There>,
-        is_wanted: impl Fn(Step) -> bool,
-    ) -> Option<(usize, Step)> {
+    fn take(&mut self, known: &Book, is_wanted: impl Fn(Step) -> bool) -> Option<(usize, Step)> {
         let (digest, spans) = (self.place.instance.digest(), self.spans);
         self.order.next(is_wanted, |at| {
             let (trace_id, span_id) = spans[at].identity();
-            spans[at].step(known.get(&(digest, trace_id, span_id)))
+            spans[at].step(known.span(&Key::Span(digest, trace_id, span_id)))
         })
     }
 
-    fn request(&self, at: usize, step: Step, known: &Known<SpanKey, There>) -> Request {
+    fn request(&self, at: usize, step: Step, known: &mut Book) -> Request {
         let told = &self.spans[at];
-        match known.get(&self.key(at)) {
+        match known.span(&self.key(at)) {
             Some(there) if step == Step::Finish => {
                 Request { at, step, id: there.id.clone(), body: told.finish(there, &self.place) }
             }
             _ => {
                 let digest = self.place.instance.digest();
-                let parent =
-                    told.parent().and_then(|(trace_id, span_id)| known.get(&(digest, trace_id, span_id)));
+                let parent = told.parent().map(|(trace_id, span_id)| Key::Span(digest, trace_id, span_id));
+                let parent = parent.and_then(|parent| known.parent(&parent));
                 let body = told.create(parent.map(|parent| &*parent.id), &self.place);
                 Request { at, step, id: Box::default(), body }
             }
@@ -188,21 +179,19 @@ impl Wave<'_> {
         at: usize,
         step: Step,
         answered: Result<Answered, Outcome>,
-        known: &mut Known<SpanKey, There>,
+        known: &mut Book,
     ) -> Result<(), Outcome> {
         let key = self.key(at);
         match answered {
-            Ok(created) if step == Step::Create => known.insert(key, self.spans[at].created(&created)),
-            Ok(_) => {
-                if let Some(there) = known.get_mut(&key) {
-                    there.is_finished = true;
-                    there.is_recorded = step == Step::Record;
-                }
-            }
+            Ok(created) if step == Step::Create => known.set_span(key, self.spans[at].created(&created)),
+            Ok(_) => known.change_span(&key, |there| {
+                there.is_finished = true;
+                there.is_recorded = step == Step::Record;
+            }),
             Err(outcome) => {
                 if let (Step::Finish, Outcome::Rejected { .. }) = (step, &outcome) {
                     // The server may have forgotten it.
-                    known.remove(&key);
+                    known.forget_span(&key);
                     if self.again.insert(at) {
                         return Ok(());
                     }
