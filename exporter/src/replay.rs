@@ -156,8 +156,12 @@ impl Replay {
     async fn deliver(&self, receiver: &mut Receiver, letter: &DeadLetter) -> Fate {
         let number = usize::try_from(letter.number).unwrap_or(usize::MAX);
         let id = BatchId { recorder: &letter.recorder, block: letter.block, number, part: BatchId::ALONE };
-        let batch =
-            Batch { id, resource: &letter.resource, spans: std::slice::from_ref(&letter.span), starts: &[] };
+        let batch = Batch {
+            id,
+            resource: &letter.resource,
+            spans: std::slice::from_ref(&letter.span).into(),
+            starts: &[],
+        };
         let Receiver { sink, breaker } = receiver;
         sink.recall(&letter.span, &letter.known);
         loop {

@@ -117,7 +117,7 @@ pub use life::{Doubt, Life};
 pub use lock::FileId;
 pub use position::Position;
 pub use progress::Trouble;
-pub use reader::{Block, BlockRef, Reader, RecorderEnd, RecorderReader};
+pub use reader::{Block, BlockBuffer, BlockRef, Reader, RecorderEnd, RecorderReader};
 pub use recorder_id::RecorderId;
 pub use recovery::RecoveryReport;
 #[cfg(feature = "patterns")]

@@ -4,9 +4,9 @@
 //! numbers in as few bytes as they need. Tests compare it with one.
 
 /// How a field's value lies: the lower three bits of its tag.
-const VARINT: u32 = 0;
-const FIXED_64: u32 = 1;
-const DELIMITED: u32 = 2;
+pub(super) const VARINT: u32 = 0;
+pub(super) const FIXED_64: u32 = 1;
+pub(super) const DELIMITED: u32 = 2;
 const FIXED_32: u32 = 5;
 
 /// About how long a message will be, which decides how many bytes are left free for its length. Where it comes to another length, it is moved.
@@ -98,8 +98,45 @@ fn varint(out: &mut Vec<u8>, mut number: u64) {
     out.push((number & 0x7f) as u8);
 }
 
+/// A few small fields, put together to be written at once: most of what a span has is smaller than a look at the room for it costs.
+pub(super) struct Few {
+    bytes: [u8; FEW_LEN],
+    len: usize,
+}
+
+/// Two numbers with their tags and an identity with its own.
+const FEW_LEN: usize = 40;
+
+impl Few {
+    pub(super) const fn new() -> Self {
+        Few { bytes: [0; FEW_LEN], len: 0 }
+    }
+
+    pub(super) fn tag(self, field: u32, lies: u32) -> Self {
+        self.varint((field << 3 | lies).into())
+    }
+
+    pub(super) fn varint(mut self, mut number: u64) -> Self {
+        while number >= 0x80 {
+            self = self.bytes(&[(number & 0x7f) as u8 | 0x80]);
+            number >>= 7;
+        }
+        self.bytes(&[(number & 0x7f) as u8])
+    }
+
+    pub(super) fn bytes(mut self, bytes: &[u8]) -> Self {
+        self.bytes[self.len..self.len + bytes.len()].copy_from_slice(bytes);
+        self.len += bytes.len();
+        self
+    }
+
+    pub(super) fn as_slice(&self) -> &[u8] {
+        &self.bytes[..self.len]
+    }
+}
+
 /// In how many bytes of seven bits a number fits.
-fn varint_len(number: u64) -> usize {
+pub(super) fn varint_len(number: u64) -> usize {
     (64 - (number | 1).leading_zeros()).div_ceil(7) as usize
 }
 

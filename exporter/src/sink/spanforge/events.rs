@@ -37,10 +37,10 @@ impl Events {
         let emitter = Emitter::of(batch.resource)
             .or_in(self.options.environment.as_deref())
             .or_for(self.options.organization.as_deref());
-        let mut events = match self.totals.covers(batch.spans) {
-            true => emitter.events_with(batch.spans, &self.totals),
+        let mut events = match self.totals.covers(&batch.spans) {
+            true => emitter.events_with(&batch.spans, &self.totals),
             // Nobody has shown the trace.
-            false => emitter.events(batch.spans),
+            false => emitter.events(&batch.spans),
         };
         if let Some(key) = &self.options.signing_key {
             key.chain(&mut events);
