@@ -5,6 +5,7 @@ mod outages;
 mod redelivering;
 mod side_by_side;
 mod spawning;
+mod stalling;
 mod stopping;
 mod traces;
 mod watched;
