@@ -104,34 +104,45 @@ pub(super) struct Few {
     len: usize,
 }
 
-/// Two numbers with their tags and an identity with its own.
-const FEW_LEN: usize = 40;
+/// Two identities with their tags and lengths. All else that is put together is shorter.
+const FEW_LEN: usize = 32;
 
 impl Few {
-    pub(super) const fn new() -> Self {
+    #[inline]
+    pub(super) fn new() -> Self {
         Few { bytes: [0; FEW_LEN], len: 0 }
     }
 
-    pub(super) fn tag(self, field: u32, lies: u32) -> Self {
-        self.varint((field << 3 | lies).into())
+    /// Begins a field whose number is below 16.
+    #[inline]
+    pub(super) fn tag(&mut self, field: u32, lies: u32) {
+        self.push(((field << 3 | lies) & 0x7f) as u8);
     }
 
-    pub(super) fn varint(mut self, mut number: u64) -> Self {
+    #[inline]
+    pub(super) fn varint(&mut self, mut number: u64) {
         while number >= 0x80 {
-            self = self.bytes(&[(number & 0x7f) as u8 | 0x80]);
+            self.push((number & 0x7f) as u8 | 0x80);
             number >>= 7;
         }
-        self.bytes(&[(number & 0x7f) as u8])
+        self.push((number & 0x7f) as u8);
     }
 
-    pub(super) fn bytes(mut self, bytes: &[u8]) -> Self {
-        self.bytes[self.len..self.len + bytes.len()].copy_from_slice(bytes);
-        self.len += bytes.len();
-        self
+    #[inline]
+    pub(super) fn array<const N: usize>(&mut self, bytes: [u8; N]) {
+        self.bytes[self.len..][..N].copy_from_slice(&bytes);
+        self.len += N;
     }
 
-    pub(super) fn as_slice(&self) -> &[u8] {
-        &self.bytes[..self.len]
+    #[inline]
+    pub(super) fn write(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.bytes[..self.len]);
+    }
+
+    #[inline]
+    fn push(&mut self, byte: u8) {
+        self.bytes[self.len] = byte;
+        self.len += 1;
     }
 }
 

@@ -165,9 +165,14 @@ fn write<'a>(
         status_message = "";
     }
     message(scopes.of(scope), SPANS, Expected::Long, |out| {
-        let (trace_id, span_id) = (span.trace_id.to_bytes(), span.span_id.to_bytes());
-        let ids = Few::new().tag(TRACE_ID, DELIMITED).varint(16).bytes(&trace_id);
-        out.extend_from_slice(ids.tag(SPAN_ID, DELIMITED).varint(8).bytes(&span_id).as_slice());
+        let mut ids = Few::new();
+        ids.tag(TRACE_ID, DELIMITED);
+        ids.varint(16);
+        ids.array(span.trace_id.to_bytes());
+        ids.tag(SPAN_ID, DELIMITED);
+        ids.varint(8);
+        ids.array(span.span_id.to_bytes());
+        ids.write(out);
         text(out, TRACE_STATE, trace_state);
         if let Some(parent) = span.parent_id {
             bytes(out, PARENT_SPAN_ID, &parent.to_bytes());

@@ -29,41 +29,63 @@ const VALUES: u32 = 1;
 
 /// Writes a field with this number that is a `KeyValue` within so many lists and maps.
 pub(super) fn pair(out: &mut Vec<u8>, field: u32, key: &str, value: Given<'_>, depth: usize) {
-    if let Given::Plain(value) = value
-        && let Some((few, text)) = as_few(value)
-    {
-        return plain_pair(out, field, key, few.as_slice(), text);
+    match value {
+        Given::Plain(ValueRef::U64(_) | ValueRef::Packed(_)) | Given::Nested(_) => {
+            message(out, field, Expected::Short, |out| key_value(out, key, value, depth));
+        }
+        Given::Plain(value) => plain_pair(out, field, key, value),
     }
-    message(out, field, Expected::Short, |out| key_value(out, key, value, depth));
 }
 
-/// The fields of the `AnyValue`, the last of which ends with a text or bytes; `None` where that is not known so simply.
-fn as_few(value: ValueRef<'_>) -> Option<(Few, &[u8])> {
-    let few = Few::new();
-    Some(match value {
-        ValueRef::Null => (few, &[]),
-        ValueRef::Bool(value) => (few.tag(BOOL, VARINT).varint(value.into()), &[]),
-        ValueRef::I64(value) => (few.tag(INT, VARINT).varint(value.cast_unsigned()), &[]),
-        ValueRef::F64(value) => (few.tag(DOUBLE, FIXED_64).bytes(&value.to_le_bytes()), &[]),
-        ValueRef::Str(value) => (few.tag(STRING, DELIMITED).varint(value.len() as u64), value.as_bytes()),
-        ValueRef::Bytes(value) => (few.tag(BYTES, DELIMITED).varint(value.len() as u64), value),
-        ValueRef::U64(_) | ValueRef::Packed(_) => return None,
-    })
-}
-
-fn plain_pair(out: &mut Vec<u8>, field: u32, key: &str, few: &[u8], text: &[u8]) {
-    let (key_len, value_len) = (key.len() as u64, few.len() + text.len());
-    let mut len = 1 + varint_len(value_len as u64) + value_len;
-    let mut head = Few::new().tag(field, DELIMITED);
-    if key.is_empty() {
-        head = head.varint(len as u64);
-    } else {
-        len += 1 + varint_len(key_len) + key.len();
-        head = head.varint(len as u64).tag(KEY, DELIMITED).varint(key_len);
+/// The same of a value whose length is known at once.
+fn plain_pair(out: &mut Vec<u8>, field: u32, key: &str, value: ValueRef<'_>) {
+    let text = match value {
+        ValueRef::Str(text) => text.as_bytes(),
+        ValueRef::Bytes(bytes) => bytes,
+        _ => &[],
+    };
+    let value_len = match value {
+        ValueRef::Bool(_) => 2,
+        ValueRef::I64(value) => 1 + varint_len(value.cast_unsigned()),
+        ValueRef::F64(_) => 9,
+        ValueRef::Str(_) | ValueRef::Bytes(_) => 1 + varint_len(text.len() as u64) + text.len(),
+        _ => 0,
+    };
+    let key_len = if key.is_empty() { 0 } else { 1 + varint_len(key.len() as u64) + key.len() };
+    let mut few = Few::new();
+    few.tag(field, DELIMITED);
+    few.varint((key_len + 1 + varint_len(value_len as u64) + value_len) as u64);
+    if !key.is_empty() {
+        few.tag(KEY, DELIMITED);
+        few.varint(key.len() as u64);
     }
-    out.extend_from_slice(head.as_slice());
+    few.write(out);
     out.extend_from_slice(key.as_bytes());
-    out.extend_from_slice(Few::new().tag(VALUE, DELIMITED).varint(value_len as u64).bytes(few).as_slice());
+
+    let mut few = Few::new();
+    few.tag(VALUE, DELIMITED);
+    few.varint(value_len as u64);
+    match value {
+        ValueRef::Bool(value) => {
+            few.tag(BOOL, VARINT);
+            few.varint(value.into());
+        }
+        ValueRef::I64(value) => {
+            few.tag(INT, VARINT);
+            few.varint(value.cast_unsigned());
+        }
+        ValueRef::F64(value) => {
+            few.tag(DOUBLE, FIXED_64);
+            few.array(value.to_le_bytes());
+        }
+        ValueRef::Str(_) | ValueRef::Bytes(_) => {
+            let is_text = matches!(value, ValueRef::Str(_));
+            few.tag(if is_text { STRING } else { BYTES }, DELIMITED);
+            few.varint(text.len() as u64);
+        }
+        _ => {}
+    }
+    few.write(out);
     out.extend_from_slice(text);
 }
 
