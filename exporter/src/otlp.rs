@@ -1,6 +1,6 @@
 //! Spans as OTLP, the OpenTelemetry protocol: requests in protobuf, the same as `opentelemetry-proto`'s types, and their JSON.
 //!
-//! Spans are written to protobuf as they are, with nothing in between; the other two are made of that.
+//! Spans are written to protobuf as they are, or as they lie in a block, with nothing in between; the other two are made of that.
 //!
 //! What becomes of a span:
 //!
@@ -53,6 +53,7 @@ use spanring_spool::{SpanData, Value};
 use self::attributes::Attributes;
 use self::protobuf::{Expected, message};
 use self::scope::Scopes;
+use crate::sink::Spans;
 
 /// The one field of a request: each is a `ResourceSpans`.
 const RESOURCE_SPANS: u32 = 1;
@@ -97,6 +98,23 @@ impl Names {
 pub fn to_protobuf(names: Names, resource: &[(String, Value)], spans: &[SpanData]) -> Vec<u8> {
     let mut scopes = Scopes::default();
     spans.iter().for_each(|span| span::span(&mut scopes, span, names));
+    whole(resource, &scopes)
+}
+
+/// The same request, of the spans of a batch, which may lie in a block.
+pub(crate) fn spans_to_protobuf(names: Names, resource: &[(String, Value)], spans: Spans<'_>) -> Vec<u8> {
+    match spans.in_block().filter(|_| names == Names::GenAi) {
+        Some(rows) => {
+            let mut scopes = Scopes::default();
+            let mut room = Vec::new();
+            rows.iter().for_each(|row| span::row(&mut scopes, *row, &mut room));
+            whole(resource, &scopes)
+        }
+        None => to_protobuf(names, resource, spans.as_slice()),
+    }
+}
+
+fn whole(resource: &[(String, Value)], scopes: &Scopes) -> Vec<u8> {
     let mut out = Vec::with_capacity(scopes.len() + 1024);
     message(&mut out, RESOURCE_SPANS, Expected::Long, |out| {
         message(out, RESOURCE, Expected::Short, |out| {
@@ -118,7 +136,12 @@ pub fn request_with(
     resource: &[(String, Value)],
     spans: &[SpanData],
 ) -> ExportTraceServiceRequest {
-    ExportTraceServiceRequest::decode(to_protobuf(names, resource, spans).as_slice())
+    decoded(&to_protobuf(names, resource, spans))
+}
+
+/// What was written, to be read.
+pub(crate) fn decoded(request: &[u8]) -> ExportTraceServiceRequest {
+    ExportTraceServiceRequest::decode(request)
         .expect("fields have the types that they are written with, texts are UTF-8, and nothing lies deeper than may be read")
 }
 

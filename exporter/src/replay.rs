@@ -166,7 +166,7 @@ impl Replay {
                 let number = usize::try_from(letter.number).unwrap_or(usize::MAX);
                 let id =
                     BatchId { recorder: &letter.recorder, block: letter.block, number, part: BatchId::ALONE };
-                let spans = std::slice::from_ref(&letter.span);
+                let spans = std::slice::from_ref(&letter.span).into();
                 let batch = Batch { id, resource: &letter.resource, spans, starts: &[] };
                 receiver.sink.recall(&letter.span, &letter.known);
                 self.ask(receiver, Parcel::Batch(&batch)).await
@@ -220,7 +220,7 @@ impl Replay {
                 Ok(None) => return Fate::Taken,
                 Err(error) => return Fate::Unread(error.to_string()),
             };
-            let batch = Batch { id, resource: &letter.resource, spans: chunk, starts: &[] };
+            let batch = Batch { id, resource: &letter.resource, spans: chunk.into(), starts: &[] };
             match self.ask(receiver, Parcel::Batch(&batch)).await {
                 Fate::Taken => id.number = id.number.saturating_add(1),
                 other => return other,

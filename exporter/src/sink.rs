@@ -10,6 +10,7 @@ mod conceal;
 mod endpoint;
 mod file;
 mod grpc;
+mod gzip;
 mod http;
 mod openai;
 mod openai_options;
@@ -26,6 +27,7 @@ mod prela_http;
 mod prela_options;
 mod retry_after;
 mod spanforge;
+mod spans;
 mod stdout;
 mod system;
 mod trace;
@@ -47,6 +49,7 @@ pub use prela_file::PrelaFileSink;
 pub use prela_http::PrelaSink;
 pub use prela_options::PrelaOptions;
 pub use spanforge::{SpanForgeAddress, SpanForgeCloud, SpanForgeOptions, SpanForgeWebhook};
+pub use spans::Spans;
 pub use stdout::StdoutSink;
 pub use system::System;
 pub use trace::{Trace, TraceSpans};
@@ -56,6 +59,7 @@ pub(crate) use file::{LineForm, OTLP_LINES};
 pub(crate) use http::is_loopback;
 pub(crate) use otlp_options::OWN_HEADERS;
 pub(crate) use spanforge::EVENT_LINES as SPANFORGE_LINES;
+pub(crate) use spans::BlockSpans;
 pub(crate) use wave::{Sent, Width};
 
 use std::fmt;
@@ -263,7 +267,7 @@ pub struct Batch<'a> {
     /// What the recording process was.
     pub resource: &'a Resource,
     /// The spans, in sequence order, or parents first.
-    pub spans: &'a [SpanData],
+    pub spans: Spans<'a>,
     /// For a sink that [wants](Sink::wants_starts) them, what was announced of spans when they started, of these among others, sorted by their
     /// identities. Not every span was announced.
     pub starts: &'a [SpanData],
@@ -279,8 +283,8 @@ impl Batch<'_> {
 
     /// An OTLP/JSON request on a line by itself, with its line break.
     fn json_line(&self, names: Names) -> Vec<u8> {
-        let request = otlp::request_with(names, &self.resource.attributes, self.spans);
-        let mut line = otlp::to_json(&request).into_bytes();
+        let request = otlp::spans_to_protobuf(names, &self.resource.attributes, self.spans);
+        let mut line = otlp::to_json(&otlp::decoded(&request)).into_bytes();
         line.push(b'\n');
         line
     }

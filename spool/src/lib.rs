@@ -122,7 +122,7 @@ pub use lock::FileId;
 pub use notebook::{NOTES_MAX, Note, Notebook, Noted};
 pub use position::Position;
 pub use progress::Trouble;
-pub use reader::{Block, BlockRef, Reader, RecorderEnd, RecorderReader};
+pub use reader::{Block, BlockBuffer, BlockRef, Reader, RecorderEnd, RecorderReader};
 pub use recorder_id::RecorderId;
 pub use recovery::RecoveryReport;
 #[cfg(feature = "patterns")]

@@ -19,7 +19,7 @@ use crate::life::{self, Life};
 use crate::recorder_id::RecorderId;
 use crate::resource::Resource;
 use crate::storage::{DiskStorage, HeldLock, Storage, open_regular};
-use crate::{Error, NotASpool, Notebook, Noted, Refusal, layout};
+use crate::{Cursor, Error, NotASpool, Notebook, Noted, Refusal, layout};
 
 /// A directory with recorders in it.
 #[derive(Clone, Debug)]
@@ -148,6 +148,15 @@ impl SpoolDir {
     /// [`Error::Damaged`] and [`Error::TooLarge`] for a file that is no resource; as for [`life`](SpoolDir::life).
     pub fn resource(&self, id: &RecorderId) -> Result<Resource, Error> {
         Resource::load(&self.recorder_dir(id)?)
+    }
+
+    /// Opens the cursor of a sink in a recorder, and creates it where there is none.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Cursor::open`].
+    pub fn cursor(&self, id: &RecorderId, sink_name: &str) -> Result<Cursor, Error> {
+        Cursor::open_in(&*self.storage, &self.recorder_path(id), sink_name)
     }
 
     /// Claims the spool for the delivery of what is in it.

@@ -119,7 +119,7 @@ async fn send(sink: &mut dyn Sink) -> Outcome {
     let (recorder, resource) = (RecorderId::from_parts(0, 0), Resource::named("spanring.doctor"));
     let id = BatchId { recorder: &recorder, block: Position::default(), number: 0, part: BatchId::ALONE };
     let spans = [test_span()];
-    sink.deliver(&Batch { id, resource: &resource, spans: &spans, starts: &[] }).await
+    sink.deliver(&Batch { id, resource: &resource, spans: (&spans).into(), starts: &[] }).await
 }
 
 fn test_span() -> SpanData {

@@ -4,9 +4,9 @@
 //! was delivered before. So a batch that is sent again after a restart is the same batch. A part is a half of what was refused, so that it depends on the
 //! answers besides.
 
-use spanring_spool::{EventData, SpanData, Value};
+use spanring_spool::{Attributes, EventData, SpanData, SpanRef, Value, ValueRef};
 
-use crate::sink::{Batch, BatchId};
+use crate::sink::{Batch, BatchId, Spans};
 
 /// No batch has more spans.
 pub const SPANS_MAX: usize = 512;
@@ -24,11 +24,18 @@ pub(super) struct Cut {
 }
 
 /// The batches of a block for a sink that takes so many spans at once, in order.
-pub(super) fn cuts(spans: &[SpanData], spans_max: usize) -> Vec<Cut> {
+pub(super) fn cuts(spans: Spans<'_>, spans_max: usize) -> Vec<Cut> {
+    match spans.in_block() {
+        Some(rows) => cuts_of(rows.iter().map(row_len), spans_max),
+        None => cuts_of(spans.iter().map(span_len), spans_max),
+    }
+}
+
+/// Those of spans that are estimated at so many bytes.
+fn cuts_of(lens: impl Iterator<Item = usize>, spans_max: usize) -> Vec<Cut> {
     let spans_max = spans_max.clamp(1, SPANS_MAX);
     let mut cuts: Vec<Cut> = Vec::new();
-    for span in spans {
-        let bytes = span_len(span);
+    for bytes in lens {
         match cuts.last_mut() {
             Some(cut) if cut.len < spans_max && cut.bytes + bytes <= BYTES_MAX => {
                 (cut.len, cut.bytes) = (cut.len + 1, cut.bytes + bytes);
@@ -83,12 +90,37 @@ pub(super) fn span_len(span: &SpanData) -> usize {
     SPAN_FIXED_LEN + texts + pairs_len(&span.attributes) + events + links
 }
 
+/// The same of a span that lies in a block.
+pub(super) fn row_len(span: &SpanRef<'_>) -> usize {
+    if !span.is_flat() {
+        return span_len(&span.to_data());
+    }
+    let event = |name: &str, pairs| EVENT_FIXED_LEN + name.len() + flat_pairs_len(pairs);
+    let events: usize = span.events().map(|of| event(of.name(), of.attributes())).sum();
+    let links: usize = span.links().map(|link| LINK_FIXED_LEN + flat_pairs_len(link.attributes())).sum();
+    let texts = span.name().len() + span.status_message().len();
+    SPAN_FIXED_LEN + texts + flat_pairs_len(span.attributes()) + events + links
+}
+
 fn event_len(event: &EventData) -> usize {
     EVENT_FIXED_LEN + event.name.len() + pairs_len(&event.attributes)
 }
 
 fn pairs_len(pairs: &[(String, Value)]) -> usize {
     pairs.iter().map(|(key, value)| 3 * FRAME_LEN + key.len() + value_len(value)).sum()
+}
+
+fn flat_pairs_len(pairs: Attributes<'_>) -> usize {
+    pairs.map(|(key, value)| 3 * FRAME_LEN + key.len() + flat_value_len(value)).sum()
+}
+
+fn flat_value_len(value: ValueRef<'_>) -> usize {
+    match value {
+        ValueRef::Str(text) => FRAME_LEN + text.len(),
+        ValueRef::Bytes(bytes) => FRAME_LEN + bytes.len(),
+        ValueRef::Packed(packed) => value_len(&packed.to_value()),
+        _ => FRAME_LEN + NUMBER_LEN,
+    }
 }
 
 fn value_len(value: &Value) -> usize {
@@ -112,7 +144,7 @@ mod tests {
     use crate::sink::tests::span;
 
     fn lens(spans: &[SpanData]) -> Vec<usize> {
-        cuts(spans, usize::MAX).iter().map(|cut| cut.len).collect()
+        cuts(spans.into(), usize::MAX).iter().map(|cut| cut.len).collect()
     }
 
     fn of_len(len: usize) -> SpanData {
@@ -126,7 +158,7 @@ mod tests {
         assert_eq!(lens(&vec![of_len(1_000_000); 9]), [4, 4, 1]);
         let mixed = [span(1), of_len(BYTES_MAX), of_len(2 * BYTES_MAX), span(2), span(3)];
         assert_eq!(lens(&mixed), [1, 1, 1, 2]);
-        let bytes: Vec<_> = cuts(&mixed, usize::MAX).iter().map(|cut| cut.bytes).collect();
+        let bytes: Vec<_> = cuts((&mixed).into(), usize::MAX).iter().map(|cut| cut.bytes).collect();
         let of = |at: &[usize]| at.iter().map(|at| span_len(&mixed[*at])).sum::<usize>();
         assert_eq!(bytes, [of(&[0]), of(&[1]), of(&[2]), of(&[3, 4])]);
     }
@@ -135,7 +167,7 @@ mod tests {
     fn a_sink_that_takes_fewer_spans_at_once_gets_batches_of_as_many() {
         let spans = vec![span(1); 300];
         for (spans_max, expected) in [(128, vec![128, 128, 44]), (299, vec![299, 1]), (0, vec![1; 300])] {
-            let lens: Vec<_> = cuts(&spans, spans_max).iter().map(|cut| cut.len).collect();
+            let lens: Vec<_> = cuts((&spans).into(), spans_max).iter().map(|cut| cut.len).collect();
             assert_eq!(lens, expected, "{spans_max}");
         }
     }

@@ -11,7 +11,7 @@
 //! * **C1** A cursor is stored after the sink has acknowledged, or refused and so left to C4, every span before it. A kill in between delivers
 //!   again what was read together, a block or several; nothing is passed over. What the sink has noted of them is synced before.
 //! * **C2** A position is published, and thus allows removal, after its cursor was synced.
-//! * **C3** One block is in memory at a time, or of those whose batches go [together](by_block) 4 MiB and one more. All growing recorders are open, but only one that is over and can be
+//! * **C3** One block is in memory at a time, or of those whose batches go [together](by_block) 4 MiB, decompressed, and one more. All growing recorders are open, but only one that is over and can be
 //!   read. By trace, the spans of a few traces are besides.
 //! * **C4** A span that the sink refuses by itself is a dead letter, and durable as one, before the cursor passes it. No other span is one.
 
@@ -24,7 +24,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use spanring_spool::{Error, RecorderId, Skipped};
+use spanring_spool::{BlockBuffer, Error, RecorderId, Skipped};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
@@ -77,6 +77,8 @@ pub(super) struct Courier {
     lineages: BTreeMap<RecorderId, Lineage>,
     finished: BTreeSet<RecorderId>,
     looks: Looks,
+    /// Memory for the blocks that are on their way.
+    buffers: Vec<BlockBuffer>,
     journey: Journey,
 }
 
@@ -110,6 +112,7 @@ impl Courier {
             lineages: BTreeMap::new(),
             finished: BTreeSet::new(),
             looks: Looks::default(),
+            buffers: Vec::new(),
             journey: Journey::default(),
         }
     }

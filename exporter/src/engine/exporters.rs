@@ -8,7 +8,10 @@
 //!
 //! Each has what an exporter by itself has: its claim on its spool, its cursors, dead letters and retries. What they share is when they begin and
 //! when they are asked to stop, and what their routes and sinks share: a limit of spans a second, a file. So nothing that goes wrong with one
-//! spool holds up another.
+//! spool holds up another. A disk that does not answer holds up the thread that waits for it, so each has [one of its own](Exporters::run_apart)
+//! unless somebody wants them on a runtime.
+
+mod apart;
 
 use std::panic::resume_unwind;
 use std::path::PathBuf;
@@ -17,6 +20,7 @@ use spanring_spool::SpoolDir;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use self::apart::Apart;
 use super::report::ExportReport;
 use super::reports::{ExportReports, SpoolReport};
 use super::spawned::{SpawnedExporter, spawn};
@@ -37,7 +41,7 @@ use crate::Error;
 /// let sinks = sink.open_each(&SinkOptions::default(), spools.len())?;
 /// let routes = Route::together(sinks, RouteOptions::default());
 /// let exporters = spools.into_iter().zip(routes).map(|(spool, route)| Exporter::new(spool).along(route));
-/// let report = Exporters::new(exporters).run(std::future::pending()).await?;
+/// let report = Exporters::new(exporters).run_apart(std::future::pending()).await?;
 /// println!("{report}");
 /// # Ok(())
 /// # }
@@ -56,7 +60,8 @@ impl Exporters {
         Exporters(self.0.into_iter().map(change).collect())
     }
 
-    /// Delivers all spools, as [`Exporter::run`] does one. They end by themselves, each for itself, or once `stop` is ready.
+    /// Delivers all spools on the runtime that it is called on, as [`Exporter::run`] does one. They end by themselves, each for itself, or once
+    /// `stop` is ready. Spools are read, and cursors synced, on the runtime's own threads.
     ///
     /// # Errors
     ///
@@ -65,14 +70,27 @@ impl Exporters {
         Ok(run(self.claim()?, stop).await)
     }
 
-    /// Delivers all spools on one thread of its own, as [`Exporter::spawn`] does one. What panics there ends all of them, and not the program.
+    /// Delivers each spool on a thread and a runtime of its own, so that a disk that does not answer holds up its own spool, and no other. One that
+    /// has not ended two seconds after the [deadline](Exporter::stop_deadline) of a stop is not waited for: its report says so, and its thread, with
+    /// its claim on the spool, ends once the disk answers, or with the process.
+    ///
+    /// # Errors
+    ///
+    /// As for [`run`](Self::run); [`Error::Thread`], where those that had begun are asked to stop.
+    pub async fn run_apart(self, stop: impl Future<Output = ()>) -> Result<ExportReports, Error> {
+        let begun = self.claim()?.into_iter().map(Apart::begin).collect::<Result<Vec<_>, _>>()?;
+        Ok(run(begun, stop).await)
+    }
+
+    /// Delivers each spool on a thread of its own, as [`Exporter::spawn`] does one, and [as apart](Self::run_apart). What panics there ends all of
+    /// them, and not the program.
     ///
     /// # Errors
     ///
     /// As for [`run`](Self::run); [`Error::Thread`].
     pub fn spawn(self) -> Result<SpawnedExporter<ExportReports>, Error> {
-        let claimed = self.claim()?;
-        spawn(|stop| run(claimed, stop))
+        let begun = self.claim()?.into_iter().map(Apart::begin).collect::<Result<Vec<_>, _>>()?;
+        spawn(|stop| run(begun, stop))
     }
 
     /// Does what can fail before delivery begins, for all of them.
@@ -102,14 +120,33 @@ pub(crate) fn are_same_spool(one: &SpoolDir, other: &SpoolDir) -> bool {
     one.path() == other.path() || identity(one).is_some_and(|one| identity(other) == Some(one))
 }
 
-async fn run(exporters: Vec<Claimed>, stop: impl Future<Output = ()>) -> ExportReports {
+/// An exporter that can be run beside others.
+trait Beside: Send + 'static {
+    /// The directory of its spool.
+    fn spool(&self) -> PathBuf;
+
+    /// Runs until it ends, after a stop is asked for if not before.
+    fn run(self, stop: watch::Receiver<bool>) -> impl Future<Output = ExportReport> + Send;
+}
+
+impl Beside for Claimed {
+    fn spool(&self) -> PathBuf {
+        self.exporter.spool.path().to_owned()
+    }
+
+    async fn run(self, mut stop: watch::Receiver<bool>) -> ExportReport {
+        Claimed::run(self, stopped(&mut stop)).await
+    }
+}
+
+async fn run<E: Beside>(exporters: Vec<E>, stop: impl Future<Output = ()>) -> ExportReports {
     let (stopping, stop_seen) = watch::channel(false);
     let mut reports: Vec<(PathBuf, Option<ExportReport>)> = Vec::new();
     let mut running = JoinSet::new();
-    for (number, claimed) in exporters.into_iter().enumerate() {
-        reports.push((claimed.exporter.spool.path().to_owned(), None));
-        let mut stop = stop_seen.clone();
-        running.spawn(async move { (number, claimed.run(stopped(&mut stop)).await) });
+    for (number, exporter) in exporters.into_iter().enumerate() {
+        reports.push((exporter.spool(), None));
+        let stop = stop_seen.clone();
+        running.spawn(async move { (number, exporter.run(stop).await) });
     }
     tokio::pin!(stop);
     loop {

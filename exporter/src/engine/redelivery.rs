@@ -181,8 +181,9 @@ impl Trip {
             }
             let PastBlock { recorder, resource, block } = &found;
             let places = Places::Block(block.position);
-            let cuts = self.porter.cuts(&block.spans);
-            let load = Load { recorder, resource, spans: &block.spans, starts: &[], places, cuts: &cuts };
+            let cuts = self.porter.cuts((&block.spans).into());
+            let load =
+                Load { recorder, resource, spans: (&block.spans).into(), starts: &[], places, cuts: &cuts };
             if let Err(end) = self.porter.deliver(&load).await {
                 self.ended(end);
             }

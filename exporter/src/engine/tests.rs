@@ -1,9 +1,11 @@
 mod arrivals;
+mod in_block;
 mod live;
 mod outages;
 mod redelivering;
 mod side_by_side;
 mod spawning;
+mod stalling;
 mod stopping;
 mod traces;
 mod watched;
@@ -98,7 +100,7 @@ impl<F: FnMut(&[SpanData]) -> Outcome + Send> Sink for Told<F> {
     }
 
     fn deliver<'a>(&'a mut self, batch: &'a Batch<'a>) -> Delivery<'a> {
-        let outcome = (self.answer)(batch.spans);
+        let outcome = (self.answer)(&batch.spans);
         let spans: Vec<_> = batch.spans.iter().map(|span| span.span_id).collect();
         let mut seen = self.seen.0.lock().unwrap();
         let (sent, taken) = &mut *seen;

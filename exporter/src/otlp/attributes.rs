@@ -3,20 +3,24 @@
 
 use std::collections::HashMap;
 
-use spanring_spool::Value;
+use spanring_spool::{Value, ValueRef};
 
-use super::protobuf::{Expected, message};
 use super::value;
 
 /// Up to how many attributes a repeated key is looked for by comparing each with each.
 const COMPARED_MAX: usize = 24;
+/// For how many attributes there is room from the beginning, those that are added included.
+const ROOM: usize = 12;
 
 /// What the keys of attributes begin with that have a place of their own.
 const OWN: &str = "spanring.";
 
+/// An attribute: its key and its value.
+pub(super) type Pair<'a> = (&'a str, Given<'a>);
+
 /// Attributes, each key once.
 pub(super) struct Attributes<'a> {
-    pairs: Vec<(&'a str, Given<'a>)>,
+    pairs: Vec<Pair<'a>>,
     /// Whether any key may be one that has a place of its own.
     has_own: bool,
 }
@@ -24,29 +28,45 @@ pub(super) struct Attributes<'a> {
 /// The value of an attribute.
 #[derive(Clone, Copy)]
 pub(super) enum Given<'a> {
-    Recorded(&'a Value),
-    Text(&'a str),
-    Integer(i64),
-    Bool(bool),
+    /// One that is not made up of others, wherever it lies.
+    Plain(ValueRef<'a>),
+    /// A list or a map.
+    Nested(&'a Value),
 }
 
 impl<'a> Attributes<'a> {
     /// These, each key once: the last value at the first place.
     pub(super) fn of(pairs: &'a [(String, Value)]) -> Self {
-        // A few are added.
-        let mut attributes = Attributes { pairs: Vec::with_capacity(pairs.len() + 4), has_own: false };
+        let room = Vec::with_capacity(ROOM);
+        Self::from_pairs(room, pairs.iter().map(|(key, value)| (key.as_str(), Given::of(value))))
+    }
+
+    /// These of a span that is [flat](spanring_spool::SpanRef::is_flat), of its events or of its links, in memory that others
+    /// [had](Self::into_room).
+    pub(super) fn of_flat(room: Vec<Pair<'a>>, pairs: spanring_spool::Attributes<'a>) -> Self {
+        Self::from_pairs(room, pairs.map(|(key, value)| (key, Given::Plain(value))))
+    }
+
+    /// The memory, for others.
+    pub(super) fn into_room(mut self) -> Vec<Pair<'a>> {
+        self.pairs.clear();
+        self.pairs
+    }
+
+    fn from_pairs(room: Vec<Pair<'a>>, pairs: impl Iterator<Item = Pair<'a>>) -> Self {
+        let mut attributes = Attributes { pairs: room, has_own: false };
         let mut places = HashMap::new();
         for (key, value) in pairs {
-            let (key, value) = (key.as_str(), Given::Recorded(value));
-            let place = if pairs.len() <= COMPARED_MAX {
-                attributes.place(key)
-            } else {
-                places.insert(key, attributes.pairs.len()).inspect(|&place| {
-                    places.insert(key, place);
-                })
+            let next = attributes.pairs.len();
+            if next == COMPARED_MAX && places.is_empty() {
+                places.extend(attributes.pairs.iter().enumerate().map(|(place, (key, _))| (*key, place)));
+            }
+            let place = match places.is_empty() {
+                true => attributes.place(key).unwrap_or(next),
+                false => *places.entry(key).or_insert(next),
             };
-            match place {
-                Some(place) => attributes.pairs[place].1 = value,
+            match attributes.pairs.get_mut(place) {
+                Some(pair) => pair.1 = value,
                 None => attributes.pairs.push((key, value)),
             }
             attributes.has_own |= key.starts_with(OWN);
@@ -87,7 +107,8 @@ impl<'a> Attributes<'a> {
     /// Takes out an attribute that is a number of 32 bits; 0 where there is none.
     pub(super) fn take_number(&mut self, key: &str) -> u32 {
         let read = |value| match value {
-            Given::Recorded(value @ (Value::I64(_) | Value::U64(_))) => u32::try_from(value.as_u64()?).ok(),
+            Given::Plain(ValueRef::I64(number)) => u32::try_from(number).ok(),
+            Given::Plain(ValueRef::U64(number)) => u32::try_from(number).ok(),
             _ => None,
         };
         self.take(key, read).unwrap_or(0)
@@ -101,7 +122,7 @@ impl<'a> Attributes<'a> {
     /// Writes what lies within so many lists and maps.
     pub(super) fn write_at(&self, out: &mut Vec<u8>, field: u32, depth: usize) {
         for (key, value) in &self.pairs {
-            message(out, field, Expected::Short, |out| value::key_value(out, key, *value, depth));
+            value::pair(out, field, key, *value, depth);
         }
     }
 
@@ -111,12 +132,29 @@ impl<'a> Attributes<'a> {
 }
 
 impl<'a> Given<'a> {
+    /// A value that was recorded.
+    pub(super) fn of(value: &'a Value) -> Self {
+        Given::Plain(match value {
+            Value::Null => ValueRef::Null,
+            Value::Bool(value) => ValueRef::Bool(*value),
+            Value::I64(value) => ValueRef::I64(*value),
+            Value::U64(value) => ValueRef::U64(*value),
+            Value::F64(value) => ValueRef::F64(*value),
+            Value::Str(value) => ValueRef::Str(value),
+            Value::Bytes(value) => ValueRef::Bytes(value),
+            Value::List(_) | Value::Map(_) => return Given::Nested(value),
+        })
+    }
+
+    pub(super) fn text(text: &'a str) -> Self {
+        Given::Plain(ValueRef::Str(text))
+    }
+
     /// The text, if it is one.
     pub(super) fn as_str(self) -> Option<&'a str> {
         match self {
-            Given::Recorded(value) => value.as_str(),
-            Given::Text(text) => Some(text),
-            Given::Integer(_) | Given::Bool(_) => None,
+            Given::Plain(ValueRef::Str(text)) => Some(text),
+            _ => None,
         }
     }
 }

@@ -4,9 +4,9 @@
 //! numbers in as few bytes as they need. Tests compare it with one.
 
 /// How a field's value lies: the lower three bits of its tag.
-const VARINT: u32 = 0;
-const FIXED_64: u32 = 1;
-const DELIMITED: u32 = 2;
+pub(super) const VARINT: u32 = 0;
+pub(super) const FIXED_64: u32 = 1;
+pub(super) const DELIMITED: u32 = 2;
 const FIXED_32: u32 = 5;
 
 /// About how long a message will be, which decides how many bytes are left free for its length. Where it comes to another length, it is moved.
@@ -98,8 +98,56 @@ fn varint(out: &mut Vec<u8>, mut number: u64) {
     out.push((number & 0x7f) as u8);
 }
 
+/// A few small fields, put together to be written at once: most of what a span has is smaller than a look at the room for it costs.
+pub(super) struct Few {
+    bytes: [u8; FEW_LEN],
+    len: usize,
+}
+
+/// Two identities with their tags and lengths. All else that is put together is shorter.
+const FEW_LEN: usize = 32;
+
+impl Few {
+    #[inline]
+    pub(super) fn new() -> Self {
+        Few { bytes: [0; FEW_LEN], len: 0 }
+    }
+
+    /// Begins a field whose number is below 16.
+    #[inline]
+    pub(super) fn tag(&mut self, field: u32, lies: u32) {
+        self.push(((field << 3 | lies) & 0x7f) as u8);
+    }
+
+    #[inline]
+    pub(super) fn varint(&mut self, mut number: u64) {
+        while number >= 0x80 {
+            self.push((number & 0x7f) as u8 | 0x80);
+            number >>= 7;
+        }
+        self.push((number & 0x7f) as u8);
+    }
+
+    #[inline]
+    pub(super) fn array<const N: usize>(&mut self, bytes: [u8; N]) {
+        self.bytes[self.len..][..N].copy_from_slice(&bytes);
+        self.len += N;
+    }
+
+    #[inline]
+    pub(super) fn write(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.bytes[..self.len]);
+    }
+
+    #[inline]
+    fn push(&mut self, byte: u8) {
+        self.bytes[self.len] = byte;
+        self.len += 1;
+    }
+}
+
 /// In how many bytes of seven bits a number fits.
-fn varint_len(number: u64) -> usize {
+pub(super) fn varint_len(number: u64) -> usize {
     (64 - (number | 1).leading_zeros()).div_ceil(7) as usize
 }
 

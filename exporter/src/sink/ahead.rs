@@ -86,7 +86,7 @@ mod tests {
         number: usize,
     ) -> Batch<'a> {
         let id = BatchId { recorder, block: Position::default(), number, part: BatchId::WHOLE };
-        Batch { id, resource, spans, starts: &[] }
+        Batch { id, resource, spans: spans.into(), starts: &[] }
     }
 
     #[tokio::test]

@@ -36,7 +36,7 @@ use percent_encoding::percent_decode;
 use prost::Message as _;
 
 use super::conceal::Secrets;
-use super::http::gzip;
+use super::gzip::gzip;
 use super::retry_after::WAIT_MAX;
 
 const PREFIX_LEN: usize = 5;

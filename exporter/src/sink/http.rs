@@ -1,14 +1,12 @@
 //! The transport of sinks that speak HTTP: one connection pool, gzip, time limits, and a limit on answers.
 
 use std::error::Error as _;
-use std::io::{self, Write as _};
+use std::io;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use flate2::Compression;
-use flate2::write::GzEncoder;
 use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 use reqwest::redirect::Policy;
 use reqwest::{Body, Client, Method, Url};
@@ -21,6 +19,7 @@ use spanring_spool::{SpanData, Value};
 
 use super::ahead::{Ahead, Key};
 use super::conceal::Secrets;
+use super::gzip::gzip;
 use super::retry_after;
 use super::{Batch, Deliveries, Delivery, Needs, OtlpOptions, Outcome, Overview, Sink, TraceSpans, Wave};
 use crate::Error;
@@ -393,12 +392,6 @@ fn reason(error: reqwest::Error) -> String {
     }
     // "error sending request" says nothing; its causes do.
     error.source().map_or_else(|| error.to_string(), with_causes)
-}
-
-pub(super) fn gzip(body: &[u8]) -> io::Result<Vec<u8>> {
-    let mut encoder = GzEncoder::new(Vec::with_capacity(body.len() / 4), Compression::fast());
-    encoder.write_all(body)?;
-    encoder.finish()
 }
 
 /// A redirect is not followed: it would turn the POST into a GET. The certificates of the system are read only where

@@ -83,7 +83,7 @@ impl HttpApi for OpenAi {
     }
 
     fn request(&self, batch: &Batch<'_>) -> Request {
-        let mut items = items(&batch.resource.attributes, batch.spans);
+        let mut items = items(&batch.resource.attributes, batch.spans.as_slice());
         if self.is_openai {
             items = items.into_iter().map(sanitized).collect();
         }

@@ -86,7 +86,7 @@ impl OtlpGrpc {
 }
 
 fn seal(batch: &Batch<'_>, names: Names, is_plain: bool) -> io::Result<Vec<u8>> {
-    frame(&otlp::to_protobuf(names, &batch.resource.attributes, batch.spans), is_plain)
+    frame(&otlp::spans_to_protobuf(names, &batch.resource.attributes, batch.spans), is_plain)
 }
 
 async fn deliver(channel: &Channel, sealed: io::Result<Vec<u8>>) -> Outcome {

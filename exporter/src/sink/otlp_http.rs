@@ -58,14 +58,11 @@ impl HttpApi for OtlpHttp {
 
     fn request(&self, batch: &Batch<'_>) -> Request {
         let (names, resource) = (self.names, &batch.resource.attributes);
+        let protobuf = otlp::spans_to_protobuf(names, resource, batch.spans);
         let (media_type, body) = match self.protocol {
             // Who asks for gRPC has protobuf from a sink that speaks HTTP.
-            Protocol::Protobuf | Protocol::Grpc => {
-                (PROTOBUF, otlp::to_protobuf(names, resource, batch.spans))
-            }
-            Protocol::Json => {
-                (JSON, otlp::to_json(&otlp::request_with(names, resource, batch.spans)).into_bytes())
-            }
+            Protocol::Protobuf | Protocol::Grpc => (PROTOBUF, protobuf),
+            Protocol::Json => (JSON, otlp::to_json(&otlp::decoded(&protobuf)).into_bytes()),
         };
         let media_type = HeaderValue::from_static(media_type);
         let mut headers = self.headers.clone();

@@ -146,7 +146,7 @@ impl Sink for PrelaSink {
     /// A span that was set aside with its trace goes as a trace by itself.
     fn deliver<'a>(&'a mut self, batch: &'a Batch<'a>) -> Delivery<'a> {
         Box::pin(async {
-            let mut spans = Alone { spans: Some(batch.spans), all: batch.spans };
+            let mut spans = Alone { spans: Some(batch.spans.as_slice()), all: batch.spans.as_slice() };
             self.send(batch.resource, &mut spans).await
         })
     }

@@ -22,7 +22,7 @@ impl Spans {
     pub(crate) fn batch(&self) -> Batch<'_> {
         let block = Position { segment: 1, offset: 0x1000, next_sequence: 1 };
         let id = BatchId { recorder: &self.recorder, block, number: 0, part: BatchId::WHOLE };
-        Batch { id, resource: &self.resource, spans: &self.spans, starts: &[] }
+        Batch { id, resource: &self.resource, spans: (&self.spans).into(), starts: &[] }
     }
 }
 

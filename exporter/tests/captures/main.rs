@@ -9,6 +9,7 @@
 //!
 //! Each system has a folder of captures beside this file: one request per file, as a server received it, or the system's own export.
 
+mod in_block;
 mod json;
 mod langchain;
 mod langchain_classes;

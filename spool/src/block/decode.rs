@@ -94,10 +94,7 @@ impl BlockDecoder {
         rows: u32,
         skip: u32,
     ) -> Result<RowsRef<'a>, Undecodable> {
-        let ratio_is_possible = u64::from(raw_len) <= RATIO_MAX.saturating_mul(payload.len() as u64);
-        if raw_len > RAW_LEN_MAX || rows > ROWS_MAX || !ratio_is_possible {
-            return Err(Undecodable::TooLarge);
-        }
+        is_possible(payload, raw_len, rows)?;
         let BlockDecoder { raw, zstd, places } = self;
         let raw = match codec {
             Codec::Stored => payload,
@@ -106,17 +103,43 @@ impl BlockDecoder {
                 raw
             }
         };
-        if raw.len() != raw_len as usize {
-            return Err(Undecodable::Compression);
-        }
-        let mut deserializer = rmp_serde::Deserializer::from_read_ref(raw);
-        // The map and its columns; a column of a later version may hold something deeper, but not much.
-        deserializer.set_max_depth(16);
-        let columns = Columns::<&Bytes>::deserialize(&mut deserializer).map_err(|_| Undecodable::Columns)?;
-        let mut view = places.check(&columns.taken(), rows as usize)?;
-        view.skip(skip as usize);
-        Ok(view)
+        places.view(raw, raw_len, rows, skip)
     }
+
+    /// Likewise, of a payload that need not stay where it is.
+    pub(crate) fn view_apart(
+        &mut self,
+        payload: &[u8],
+        codec: Codec,
+        raw_len: u32,
+        rows: u32,
+        skip: u32,
+    ) -> Result<RowsRef<'_>, Undecodable> {
+        is_possible(payload, raw_len, rows)?;
+        let BlockDecoder { raw, zstd, places } = self;
+        match codec {
+            Codec::Stored => {
+                raw.clear();
+                raw.extend_from_slice(payload);
+            }
+            Codec::Zstd => decompress(zstd, payload, raw_len, raw)?,
+        }
+        places.view(raw, raw_len, rows, skip)
+    }
+
+    /// How many bytes its memory has for what is decompressed. What it keeps besides is no more than a few times that.
+    pub(crate) fn capacity(&self) -> usize {
+        self.raw.capacity()
+    }
+}
+
+/// Refuses what no block can be, before anything is made room for.
+fn is_possible(payload: &[u8], raw_len: u32, rows: u32) -> Result<(), Undecodable> {
+    let ratio_is_possible = u64::from(raw_len) <= RATIO_MAX.saturating_mul(payload.len() as u64);
+    if raw_len > RAW_LEN_MAX || rows > ROWS_MAX || !ratio_is_possible {
+        return Err(Undecodable::TooLarge);
+    }
+    Ok(())
 }
 
 /// At most `raw_len` bytes, whatever the frame says: straight into memory of that size, with no window beside it.
@@ -137,6 +160,26 @@ fn decompress(
 }
 
 impl Places {
+    /// The rows that these bytes hold, but for the first `skip` of them.
+    fn view<'a>(
+        &'a mut self,
+        raw: &'a [u8],
+        raw_len: u32,
+        rows: u32,
+        skip: u32,
+    ) -> Result<RowsRef<'a>, Undecodable> {
+        if raw.len() != raw_len as usize {
+            return Err(Undecodable::Compression);
+        }
+        let mut deserializer = rmp_serde::Deserializer::from_read_ref(raw);
+        // The map and its columns; a column of a later version may hold something deeper, but not much.
+        deserializer.set_max_depth(16);
+        let columns = Columns::<&Bytes>::deserialize(&mut deserializer).map_err(|_| Undecodable::Columns)?;
+        let mut view = self.check(&columns.taken(), rows as usize)?;
+        view.skip(skip as usize);
+        Ok(view)
+    }
+
     /// Goes through all columns, and refuses what is not as the format says.
     fn check<'a>(
         &'a mut self,
@@ -175,6 +218,7 @@ impl Places {
         Ok(RowsRef {
             at: 0,
             end: rows,
+            are_flat: self.packed_ends.is_empty() && texts.iter().all(|text| text.combined.is_none()),
             trace_ids,
             texts,
             state,

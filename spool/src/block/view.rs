@@ -31,6 +31,8 @@ pub(crate) struct RowsRef<'a> {
     pub(super) at: usize,
     /// Behind the last row.
     pub(super) end: usize,
+    /// Whether each value of the block is all there is under its key, and none is encoded.
+    pub(super) are_flat: bool,
     pub(super) trace_ids: &'a [[u8; 16]],
     pub(super) texts: Vec<TextRef<'a>>,
     pub(super) state: &'a [u8],
@@ -51,6 +53,11 @@ impl RowsRef<'_> {
     /// Leaves out the first rows.
     pub(super) fn skip(&mut self, rows: usize) {
         self.at = rows.min(self.end);
+    }
+
+    /// How many rows are given out.
+    pub(crate) fn len(&self) -> usize {
+        self.end - self.at
     }
 
     /// The rows, in their order.
@@ -188,6 +195,18 @@ impl<'a> SpanRef<'a> {
     #[inline]
     pub fn cut(&self) -> u32 {
         self.rows.places.cut[self.row]
+    }
+
+    /// Whether its attributes, and those of its events and links, are what [`to_data`](Self::to_data) makes of them, one by one: none has a key
+    /// whose values are combined, and none is [encoded](ValueRef::Packed).
+    #[inline]
+    pub fn is_flat(&self) -> bool {
+        let is_flat = |entry: &EntryPlace| match entry.tag & TAG_MASK {
+            TAG_PACKED => false,
+            TAG_EVENT | TAG_LINK => true,
+            _ => self.rows.text(*entry).combined.is_none(),
+        };
+        self.rows.are_flat || self.entries().iter().all(is_flat)
     }
 
     /// Its attributes, key and value, in the order in which they were set. A key that was set several times stands several times.

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::io;
 use std::path::Path;
 
-use super::recorder::{BlockRef, RecorderReader};
+use super::block::BlockRef;
+use super::recorder::RecorderReader;
 use crate::{Error, Life, RecorderId, Skipped, SpanData, SpoolDir};
 
 /// Yields the spans of a whole spool: recorder by recorder, and those of each in the order of their sequence.

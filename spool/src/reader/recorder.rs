@@ -3,7 +3,6 @@
 //! Files are read, never mapped: a file that is cut short meanwhile is then short, and no signal.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::fs::File;
 use std::io;
 use std::ops::Range;
@@ -12,90 +11,13 @@ use std::path::{Path, PathBuf};
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 
-use crate::block::{BlockDecoder, Rows, RowsRef, SpanRef};
+use super::block::{Block, BlockBuffer, BlockRef, FoundBlock};
+use crate::block::BlockDecoder;
 use crate::segment::{
-    BlockHeader, Found, Frame, HeaderFault, LEDGER_LEN, RingPosition, SEGMENT_HEADER_LEN, Scanner,
-    SegmentHeader, Source,
+    Found, Frame, HeaderFault, LEDGER_LEN, RingPosition, SEGMENT_HEADER_LEN, Scanner, SegmentHeader, Source,
 };
 use crate::storage::open_regular;
-use crate::{Error, FileId, Ledger, Position, Skipped, SpanData, layout};
-
-/// The spans of one block.
-#[derive(Clone, PartialEq, Debug)]
-#[non_exhaustive]
-pub struct Block {
-    /// The place right behind it: whoever continues there reads the next block.
-    pub position: Position,
-    /// The sequence of its first row that was not read before.
-    pub first_sequence: u64,
-    /// Spans that ended or were interrupted.
-    pub spans: Vec<SpanData>,
-    /// Announcements of spans that had started; each ends when it starts.
-    pub starts: Vec<SpanData>,
-    /// The recorder's account when it was written.
-    pub ledger: Ledger,
-}
-
-/// One block, whose spans lie where they were decompressed: what is read of them is borrowed, and nothing is copied.
-///
-/// A block that cannot be decoded has no spans; it is counted in [`skipped`](RecorderReader::skipped).
-pub struct BlockRef<'a> {
-    position: Position,
-    first_sequence: u64,
-    ledger: Ledger,
-    rows: Option<RowsRef<'a>>,
-}
-
-impl BlockRef<'_> {
-    /// The place right behind it: whoever continues there reads the next block.
-    pub fn position(&self) -> Position {
-        self.position
-    }
-
-    /// The sequence of its first row that was not read before.
-    pub fn first_sequence(&self) -> u64 {
-        self.first_sequence
-    }
-
-    /// The recorder's account when it was written.
-    pub fn ledger(&self) -> &Ledger {
-        &self.ledger
-    }
-
-    /// Spans that ended or were interrupted, in the order of their sequence.
-    pub fn spans(&self) -> impl Iterator<Item = SpanRef<'_>> + Clone {
-        self.rows().filter(|span| !span.is_open())
-    }
-
-    /// Announcements of spans that had started, likewise; each ends when it starts.
-    pub fn starts(&self) -> impl Iterator<Item = SpanRef<'_>> + Clone {
-        self.rows().filter(SpanRef::is_open)
-    }
-
-    /// A copy of it; `None` if it cannot be decoded.
-    pub(super) fn to_block(&self) -> Option<Block> {
-        let BlockRef { position, first_sequence, ledger, ref rows } = *self;
-        let Rows { spans, starts } = rows.as_ref()?.to_rows();
-        Some(Block { position, first_sequence, spans, starts, ledger })
-    }
-
-    fn rows(&self) -> impl Iterator<Item = SpanRef<'_>> + Clone {
-        self.rows.iter().flat_map(RowsRef::iter)
-    }
-}
-
-impl fmt::Debug for BlockRef<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let BlockRef { position, first_sequence, ledger, .. } = self;
-        let rows: Vec<_> = self.rows().collect();
-        f.debug_struct("BlockRef")
-            .field("position", position)
-            .field("first_sequence", first_sequence)
-            .field("ledger", ledger)
-            .field("rows", &rows)
-            .finish()
-    }
-}
+use crate::{Error, FileId, Ledger, Position, Skipped, layout};
 
 /// Reads one recorder's blocks in the order in which they were written, and follows a live recorder as it writes.
 ///
@@ -134,6 +56,16 @@ struct OpenSegment {
     scanner: Scanner,
     /// Whether nobody writes to it any more.
     over: bool,
+}
+
+impl OpenSegment {
+    /// The block that was found last.
+    fn found(&self, first_unread: u64, next_sequence: u64) -> Option<FoundBlock<'_>> {
+        let OpenSegment { number, path, scanner, .. } = self;
+        let Frame::Block(header, payload) = scanner.frame()? else { return None };
+        let position = Position { segment: *number, offset: scanner.offset(), next_sequence };
+        Some(FoundBlock { path, position, header, payload, first_unread })
+    }
 }
 
 impl RecorderReader {
@@ -274,6 +206,21 @@ impl RecorderReader {
         Ok(if self.find_block()? { self.decode_block() } else { None })
     }
 
+    /// As [`next_block_ref`](Self::next_block_ref), with the block in memory that the caller brings: so several may be looked at together. One that
+    /// cannot be decoded has no spans.
+    ///
+    /// # Errors
+    ///
+    /// As for [`next_block`](Self::next_block).
+    pub fn next_block_in<'a>(&mut self, buffer: &'a mut BlockBuffer) -> Result<Option<BlockRef<'a>>, Error> {
+        if !self.find_block()? {
+            return Ok(None);
+        }
+        let RecorderReader { open, skipped, next_sequence, first_unread, .. } = self;
+        let found = open.as_ref().and_then(|open| open.found(*first_unread, *next_sequence));
+        Ok(found.map(|found| found.decoded_in(buffer, skipped)))
+    }
+
     /// Goes on to the next block with rows that were not read before, whatever it holds; false where there is none at
     /// present.
     pub(super) fn find_block(&mut self) -> Result<bool, Error> {
@@ -315,20 +262,7 @@ impl RecorderReader {
     /// Decodes the block that was found last.
     pub(super) fn decode_block(&mut self) -> Option<BlockRef<'_>> {
         let RecorderReader { open, decoder, skipped, next_sequence, first_unread, .. } = self;
-        let OpenSegment { number, path, scanner, .. } = open.as_ref()?;
-        let Frame::Block(header, payload) = scanner.frame()? else { return None };
-        let BlockHeader { codec, raw_len, rows, ref ledger, .. } = header;
-        let read_before = u32::try_from(*first_unread - header.first_sequence).unwrap_or(rows);
-        let decoded = decoder.view(payload, codec, raw_len, rows, read_before).inspect_err(|error| {
-            skipped.hole(path.clone(), scanner.offset(), payload.len() as u64, error.to_string());
-            skipped.missing_rows = skipped.missing_rows.saturating_add((rows - read_before).into());
-        });
-        Some(BlockRef {
-            position: Position { segment: *number, offset: scanner.offset(), next_sequence: *next_sequence },
-            first_sequence: *first_unread,
-            ledger: Ledger::decode(ledger),
-            rows: decoded.ok(),
-        })
+        Some(open.as_ref()?.found(*first_unread, *next_sequence)?.decoded(decoder, skipped))
     }
 
     /// Goes on to the next whole frame of the open segment or a later one; false where there is none at present.

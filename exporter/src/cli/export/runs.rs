@@ -38,7 +38,7 @@ pub(super) async fn run(
         has_stdout |= plan.has_stdout();
         let mut next = None;
         let told = async { next = plan_of_reload(&mut signals, log, &again).await };
-        match (adjust(&plan, exporters).run(told).await, last.take()) {
+        match (adjust(&plan, exporters).run_apart(told).await, last.take()) {
             (Ok(later), _) => {
                 report = later.following(report);
                 let Some(next) = next else { return Ok((report, has_stdout)) };

@@ -98,7 +98,7 @@ impl Courier {
     pub(super) fn open(&self, recorder: &RecorderId) -> Result<Place, Error> {
         let spool = &self.porter.terms.spool;
         let mut reader = spool.reader(recorder)?;
-        let cursor = Cursor::open(&spool.recorder_path(recorder), self.porter.sink.name())?;
+        let cursor = spool.cursor(recorder, self.porter.sink.name())?;
         let state = cursor.state();
         let last_segment = match self.porter.terms.mode {
             Mode::Once { .. } => reader.last_segment()?,

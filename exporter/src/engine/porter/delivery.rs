@@ -2,16 +2,16 @@
 
 use std::time::SystemTime;
 
-use spanring_spool::{Life, RecorderId, Resource, SpanData};
+use spanring_spool::{Life, RecorderId, Resource};
 use tokio::time::{Instant, sleep};
 
-use super::super::batching::{Cut, Part, cuts};
+use super::super::batching::{Cut, Part, SPANS_MAX, cuts};
 use super::super::notice::Notice;
 use super::super::report::SinkEnd;
 use super::super::stopped;
 use super::Porter;
 use super::load::{Load, Parcel};
-use crate::sink::{Batch, BatchId, LiveSpan, Outcome, Process, Trace};
+use crate::sink::{Batch, BatchId, LiveSpan, Outcome, Process, Spans, Trace};
 
 /// What became of spans that the sink was not delivered.
 #[derive(Clone, Copy, Default)]
@@ -75,8 +75,13 @@ impl Porter {
         Ok(())
     }
 
+    /// How many spans the sink takes at once.
+    pub(in crate::engine) fn spans_max(&self) -> usize {
+        self.sink.spans_max().clamp(1, SPANS_MAX)
+    }
+
     /// How spans are divided into batches for the sink.
-    pub(in crate::engine) fn cuts(&self, spans: &[SpanData]) -> Vec<Cut> {
+    pub(in crate::engine) fn cuts(&self, spans: Spans<'_>) -> Vec<Cut> {
         cuts(spans, self.sink.spans_max())
     }
 

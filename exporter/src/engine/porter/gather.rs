@@ -539,8 +539,15 @@ impl Porter {
     ) -> Result<(), SinkEnd> {
         let Some(first) = places.first() else { return Ok(()) };
         let recorder = &first.recorder;
-        let cuts = self.cuts(spans);
-        let load = Load { recorder, resource, spans, starts, places: Places::Each(places), cuts: &cuts };
+        let cuts = self.cuts(spans.into());
+        let load = Load {
+            recorder,
+            resource,
+            spans: spans.into(),
+            starts,
+            places: Places::Each(places),
+            cuts: &cuts,
+        };
         let done = self.deliver(&load).await?;
         let mut parts = BTreeMap::<usize, u64>::new();
         for place in places {

@@ -3,13 +3,13 @@
 use spanring_spool::{Position, RecorderId, Resource, SpanData};
 
 use super::super::batching::{Cut, Part};
-use crate::sink::{Batch, BatchId, LiveSpan, Process, Trace};
+use crate::sink::{Batch, BatchId, LiveSpan, Process, Spans, Trace};
 
 /// Spans on their way, and where each stands.
 pub(in crate::engine) struct Load<'a> {
     pub(in crate::engine) recorder: &'a RecorderId,
     pub(in crate::engine) resource: &'a Resource,
-    pub(in crate::engine) spans: &'a [SpanData],
+    pub(in crate::engine) spans: Spans<'a>,
     /// What was announced of them, where the sink wants that.
     pub(in crate::engine) starts: &'a [SpanData],
     pub(in crate::engine) places: Places<'a>,

@@ -51,7 +51,7 @@ fn a_batch_is_one_request_as_the_sdk_makes_it() {
     }
     let spans = Spans::new(3);
     let batch = spans.batch();
-    let expected = crate::openai_agents::request(items(&batch.resource.attributes, batch.spans));
+    let expected = crate::openai_agents::request(items(&batch.resource.attributes, &batch.spans));
     assert_eq!(request.body, to_json(&expected).into_bytes());
 }
 

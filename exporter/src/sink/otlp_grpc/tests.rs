@@ -90,7 +90,7 @@ fn retried(outcome: Outcome) -> (Option<Duration>, String) {
 
 fn expected_request() -> ExportTraceServiceRequest {
     let spans = Spans::new(3);
-    otlp::request(&spans.batch().resource.attributes, spans.batch().spans)
+    otlp::request(&spans.batch().resource.attributes, &spans.batch().spans)
 }
 
 #[test]

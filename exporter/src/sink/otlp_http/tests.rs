@@ -68,7 +68,7 @@ fn a_batch_is_one_request_as_otlp_demands_it() {
     assert_eq!(request.header("user-agent"), Some(concat!("spanring/", env!("CARGO_PKG_VERSION"))));
     let request = ExportTraceServiceRequest::decode(request.body.as_slice()).unwrap();
     let spans = Spans::new(3);
-    assert_eq!(request, otlp::request(&spans.batch().resource.attributes, spans.batch().spans));
+    assert_eq!(request, otlp::request(&spans.batch().resource.attributes, &spans.batch().spans));
 }
 
 #[test]

@@ -60,7 +60,8 @@ fn an_instance_whose_process_lives_is_asked_for_every_half_minute_until_it_was_t
         half_a_minute_passes().await;
         assert_eq!(look_after(&mut sink, &recorder).await, [], "it has no instance");
         let id = BatchId { recorder: &recorder, block: Position::default(), number: 0, part: BatchId::WHOLE };
-        let batch = Batch { id, resource: &Resource::default(), spans: &[span(1)], starts: &[] };
+        let spans = [span(1)];
+        let batch = Batch { id, resource: &Resource::default(), spans: (&spans).into(), starts: &[] };
         assert_eq!(sink.deliver(&batch).await, Outcome::DELIVERED);
         assert_eq!(look_after(&mut sink, &recorder).await, [], "it was there just now");
         half_a_minute_passes().await;
@@ -79,7 +80,8 @@ fn a_question_that_fails_costs_nothing_and_is_asked_again_in_its_time() {
     on_a_runtime(async {
         let recorder = RecorderId::from_parts(1, 2);
         let id = BatchId { recorder: &recorder, block: Position::default(), number: 0, part: BatchId::WHOLE };
-        let batch = Batch { id, resource: &Resource::default(), spans: &[span(1)], starts: &[] };
+        let spans = [span(1)];
+        let batch = Batch { id, resource: &Resource::default(), spans: (&spans).into(), starts: &[] };
         assert_eq!(sink.deliver(&batch).await, Outcome::DELIVERED);
         for times in 1..4 {
             half_a_minute_passes().await;
@@ -142,7 +144,7 @@ fn what_was_shown_is_not_told_again_and_what_has_no_parent_there_is_not_shown() 
         let block = Position::default();
         let id = BatchId { recorder: &recorder, block, number: 0, part: BatchId::WHOLE };
         let (spans, starts) = ([span(1), ended.clone()], [root.clone(), child.clone()]);
-        let batch = Batch { id, resource: &resource, spans: &spans, starts: &starts };
+        let batch = Batch { id, resource: &resource, spans: (&spans).into(), starts: &starts };
         for _ in 0..2 {
             assert_eq!(sink.deliver(&batch).await, Outcome::DELIVERED);
         }
@@ -162,7 +164,8 @@ fn a_span_that_comes_by_itself_out_of_the_dead_letters_says_all_of_it_when_it_is
     let (mut sink, _receiver, asked) = live();
     let recorder = RecorderId::from_parts(1, 2);
     let id = BatchId { recorder: &recorder, block: Position::default(), number: 0, part: BatchId::ALONE };
-    let batch = Batch { id, resource: &Resource::default(), spans: &[span(1)], starts: &[] };
+    let spans = [span(1)];
+    let batch = Batch { id, resource: &Resource::default(), spans: (&spans).into(), starts: &[] };
     on_a_runtime(async { assert_eq!(sink.deliver(&batch).await, Outcome::DELIVERED) });
     assert_eq!(paths(&asked), [&INSTANCE[..], &["agent_spans", FINISH]].concat());
     let asked = asked.lock().unwrap();
@@ -186,7 +189,8 @@ fn where_the_announcement_of_a_span_that_was_shown_cannot_be_read_any_more_its_e
         };
         assert_eq!(sink.show(&shown).await, Outcome::DELIVERED);
         let id = BatchId { recorder: &recorder, block: Position::default(), number: 0, part: BatchId::WHOLE };
-        let batch = Batch { id, resource: &resource, spans: std::slice::from_ref(&ended), starts: &[] };
+        let batch =
+            Batch { id, resource: &resource, spans: std::slice::from_ref(&ended).into(), starts: &[] };
         assert_eq!(sink.deliver(&batch).await, Outcome::DELIVERED);
     });
     assert_eq!(paths(&asked), [&INSTANCE[..], &["agent_spans", FINISH]].concat());
@@ -216,7 +220,8 @@ fn a_span_that_the_server_has_forgotten_is_created_anew_once() {
         let recorder = RecorderId::from_parts(1, 2);
         let id = BatchId { recorder: &recorder, block: Position::default(), number: 0, part: BatchId::WHOLE };
         let mut deliver = async |spans: &[SpanData]| {
-            sink.deliver(&Batch { id, resource: &Resource::default(), spans, starts: &[] }).await
+            sink.deliver(&Batch { id, resource: &Resource::default(), spans: spans.into(), starts: &[] })
+                .await
         };
         assert_eq!(deliver(&[span(1)]).await, Outcome::DELIVERED);
         assert!(matches!(deliver(&[span(2)]).await, Outcome::Rejected { .. }));
@@ -248,7 +253,7 @@ fn what_was_answered_beside_a_failure_is_known_and_only_the_rest_is_sent_again()
         let id = BatchId { recorder: &recorder, block: Position::default(), number: 0, part: BatchId::WHOLE };
         let mut spans = [1, 2, 3, 4, 5].map(span);
         spans[4].parent_id = Some(spans[1].span_id);
-        let batch = Batch { id, resource: &Resource::default(), spans: &spans, starts: &[] };
+        let batch = Batch { id, resource: &Resource::default(), spans: (&spans).into(), starts: &[] };
         assert!(matches!(sink.deliver(&batch).await, Outcome::Retry { .. }));
         let sorted = || {
             let mut asked = std::mem::take(&mut *asked.lock().unwrap());
@@ -291,7 +296,7 @@ fn in_bulk(
 async fn deliver(sink: &mut PrefactorSink, spans: &[SpanData]) -> Outcome {
     let recorder = RecorderId::from_parts(1, 2);
     let id = BatchId { recorder: &recorder, block: Position::default(), number: 0, part: BatchId::WHOLE };
-    sink.deliver(&Batch { id, resource: &Resource::default(), spans, starts: &[] }).await
+    sink.deliver(&Batch { id, resource: &Resource::default(), spans: spans.into(), starts: &[] }).await
 }
 
 fn success() -> Json {

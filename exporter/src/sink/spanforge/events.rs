@@ -46,10 +46,10 @@ impl Events {
         let emitter = Emitter::of(batch.resource)
             .or_in(self.options.environment.as_deref())
             .or_for(self.options.organization.as_deref());
-        match self.totals.covers(batch.spans) {
-            true => emitter.events_with(batch.spans, &self.totals),
+        match self.totals.covers(&batch.spans) {
+            true => emitter.events_with(&batch.spans, &self.totals),
             // Nobody has shown the trace.
-            false => emitter.events(batch.spans),
+            false => emitter.events(&batch.spans),
         }
     }
 }

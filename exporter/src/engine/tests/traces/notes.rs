@@ -74,7 +74,7 @@ impl Sink for Noting {
             }
         }
         self.points.pass();
-        for span in batch.spans {
+        for span in batch.spans.iter() {
             self.known.insert(span.span_id);
             self.fresh.push(Note { key: span.span_id.to_bytes().to_vec(), value: b"there".to_vec() });
         }
