@@ -134,7 +134,7 @@ impl Points {
 
     /// One operation on notes, and the moments around it.
     fn operate<T>(&self, path: &Path, operate: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
-        if !path.file_name().unwrap().to_str().unwrap().starts_with("notes-") {
+        if !is_of_notes(path) {
             return operate();
         }
         self.pass();
@@ -145,6 +145,10 @@ impl Points {
         self.pass();
         done
     }
+}
+
+fn is_of_notes(path: &Path) -> bool {
+    path.file_name().unwrap().to_str().unwrap().starts_with("notes-")
 }
 
 #[derive(Clone)]
@@ -207,7 +211,9 @@ impl StorageFile for DiskFile {
     fn write(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()> {
         let DiskFile(points, path, file) = self;
         points.operate(path, || {
-            points.is_dirty.store(true, Ordering::Relaxed);
+            if is_of_notes(path) {
+                points.is_dirty.store(true, Ordering::Relaxed);
+            }
             file.write(offset, bytes)
         })
     }
@@ -229,7 +235,9 @@ impl StorageSync for DiskSync {
     fn sync(&self) -> io::Result<()> {
         self.0.operate(&self.1, || {
             self.2.sync()?;
-            self.0.is_dirty.store(false, Ordering::Relaxed);
+            if is_of_notes(&self.1) {
+                self.0.is_dirty.store(false, Ordering::Relaxed);
+            }
             Ok(())
         })
     }
