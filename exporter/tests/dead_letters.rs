@@ -241,7 +241,7 @@ fn bad_input_is_status_2_and_names_what_is_wrong() {
     let refused = Refused::new();
     for (action, arguments, expected) in [
         ("show", &["xyz"][..], "16 hexadecimal digits"),
-        ("show", &[][..], "SPAN_ID"),
+        ("show", &[][..], "<ID>..."),
         ("replay", &["--to", "ftp://x"][..], "unknown sink"),
         ("replay", &["--deadline", "soon"][..], "a time is a number with the unit"),
     ] {
