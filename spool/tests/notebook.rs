@@ -202,6 +202,42 @@ fn a_write_that_is_torn_anywhere_costs_no_note_of_before_and_is_done_again() {
 }
 
 #[test]
+fn what_an_earlier_run_has_failed_to_sync_is_written_again_before_anybody_relies_on_it() {
+    let dir = memory();
+    let storage = FaultyStorage::new(dir.path());
+    let open = || Notebook::open_in(Arc::new(storage.clone()), dir.path(), SINK).unwrap();
+    let (mut notebook, _) = open();
+    notebook.append(&notes(0..10)).unwrap();
+    storage.fail(Kind::Sync, 1, EIO);
+    assert!(notebook.sync().is_err());
+    drop(notebook);
+    let (mut notebook, noted) = open();
+    assert_eq!(noted.notes, notes(0..10), "the kernel has them, and thinks that the disk has too");
+    notebook.sync().unwrap();
+    let after = memory();
+    storage.power_cut(after.path(), Unsynced::Dropped);
+    assert_eq!(read(after.path()), notes(0..10));
+}
+
+#[test]
+fn what_was_cut_off_at_the_end_of_a_file_is_no_damage_once_there_is_another_file() {
+    let dir = memory();
+    let storage = FaultyStorage::new(dir.path());
+    let (mut notebook, _) = Notebook::open_in(Arc::new(storage.clone()), dir.path(), SINK).unwrap();
+    let large = |number: u8| Note { key: vec![number; 8], value: vec![b'v'; 1_000] };
+    let mut all: Vec<_> = (0..15).map(large).collect();
+    notebook.append(&all).unwrap();
+    storage.tear(1, 30, EIO);
+    assert!(notebook.append(&[note(0)]).is_err());
+    drop(notebook);
+    let (mut notebook, _) = Notebook::open(dir.path(), SINK).unwrap();
+    all.push(large(15));
+    notebook.append(&all[15..]).unwrap();
+    assert_eq!(files(dir.path()).len(), 2, "it had no room for another large one");
+    assert_eq!(read(dir.path()), all);
+}
+
+#[test]
 fn where_there_is_no_space_for_more_the_oldest_is_forgotten_and_nothing_waits() {
     let dir = memory();
     let storage = FaultyStorage::new(dir.path());

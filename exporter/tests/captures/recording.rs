@@ -68,6 +68,11 @@ impl Recording {
         Self::with(false, |spool| spool)
     }
 
+    /// The same of a process of which something is said.
+    pub(crate) fn for_delivery_with(say: impl FnOnce(SpoolBuilder) -> SpoolBuilder) -> Self {
+        Self::with(false, say)
+    }
+
     /// Of a process of which something is said.
     pub(crate) fn start_with(say: impl FnOnce(SpoolBuilder) -> SpoolBuilder) -> Self {
         Self::with(true, say)

@@ -20,10 +20,16 @@ const WAITING_MAX: usize = 4096;
 const HELD_MAX: usize = 2 * NOTES_MAX;
 
 /// The notebooks that are open, by the recorders that they lie with.
-#[derive(Default)]
 pub(super) struct Notes {
     open: BTreeMap<RecorderId, Open>,
     turns: u64,
+    held_max: usize,
+}
+
+impl Default for Notes {
+    fn default() -> Self {
+        Notes { open: BTreeMap::new(), turns: 0, held_max: HELD_MAX }
+    }
 }
 
 struct Open {
@@ -65,6 +71,7 @@ impl Porter {
         let turn = self.notes.turns;
         if let Some(open) = self.notes.open.get_mut(recorder) {
             open.turn = turn;
+            self.make_room_for_notes(recorder);
             return Ok(());
         }
         let (notebook, noted) = self.terms.spool.notebook(recorder, self.sink.name())?;
@@ -129,7 +136,7 @@ impl Porter {
 
     /// Has the sink forget the processes that had their turn longest ago, as far as it must, and never this one.
     fn make_room_for_notes(&mut self, recorder: &RecorderId) {
-        while self.notes.open.values().map(Open::len).sum::<usize>() > HELD_MAX {
+        while self.notes.open.values().map(Open::len).sum::<usize>() > self.notes.held_max {
             let others = self.notes.open.iter().filter(|(other, _)| *other != recorder);
             let Some(oldest) = others.min_by_key(|(_, open)| open.turn).map(|(oldest, _)| oldest.clone())
             else {
@@ -141,5 +148,93 @@ impl Porter {
             }
             self.close_notes(|other| *other == oldest);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::DirBuilderExt as _;
+    use std::sync::{Arc, Mutex};
+    use std::time::Duration;
+
+    use tokio::sync::watch;
+
+    use super::super::Terms;
+    use super::*;
+    use crate::engine::{Mode, Notices, Status};
+    use crate::sink::{Batch, Delivery, Outcome, Sink};
+
+    /// Notes two things of each process, and remembers what it was told.
+    struct Noting(Arc<Mutex<Vec<String>>>);
+
+    impl Sink for Noting {
+        fn name(&self) -> &str {
+            "noting"
+        }
+
+        fn deliver<'a>(&'a mut self, _: &'a Batch<'a>) -> Delivery<'a> {
+            Box::pin(async { Outcome::DELIVERED })
+        }
+
+        fn takes_notes(&self) -> bool {
+            true
+        }
+
+        fn recall_notes(&mut self, recorder: &RecorderId, notes: Vec<Note>) {
+            self.0.lock().unwrap().push(format!("{recorder} has {}", notes.len()));
+        }
+
+        fn take_notes(&mut self, _: &RecorderId) -> Vec<Note> {
+            [1, 2].map(|key| Note { key: vec![key], value: Vec::new() }).into()
+        }
+
+        fn forget(&mut self, recorder: &RecorderId) {
+            self.0.lock().unwrap().push(format!("forget {recorder}"));
+        }
+    }
+
+    #[test]
+    fn the_notes_of_those_that_had_their_turn_longest_ago_are_kept_and_forgotten_where_there_are_many() {
+        let (dir, _) = crate::engine::tests::spool(1);
+        let [a, b, c] = [1, 2, 3].map(|number| RecorderId::from_parts(number, number));
+        for recorder in [&a, &b, &c] {
+            std::fs::DirBuilder::new().mode(0o700).create(dir.path().join(recorder.as_str())).unwrap();
+        }
+        let spool = spanring_spool::SpoolDir::open(dir.path()).unwrap();
+        let (_, stop) = watch::channel(false);
+        let deadline = Duration::from_secs(60);
+        let terms = Terms {
+            letters: Some(spool.dead_letters()),
+            spool,
+            mode: Mode::Once { deadline },
+            status: Status::default(),
+            notices: Notices(Arc::new(drop)),
+            stop,
+            stop_deadline: deadline,
+        };
+        let told = Arc::<Mutex<Vec<String>>>::default();
+        let mut porter = Porter::new(0, Box::new(Noting(Arc::clone(&told))), None, terms);
+        porter.notes.held_max = 3;
+        for recorder in [&a, &b, &b, &a, &c, &a] {
+            porter.recall_notes(recorder).unwrap();
+            porter.take_notes(recorder);
+        }
+        // Each is asked once more before it is forgotten, and notes two things again.
+        let expected = [
+            format!("{a} has 0"),
+            format!("{b} has 0"),
+            format!("forget {a}"),
+            format!("{a} has 4"),
+            format!("forget {b}"),
+            format!("{c} has 0"),
+            format!("forget {a}"),
+            format!("{a} has 8"),
+            format!("forget {c}"),
+        ];
+        assert_eq!(*told.lock().unwrap(), expected);
+        porter.keep_notes(&a).unwrap();
+        porter.close_notes(|recorder| *recorder == a);
+        porter.recall_notes(&b).unwrap();
+        assert_eq!(told.lock().unwrap()[9..], [format!("forget {a}"), format!("{b} has 6")]);
     }
 }
