@@ -135,6 +135,12 @@ names! {
     SCOPE_NAME = "spanring.scope.name" about;
     /// The version of the library that recorded the span.
     SCOPE_VERSION = "spanring.scope.version" about;
+    /// What else is known about the library that recorded the span: a map.
+    SCOPE_ATTRIBUTES = "spanring.scope.attributes" about;
+    /// Where it is said which names the library's attributes have.
+    SCOPE_SCHEMA_URL = "spanring.scope.schema_url" about;
+    /// Of a resource: where it is said which names its attributes have.
+    SCHEMA_URL = "spanring.schema_url" about;
     /// How many attributes were left out because of a limit.
     DROPPED_ATTRIBUTES = "spanring.dropped.attributes" about;
     /// How many events were left out because of a limit.

@@ -21,7 +21,8 @@
 //! | attributes `spanring.trace_state` and `spanring.trace_flags`, of a span or of a link | trace state and flags |
 //! | links | links |
 //! | attributes `spanring.dropped.attributes`, of a span, event or link; `.events` and `.links`, of a span | counts of what was dropped |
-//! | attribute `spanring.scope.name`, and `spanring.scope.version` with it | instrumentation scope; spans of one scope keep their order. Without it the scope is `spanring` |
+//! | attribute `spanring.scope.name`, and `.version`, `.attributes` (a map) and `.schema_url` with it | instrumentation scope; spans of one scope keep their order. Without it the scope is `spanring` |
+//! | attribute `spanring.schema_url` of the resource | schema URL of the resource |
 //! | values that were cut or left out | attribute `spanring.cut` = how many |
 //! | every other attribute, maps within maps too | attribute under its own key |
 //! | a key that was set twice | its last value, at its first place |
@@ -48,10 +49,11 @@ pub use json::to_json;
 pub use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 
 use prost::Message as _;
+use spanring::names;
 use spanring_spool::{SpanData, Value};
 
 use self::attributes::Attributes;
-use self::protobuf::{Expected, message};
+use self::protobuf::{Expected, message, text};
 use self::scope::Scopes;
 use crate::sink::Spans;
 
@@ -61,6 +63,7 @@ const RESOURCE_SPANS: u32 = 1;
 // Fields of `ResourceSpans`.
 const RESOURCE: u32 = 1;
 const SCOPE_SPANS: u32 = 2;
+const SCHEMA_URL: u32 = 3;
 
 /// The one field of `Resource` that is used.
 const RESOURCE_ATTRIBUTES: u32 = 1;
@@ -116,11 +119,12 @@ pub(crate) fn spans_to_protobuf(names: Names, resource: &[(String, Value)], span
 
 fn whole(resource: &[(String, Value)], scopes: &Scopes) -> Vec<u8> {
     let mut out = Vec::with_capacity(scopes.len() + 1024);
+    let mut resource = Attributes::of(resource);
+    let schema_url = resource.take_text(names::SCHEMA_URL).unwrap_or_default();
     message(&mut out, RESOURCE_SPANS, Expected::Long, |out| {
-        message(out, RESOURCE, Expected::Short, |out| {
-            Attributes::of(resource).write(out, RESOURCE_ATTRIBUTES);
-        });
+        message(out, RESOURCE, Expected::Short, |out| resource.write(out, RESOURCE_ATTRIBUTES));
         scopes.write(out, SCOPE_SPANS);
+        text(out, SCHEMA_URL, schema_url);
     });
     out
 }

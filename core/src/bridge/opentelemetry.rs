@@ -36,7 +36,7 @@
 //! | span kind | `spanring.span_kind` |
 //! | trace flags, and whether the parent is remote | `spanring.trace_flags`, with OTLP's bits: 0x100, and 0x200 if it is remote. Of links too |
 //! | trace state, of the span and of links | `spanring.trace_state`, unless it is empty |
-//! | instrumentation scope: name, version | `spanring.scope.name`, `spanring.scope.version` |
+//! | instrumentation scope: name, version, attributes, schema URL | `spanring.scope.name`, `.version`, `.attributes`, `.schema_url` |
 //! | attribute: boolean, integer, float, text, array of each | the same, under the same key |
 //! | counts of dropped attributes, events and links | `spanring.dropped.attributes`, `.events`, `.links`, unless they are 0 |
 //! | attribute `gen_ai.operation.name`, given at the start | [`Kind`](crate::Kind) too: `chat` is an LLM call |
@@ -48,7 +48,6 @@
 //! | | the SDK with a batch processor | here |
 //! |---|---|---|
 //! | a key that is set twice | stands twice, against the specification | once when it is exported, with its last value |
-//! | attributes and schema URL of a scope | exported | left out: a scope has a name and a version here |
 //! | an end before the start | exported as it is | the span ends when it started, and says that one value was cut |
 //! | a time before 1970; after 2554 | 1970; wraps around | 1970; the last nanosecond that there is |
 //! | a name or key longer than 904 bytes; a span that fills a quarter of its thread's ring | exported, or dropped by the receiver | cut or left out, and counted |

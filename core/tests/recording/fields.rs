@@ -266,6 +266,8 @@ fn every_name_is_written_by_a_method() {
         names::DROPPED_EVENTS,
         names::DROPPED_LINKS,
     ]);
+    // What the OpenTelemetry SDK says of scopes and resources.
+    written.extend([names::SCOPE_ATTRIBUTES, names::SCOPE_SCHEMA_URL, names::SCHEMA_URL]);
     // What receivers are told that have no other place for it.
     written.extend([
         names::KIND,

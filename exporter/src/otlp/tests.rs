@@ -313,6 +313,8 @@ fn what_has_a_place_in_otlp_goes_there_and_stays_an_attribute_where_it_does_not_
         (names::DROPPED_LINKS, Value::from("4")),
         (names::SCOPE_NAME, Value::from(true)),
         (names::SCOPE_VERSION, Value::from("without a name")),
+        (names::SCOPE_SCHEMA_URL, Value::from("without a name")),
+        (names::SCOPE_ATTRIBUTES, Value::from_iter([("a", Value::Null)])),
     ];
     let expected: Vec<_> = unfitting.iter().map(|(key, _)| *key).collect();
     let unfitting = delivered(&span(unfitting));
@@ -410,6 +412,8 @@ pub(crate) fn whole_span() -> SpanData {
         (names::DROPPED_LINKS, Value::U64(u32::MAX.into())),
         (names::SCOPE_NAME, Value::from("library")),
         (names::SCOPE_VERSION, Value::from("2.0")),
+        (names::SCOPE_SCHEMA_URL, Value::from("https://example.com/1")),
+        (names::SCOPE_ATTRIBUTES, Value::from_iter([("a", Value::from(1)), ("a", Value::Null)])),
     ]));
     SpanData {
         parent_id: Some(SpanId::from_bytes([7; 8])),

@@ -8,6 +8,10 @@
 //! | 400, 413, 422 | rejected: this batch would be refused again, and its halves may be taken |
 //! | any other status, 401 and 404 above all | parked: every batch would be refused |
 //!
+//! `Idempotency-Key` is the identity of the batch, which is the same each time it is sent, after a restart too: a function of the block and of how the
+//! batch was divided. OTLP has no such key, and its receivers pass over headers that they do not know; one that knows it, or a proxy before one, can
+//! leave out what it has had. What is delivered again on purpose has the key that it had.
+//!
 //! OTLP has a client retry 429, 502, 503 and 504 only, and drop the batch at any other 5xx. Here nothing is dropped that
 //! the receiver may take later: a receiver that fails with 500 today is asked again.
 
@@ -19,6 +23,7 @@ use serde_json::Value;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceResponse;
 
 use super::http::excerpt;
+use super::otlp_options::IDEMPOTENCY_KEY;
 use super::wave;
 use super::{Batch, HttpApi, OtlpOptions, Outcome, Protocol, Request, Response};
 use crate::otlp::{self, Names};
@@ -67,6 +72,8 @@ impl HttpApi for OtlpHttp {
         let media_type = HeaderValue::from_static(media_type);
         let mut headers = self.headers.clone();
         headers.extend([(CONTENT_TYPE, media_type.clone()), (ACCEPT, media_type)]);
+        // Letters, digits, colons and a slash.
+        headers.extend(HeaderValue::try_from(batch.id.to_string()).map(|key| (IDEMPOTENCY_KEY, key)));
         Request { method: Method::POST, url: self.traces.clone(), headers, body }
     }
 

@@ -251,8 +251,11 @@ fn grpc_endpoint(text: &str, is_insecure: bool) -> Result<Url, String> {
 }
 
 /// Headers that say what a request is, which only the sink knows.
-pub(crate) const OWN_HEADERS: [HeaderName; 5] =
-    [ACCEPT, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCODING];
+pub(crate) const OWN_HEADERS: [HeaderName; 6] =
+    [ACCEPT, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, IDEMPOTENCY_KEY, TRANSFER_ENCODING];
+
+/// By which a receiver can tell that it has had a request.
+pub(super) const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
 /// Headers as W3C baggage writes its members, without properties.
 fn headers(text: &str) -> Result<Vec<(HeaderName, HeaderValue)>, &'static str> {

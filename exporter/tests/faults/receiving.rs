@@ -58,9 +58,12 @@ pub(crate) struct Receiving {
     seen: BTreeMap<Option<i64>, Span>,
     /// The requests that differ, by the identities of their spans.
     requests: BTreeMap<Vec<Vec<u8>>, Request>,
+    /// Whose spans each key was said of.
+    keys: BTreeMap<String, Vec<Vec<u8>>>,
 }
 
 struct Request {
+    key: String,
     body: Vec<u8>,
     /// How many of its spans it was told last that the receiver does not want, where that could be read.
     rejected: u64,
@@ -83,6 +86,7 @@ impl Receiving {
             taken: BTreeSet::new(),
             seen: BTreeMap::new(),
             requests: BTreeMap::new(),
+            keys: BTreeMap::new(),
         }
     }
 
@@ -103,12 +107,17 @@ impl Receiving {
             let first = self.seen.entry(*number).or_insert_with(|| span.clone());
             assert_eq!(first, span, "a span comes as another one");
         }
+        let key = received.header("idempotency-key").expect("each request has a key");
         let request = self.requests.entry(ids.clone()).or_insert_with(|| Request {
+            key: key.to_owned(),
             body: received.body.clone(),
             rejected: 0,
             is_refused: false,
         });
         assert!(request.body == received.body, "the same spans make another request now");
+        assert_eq!(request.key, key, "the same request has another key now");
+        let of_key = self.keys.entry(key.to_owned()).or_insert_with(|| ids.clone());
+        assert!(*of_key == ids, "key {key} is another request's");
 
         if let Mood::Closed { after, status } = self.mood
             && self.answers > after

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use opentelemetry::trace::{
     Link, Span, SpanContext, SpanKind, TraceContextExt, TraceId, Tracer, TracerProvider,
 };
-use opentelemetry::{Context, InstrumentationScope, KeyValue, Value};
+use opentelemetry::{Context, KeyValue, Value};
 use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::trace::{
     Sampler, SamplingDecision, SamplingResult, ShouldSample, SpanData, SpanProcessor,
@@ -30,18 +30,6 @@ fn a_key_that_is_set_twice_comes_out_once() {
     assert_eq!(upstream[0].attributes.len(), 4, "the SDK keeps them all");
     upstream[0].attributes = vec![KeyValue::new("a", 3), KeyValue::new("b", "last")];
     assert_same(&upstream, &outcome.spans);
-}
-
-#[test]
-fn attributes_and_schema_of_a_scope_are_left_out() {
-    let both = Both::new();
-    let scope = InstrumentationScope::builder("scope")
-        .with_version("1")
-        .with_schema_url("https://example.com/schema")
-        .with_attributes([KeyValue::new("a", 1)])
-        .build();
-    drop(both.provider.tracer_with_scope(scope).start("work"));
-    both.finish().assert_same(); // it compares names and versions
 }
 
 #[test]

@@ -90,7 +90,11 @@ fn the_command_sends_what_the_exporter_of_the_sdk_sends() {
 /// All that the API of the SDK can say.
 fn run(provider: &SdkTracerProvider) {
     let shop = provider.tracer("shop");
-    let versioned = InstrumentationScope::builder("shop.store").with_version("1.2.3").build();
+    let versioned = InstrumentationScope::builder("shop.store")
+        .with_version("1.2.3")
+        .with_schema_url("https://example.com/scope/1")
+        .with_attributes(pairs())
+        .build();
     let store = provider.tracer_with_scope(versioned);
 
     let remote = SpanContext::new(
@@ -165,7 +169,10 @@ fn pairs() -> Vec<KeyValue> {
 
 /// The SDK's own resource, and more.
 fn resource() -> Resource {
-    Resource::builder().with_service_name("shop").with_attributes(pairs()).build()
+    Resource::builder()
+        .with_service_name("shop")
+        .with_schema_url(pairs(), "https://example.com/resource/1")
+        .build()
 }
 
 fn receiver() -> (Receiver, Requests<Vec<u8>>) {

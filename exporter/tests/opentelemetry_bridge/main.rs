@@ -115,7 +115,8 @@ impl Outcome {
     }
 }
 
-type ByIdentity = BTreeMap<Vec<u8>, (String, String, Span)>;
+/// Each span with its scope, as bytes, and the scope's schema URL.
+type ByIdentity = BTreeMap<Vec<u8>, (Vec<u8>, String, Span)>;
 
 fn assert_same(upstream: &[Upstream], spans: &[SpanData]) {
     let theirs = as_upstream_exports(upstream);
@@ -123,10 +124,10 @@ fn assert_same(upstream: &[Upstream], spans: &[SpanData]) {
     assert_eq!(theirs.len(), upstream.len(), "the SDK gave out an identity twice");
     assert_eq!(ours.len(), spans.len(), "a span was recorded twice");
     assert_eq!(ours.len(), theirs.len(), "as many spans");
-    for (id, (name, version, theirs)) in theirs {
-        let (our_name, our_version, ours) =
+    for (id, (scope, schema_url, theirs)) in theirs {
+        let (our_scope, our_schema_url, ours) =
             ours.get(&id).unwrap_or_else(|| panic!("not recorded: {theirs:#?}"));
-        assert_eq!((our_name, our_version), (&name, &version));
+        assert_eq!((our_scope, our_schema_url), (&scope, &schema_url));
         // As bytes: a NaN is the same as itself then.
         assert!(ours.encode_to_vec() == theirs.encode_to_vec(), "ours: {ours:#?}\ntheirs: {theirs:#?}");
     }
@@ -144,10 +145,10 @@ fn by_identity(resource_spans: Vec<ResourceSpans>) -> ByIdentity {
     let groups = resource_spans.into_iter().flat_map(|resource| resource.scope_spans);
     groups
         .flat_map(|group| {
-            let scope = group.scope.unwrap();
+            let (scope, schema_url) = (group.scope.unwrap(), group.schema_url);
             group.spans.into_iter().map(move |span| {
                 let id = [&span.trace_id[..], &span.span_id].concat();
-                (id, (scope.name.clone(), scope.version.clone(), span))
+                (id, (scope.encode_to_vec(), schema_url.clone(), span))
             })
         })
         .collect()

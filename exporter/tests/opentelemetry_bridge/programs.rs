@@ -257,11 +257,16 @@ fn what_the_limits_of_the_sdk_drop_is_counted() {
 fn scopes_stay_with_their_spans() {
     let both = Both::new();
     let plain = both.provider.tracer("plain");
-    let versioned = InstrumentationScope::builder("versioned").with_version("1.2.3").build();
-    let versioned = both.provider.tracer_with_scope(versioned);
+    let versioned = || InstrumentationScope::builder("versioned").with_version("1.2.3");
+    let told = versioned().with_schema_url("https://example.com/1").build();
+    let known = versioned().with_attributes([KeyValue::new("a", 1), KeyValue::new("b", "c")]).build();
+    let other = versioned().with_attributes([KeyValue::new("a", 2)]).build();
+    let [versioned, told, known, other] =
+        [versioned().build(), told, known, other].map(|scope| both.provider.tracer_with_scope(scope));
     let nameless = both.provider.tracer("");
     for _ in 0..2 {
         drop((plain.start("a"), versioned.start("b"), nameless.start("c")));
+        drop((told.start("d"), known.start("e"), other.start("f")));
     }
     both.finish().assert_same();
 }

@@ -113,6 +113,10 @@ fn fill(span: &Span, data: &SpanData) {
     span.set(names::TRACE_STATE, trace_state(&data.span_context));
     let scope = &data.instrumentation_scope;
     span.set(names::SCOPE_NAME, scope.name()).set(names::SCOPE_VERSION, scope.version());
+    span.set(names::SCOPE_SCHEMA_URL, scope.schema_url());
+    if scope.attributes().next().is_some() {
+        span.set_value(names::SCOPE_ATTRIBUTES, &value::Pairs(scope));
+    }
     for (key, count) in DROPPED.into_iter().zip(dropped(data)) {
         span.set(key, (count > 0).then_some(count));
     }

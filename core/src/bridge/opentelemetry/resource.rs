@@ -3,14 +3,18 @@
 use opentelemetry::{Array, Value};
 use opentelemetry_sdk::Resource;
 
-/// What a resource says, for a spool to say it too: each pair goes to `SpoolBuilder::attribute`, and `V` is what that takes.
+use crate::names;
+
+/// What a resource says, its schema URL too, for a spool to say it too: each pair goes to `SpoolBuilder::attribute`, and `V` is what that takes.
 ///
 /// With the SDK's default resource that includes `telemetry.sdk.*`, which then names the SDK as what has recorded.
 pub fn resource_attributes<V>(resource: &Resource) -> impl Iterator<Item = (&str, V)>
 where
     V: From<bool> + From<i64> + From<f64> + From<String> + From<Vec<V>>,
 {
-    resource.iter().map(|(key, value)| (key.as_str(), converted(value)))
+    let schema_url = resource.schema_url().filter(|url| !url.is_empty());
+    let schema_url = schema_url.map(|url| (names::SCHEMA_URL, V::from(url.to_owned())));
+    resource.iter().map(|(key, value)| (key.as_str(), converted(value))).chain(schema_url)
 }
 
 fn converted<V>(value: &Value) -> V

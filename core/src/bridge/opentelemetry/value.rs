@@ -1,6 +1,6 @@
 //! Attributes of the SDK, on a span, an event or a link.
 
-use opentelemetry::{Array, KeyValue, StringValue, Value};
+use opentelemetry::{Array, InstrumentationScope, KeyValue, StringValue, Value};
 use serde::{Serialize, Serializer};
 
 use crate::attribute::Attribute;
@@ -45,6 +45,33 @@ fn set(to: &impl Holder, key: &str, value: &Value) {
         Value::Array(Array::String(values)) => to.list(key, &Texts(values)),
         // What a later SDK may have.
         other => to.one(key, &*other.as_str()),
+    }
+}
+
+/// The attributes of a scope, as a map.
+pub(super) struct Pairs<'a>(pub(super) &'a InstrumentationScope);
+
+impl Serialize for Pairs<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.attributes().map(|pair| (pair.key.as_str(), One(&pair.value))))
+    }
+}
+
+struct One<'a>(&'a Value);
+
+impl Serialize for One<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.0 {
+            Value::Bool(value) => value.serialize(serializer),
+            Value::I64(value) => value.serialize(serializer),
+            Value::F64(value) => value.serialize(serializer),
+            Value::Array(Array::Bool(values)) => values.serialize(serializer),
+            Value::Array(Array::I64(values)) => values.serialize(serializer),
+            Value::Array(Array::F64(values)) => values.serialize(serializer),
+            Value::Array(Array::String(values)) => Texts(values).serialize(serializer),
+            // Text, and what a later SDK may have.
+            other => other.as_str().serialize(serializer),
+        }
     }
 }
 

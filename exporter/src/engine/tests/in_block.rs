@@ -85,7 +85,7 @@ impl Recorded {
 }
 
 /// Keys that have a place of their own, keys whose values are combined, and others.
-const KEYS: [&str; 15] = [
+const KEYS: [&str; 17] = [
     "a",
     "b",
     "",
@@ -93,7 +93,9 @@ const KEYS: [&str; 15] = [
     names::DROPPED_ATTRIBUTES,
     names::DROPPED_LINKS,
     names::OPERATION_NAME,
+    names::SCOPE_ATTRIBUTES,
     names::SCOPE_NAME,
+    names::SCOPE_SCHEMA_URL,
     names::SCOPE_VERSION,
     names::SPAN_KIND,
     names::TRACE_FLAGS,
@@ -102,7 +104,7 @@ const KEYS: [&str; 15] = [
     names::LABELS,
     names::TAGS,
 ];
-const PLAIN_KEYS: usize = 12;
+const PLAIN_KEYS: usize = 14;
 
 fn a_plain_value() -> impl Strategy<Value = Value> {
     prop_oneof![

@@ -32,7 +32,7 @@ fn a_value() -> impl Strategy<Value = Value> {
 
 /// Those that have a place of their own, and others.
 fn a_key() -> impl Strategy<Value = String> {
-    const KEYS: [&str; 14] = [
+    const KEYS: [&str; 17] = [
         "",
         "a",
         "b",
@@ -42,7 +42,10 @@ fn a_key() -> impl Strategy<Value = String> {
         names::DROPPED_EVENTS,
         names::DROPPED_LINKS,
         names::OPERATION_NAME,
+        names::SCHEMA_URL,
+        names::SCOPE_ATTRIBUTES,
         names::SCOPE_NAME,
+        names::SCOPE_SCHEMA_URL,
         names::SCOPE_VERSION,
         names::SPAN_KIND,
         names::TRACE_FLAGS,

@@ -66,8 +66,9 @@ fn a_batch_is_one_request_as_otlp_demands_it() {
     assert_eq!(request.header("content-type"), Some("application/x-protobuf"));
     assert_eq!(request.header("content-encoding"), Some("gzip"));
     assert_eq!(request.header("user-agent"), Some(concat!("spanring/", env!("CARGO_PKG_VERSION"))));
-    let request = ExportTraceServiceRequest::decode(request.body.as_slice()).unwrap();
     let spans = Spans::new(3);
+    assert_eq!(request.header("idempotency-key"), Some(spans.batch().id.to_string().as_str()));
+    let request = ExportTraceServiceRequest::decode(request.body.as_slice()).unwrap();
     assert_eq!(request, otlp::request(&spans.batch().resource.attributes, &spans.batch().spans));
 }
 

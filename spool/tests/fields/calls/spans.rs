@@ -119,6 +119,8 @@ fn attributes() -> Vec<Call> {
         set(names::DROPPED_ATTRIBUTES, 1_u32): "spanring.dropped.attributes" => 1_u32;
         set(names::DROPPED_EVENTS, 2_u32): "spanring.dropped.events" => 2_u32;
         set(names::DROPPED_LINKS, 3_u32): "spanring.dropped.links" => 3_u32;
+        set(names::SCOPE_SCHEMA_URL, "https://example.com/1"): "spanring.scope.schema_url" => "https://example.com/1";
+        set_value(names::SCOPE_ATTRIBUTES, &object()): "spanring.scope.attributes" => value(&object());
         set_named("customer.tier", "gold"): "SpanData::attributes" => gold();
         set_value("customer", &["gold", "new"]): "SpanData::attributes" => only(Value::from(vec!["gold", "new"])),
             "Value::List" => vec!["gold", "new"];
