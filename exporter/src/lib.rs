@@ -29,7 +29,7 @@
 //! [batches](sink::Batch), hands those to its [sinks](sink::Sink), and keeps each sink's place in a cursor. A sink delivers
 //! a batch, as [OTLP](otlp), as the items of the [OpenAI Agents SDK](openai_agents), as [SpanForge's events](spanforge), in
 //! [Prefactor's](prefactor) or [Prela's form](prela), and says what [became of it](sink::Outcome). Without any of that there is what
-//! [prefactor_langchain](prefactor_langchain) calls a span. A [configuration](config) says the same as the program above in a file.
+//! prefactor_langchain's [classes](prefactor_langchain) say of a span. A [configuration](config) says the same as the program above in a file.
 //!
 //! ```text
 //!   spool ══► block ──► batch ──► sink ──► receiver
