@@ -35,6 +35,7 @@
 //! than 100,000 notes ago with no span under it since, or where notes were damaged, or there was no space for them. The span is created without one then, and says
 //! its parent's identity here in `metadata`.
 
+mod aside;
 mod book;
 mod bulk;
 mod bulk_size;
@@ -51,8 +52,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use reqwest::Url;
-use spanring_spool::{Note, RecorderId};
+use spanring::TraceId;
+use spanring_spool::{Note, RecorderId, SpanData, Value};
 
+use self::aside::Aside;
 use self::book::{Book, Key, TurnedUp};
 use self::bulk_size::BulkSize;
 use self::remarks::Remarks;
@@ -85,6 +88,10 @@ pub struct PrefactorSink {
     has_told_of_schemas: bool,
     remarks: Remarks,
     watch: Watch,
+    /// Of which instance it was sent spans last.
+    at: Option<(RecorderId, TraceId)>,
+    /// What is known of the span that is replayed next.
+    aside: Option<Aside>,
 }
 
 impl PrefactorSink {
@@ -104,6 +111,8 @@ impl PrefactorSink {
             has_told_of_schemas: false,
             remarks: Remarks::default(),
             watch: Watch::new(WATCHED_MAX),
+            at: None,
+            aside: None,
         })
     }
 
@@ -116,8 +125,28 @@ impl PrefactorSink {
             false => Told::ended(span, batch.start_of(span), is_alone),
         });
         let told: Vec<_> = told.collect();
+        if let Some(aside) = self.aside.take_if(|aside| is_alone && aside.is_of(&batch.spans[0])) {
+            self.remember(&aside, &instance).await?;
+            self.aside = Some(aside);
+        }
         let (instance, id) = self.started(instance, &told).await?;
+        self.at = Some((instance.recorder().clone(), instance.digest()));
         self.tell(&told, &instance, &id).await
+    }
+
+    /// Has what was known of a span that is replayed be known of its process, as far as nothing else is.
+    async fn remember(&mut self, aside: &Aside, instance: &Instance) -> Result<(), Outcome> {
+        let (first, id) = self.started_first(instance.clone()).await?;
+        let digest = first.digest();
+        let known = self.book(&first).types(digest);
+        let is_known = |name: &str| known.iter().any(|known| *known.name == *name);
+        let new: BTreeSet<_> =
+            aside.types().iter().map(String::as_str).filter(|name| !is_known(name)).collect();
+        if known.is_empty() && !new.is_empty() {
+            self.declare(&new, first.clone(), id).await?;
+        }
+        aside.tell(digest, self.book(&first));
+        Ok(())
     }
 
     async fn show_span(&mut self, live: &LiveSpan<'_>) -> Result<(), Outcome> {
@@ -290,6 +319,14 @@ impl Sink for PrefactorSink {
 
     fn needs(&self) -> Needs {
         Needs::ParentsFirst
+    }
+
+    fn known_of(&self, span: &SpanData) -> Vec<(String, Value)> {
+        self.at.as_ref().map(|at| self.aside(at, span)).unwrap_or_default()
+    }
+
+    fn recall(&mut self, span: &SpanData, known: &[(String, Value)]) {
+        self.aside = Some(Aside::of(span, known));
     }
 
     fn deliver<'a>(&'a mut self, batch: &'a Batch<'a>) -> Delivery<'a> {

@@ -6,7 +6,7 @@ use std::sync::{MutexGuard, PoisonError};
 use serde_json::{Value as Json, json};
 use spanring_spool::Spool;
 
-use crate::agent::TestSpool;
+use crate::agent::{self, TestSpool};
 use crate::restarts::{PATIENCE, export_once, record, record_of_type};
 use crate::server::{Again, Refused, Server, named, start};
 use crate::{ONE_AT_A_TIME, copied, export, live};
@@ -155,4 +155,38 @@ fn where_schemas_are_refused_types_that_turn_up_are_declared_as_open_objects_too
         schema_names(&server),
         ["agent:custom", "shop:search", "shop:pay", "shop:search", "agent:llm"]
     );
+}
+
+#[test]
+fn a_span_that_was_refused_keeps_its_parent_and_the_types_of_its_instance_where_it_is_replayed() {
+    let spool = TestSpool::new();
+    let (_receiver, sink, server) = start(Server { poisoned: [Some(2)].into(), ..Server::default() });
+    let turn = turn();
+    let recorder = Spool::open(spool.path()).service("shop").start().unwrap();
+    let root = record(&recorder, 0, None);
+    export_once(export(&spool, &sink));
+    for (number, name) in [(1, "shop:search"), (2, "shop:pay")] {
+        record_of_type(&recorder, number, Some(root), Some(name));
+    }
+    assert_eq!(
+        export(&spool, &sink).arg("--once").output().unwrap().status.code(),
+        Some(1),
+        "it is a dead letter"
+    );
+    server.lock().unwrap().poisoned.clear();
+    let mut replay = agent::spanring();
+    replay.args(["dead-letters", "replay", "--spool"]).arg(spool.path()).args(["--to", &sink]);
+    replay.env("PREFACTOR_API_TOKEN", "secret").env("PREFACTOR_AGENT_ID", "my-agent");
+    let output = replay.output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    assert!(recorder.stop(PATIENCE).is_complete);
+    drop(turn);
+    export_once(export(&spool, &sink));
+    let server = server.lock().unwrap();
+    assert_eq!(server.wrong, [""; 0]);
+    assert_eq!((server.instances.len(), server.spans.len()), (1, 3));
+    let spans = named(&server);
+    assert_eq!(spans["span 2"]["parent_span_id"], spans["span 0"]["id"]);
+    assert_eq!(spans["span 2"]["schema_name"], "shop:pay");
+    assert!(declared(&server.instances[0].registered).is_superset(&["shop:search", "shop:pay"].into()));
 }

@@ -126,6 +126,16 @@ impl Book {
         types
     }
 
+    /// Those of them that a version of the schemas declares.
+    pub(super) fn declared(&self, digest: TraceId) -> Vec<&str> {
+        let known = (0..).map_while(|number| self.known.get(&Key::Type(digest, number)));
+        let types = known.filter_map(|entry| match &entry.fact {
+            Fact::Type(of) if of.is_declared => Some(&*of.name),
+            _ => None,
+        });
+        types.collect()
+    }
+
     pub(super) fn add_type(&mut self, digest: TraceId, of: TurnedUp) {
         let number = self.types(digest).len();
         if let Ok(number) = u16::try_from(number) {
