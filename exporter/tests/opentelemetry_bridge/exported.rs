@@ -51,7 +51,8 @@ fn the_command_sends_what_the_exporter_of_the_sdk_sends() {
         |builder| builder.with_resource(resource.clone()).with_span_processor(batches),
     );
     run(&both.provider);
-    both.provider.force_flush().unwrap();
+    // The SDK waits for five seconds, and goes on.
+    assert!((0..12).any(|_| both.provider.force_flush().is_ok()), "the SDK sends its spans");
     let report = both.spool.stop(Duration::from_secs(30));
     assert!(report.is_complete, "{report}");
     let exported = Command::new(env!("CARGO_BIN_EXE_spanring"))
