@@ -28,7 +28,7 @@
 //! | times | `started_at`, `finished_at`: microseconds in UTC |
 //! | `input` and `output` | `payload` and `result_payload` as they are; what is no map is `inputs` and `outputs` of them. Of a type `langchain:…` always the latter, but for the output of a node |
 //! | model, provider, temperature, tool and agent; of a type `langchain:…` step name and index | in `payload`: `model_name`, `provider`, `temperature`, `tool_name`, `agent_name`; `node`, `step` |
-//! | messages, system instructions, arguments, query | `inputs` of `payload`: `messages`, `system`, `arguments`, `query` |
+//! | messages, system instructions, arguments, query | `inputs` of `payload`: `messages`, `system`, `arguments`, `query`. Of a single tool's type, `langchain:tool:…`, the arguments are `inputs`, as they are |
 //! | messages, documents, the tool's result, the answer's text | `outputs` of `result_payload`: `messages`, `documents`, `output`, `content` |
 //! | tokens of input and output, and in all | `token_usage` of `result_payload`: `prompt_tokens`, `completion_tokens`, `total_tokens` |
 //! | the class, message and stack trace of an error | `error` of `result_payload`: `error_type`, `message`, `stacktrace` |

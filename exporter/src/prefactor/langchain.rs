@@ -1,9 +1,13 @@
 //! The types of prefactor_langchain, as its SDK registers them.
 
 use serde_json::{Map, Value as Json, json};
+use spanring_spool::{SpanData, Value};
 
 /// Those that every one of its instances has.
 pub(super) const TYPES: [&str; 4] = ["langchain:agent", "langchain:node", "langchain:llm", "langchain:tool"];
+
+/// The types of single tools.
+const ONE_TOOL: &str = "langchain:tool:";
 
 const DRAFT: &str = "http://json-schema.org/draft-07/schema#";
 
@@ -33,7 +37,7 @@ pub(super) fn schema(name: &str) -> Option<Json> {
 }
 
 fn of_tool(name: &str) -> Option<Json> {
-    let tool_name = name.strip_prefix("langchain:tool:").filter(|tool_name| !tool_name.is_empty())?;
+    let tool_name = name.strip_prefix(ONE_TOOL).filter(|tool_name| !tool_name.is_empty())?;
     Some(json!({
         "name": name, "params_schema": tool(name),
         "result_schema": {"type": "object", "additionalProperties": true},
@@ -41,6 +45,14 @@ fn of_tool(name: &str) -> Option<Json> {
         "description": format!("A LangChain tool execution span for {tool_name}"),
         "template": "{{tool_name}}",
     }))
+}
+
+/// The arguments of a call, where they are its inputs as they are: of a single tool's type, if they are a map and no inputs were said.
+pub(super) fn arguments_as_inputs(span: &SpanData) -> Option<&Value> {
+    let is_single_tools =
+        span.type_name().and_then(|name| name.strip_prefix(ONE_TOOL)).is_some_and(|tool| !tool.is_empty());
+    let arguments = span.arguments().filter(|arguments| arguments.as_map().is_some());
+    arguments.filter(|_| is_single_tools && span.input().is_none())
 }
 
 fn agent(name: &str) -> Json {
@@ -156,6 +168,8 @@ mod tests {
     use std::fs;
     use std::path::Path;
 
+    use spanring::names;
+
     use super::*;
 
     /// What the SDK registered, of which a tool's own schema of its arguments is not known here.
@@ -172,6 +186,31 @@ mod tests {
         of_tool["title"] = "Tool Call: web-search".into();
         of_tool["description"] = "A LangChain tool execution span for web-search".into();
         assert_eq!(schema("langchain:tool:web-search"), Some(of_tool));
+    }
+
+    #[test]
+    fn arguments_of_a_single_tools_type_are_the_inputs_unless_others_were_said() {
+        let of = |type_name: &str, key: &str, value: Value| {
+            let said =
+                [(names::TYPE, type_name.into()), (key, value), (names::TOOL_CALL_ARGUMENTS, map_of_q())];
+            let attributes = said.map(|(key, value)| (key.to_owned(), value)).into();
+            let span = SpanData { attributes, ..SpanData::default() };
+            arguments_as_inputs(&span).cloned()
+        };
+        let map_of_q = map_of_q();
+        assert_eq!(of("langchain:tool:search", "x", Value::Null), Some(map_of_q.clone()));
+        for type_name in ["langchain:tool", "langchain:tool:", "langchain:llm", "my:tool"] {
+            assert_eq!(of(type_name, "x", Value::Null), None, "{type_name}");
+        }
+        assert_eq!(of("langchain:tool:search", names::INPUT, Value::Null), None);
+        let text = (names::TOOL_CALL_ARGUMENTS.to_owned(), "q".into());
+        let of_type = (names::TYPE.to_owned(), "langchain:tool:search".into());
+        let span = SpanData { attributes: vec![of_type, text], ..SpanData::default() };
+        assert_eq!(arguments_as_inputs(&span), None);
+    }
+
+    fn map_of_q() -> Value {
+        Value::from_iter([("q", "x")])
     }
 
     #[test]

@@ -9,6 +9,7 @@ use spanring_spool::{SpanData, Value};
 use super::Contents;
 use super::contents::Side;
 use super::json::{object, value as to_json};
+use super::langchain;
 use crate::rfc3339::to_micros;
 
 /// In which form payloads are.
@@ -157,7 +158,14 @@ impl Payloads {
         let mut came =
             Half::new("outputs", span.output(), is_free, |output| contents.admit(Side::Output, output));
         let mut metadata = Map::new();
+        let as_inputs = langchain::arguments_as_inputs(span);
+        if let Some(arguments) = as_inputs.and_then(|arguments| contents.admit(Side::Input, arguments)) {
+            given.within = Some(to_json(&arguments));
+        }
         for (key, value) in last_values(span) {
+            if key == names::TOOL_CALL_ARGUMENTS && as_inputs.is_some() {
+                continue;
+            }
             let (admitted, is_placed) = match place(key, form) {
                 Place::Own => continue,
                 Place::Payload(word) => (Some(value.clone()), given.set(word, to_json(value))),

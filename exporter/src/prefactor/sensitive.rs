@@ -18,6 +18,7 @@ use spanring::names;
 use spanring::redaction::{KeyPattern, RedactText};
 use spanring_spool::{Patterns, SpanData, Value};
 
+use super::langchain::arguments_as_inputs;
 use super::live::PAYLOAD;
 use super::payload::{attribute_at, displaced_names};
 
@@ -106,7 +107,8 @@ impl Sensitive {
             let mut payload = details.get(side.key()).cloned();
             payload.iter_mut().for_each(escape);
             let pairs = payload.as_mut().and_then(Json::as_object_mut);
-            let at = At::root(side);
+            let arguments_are_inputs = arguments_as_inputs(span).is_some();
+            let at = At { arguments_are_inputs, ..At::root(side) };
             // Schemas are about objects, so what is in it is marked, and not itself.
             let is_whole = self.is_key(&at);
             let given = given_metadata(span, side);
@@ -213,18 +215,25 @@ struct At {
     path: Vec<String>,
     /// What it may be called in a pattern.
     names: Vec<String>,
+    /// Whether the inputs are the arguments of a call.
+    arguments_are_inputs: bool,
 }
 
 impl At {
     fn root(side: Side) -> Self {
-        At { side, path: Vec::new(), names: side.names().map(str::to_owned).into() }
+        At {
+            side,
+            path: Vec::new(),
+            names: side.names().map(str::to_owned).into(),
+            arguments_are_inputs: false,
+        }
     }
 
     fn within(&self, key: &str) -> Self {
         let path: Vec<_> = self.path.iter().cloned().chain([key.to_owned()]).collect();
         // What a payload says late stands in the metadata of the result.
         if self.side == Side::Result && path.len() == 2 && key == PAYLOAD {
-            return At::root(Side::Payload);
+            return At { arguments_are_inputs: self.arguments_are_inputs, ..At::root(Side::Payload) };
         }
         let mut names: Vec<_> = self.names.iter().map(|name| format!("{name}.{key}")).collect();
         if self.path.first().is_some_and(|first| is_metadata(first)) {
@@ -232,10 +241,15 @@ impl At {
         }
         let [word, _] = self.side.names();
         match path.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-            [only] if only == word => names.extend(self.side.names().map(str::to_owned)),
+            [only] if only == word => {
+                names.extend(self.side.names().map(str::to_owned));
+                if self.side == Side::Payload && self.arguments_are_inputs {
+                    names.extend([names::TOOL_CALL_ARGUMENTS, "inputs.arguments"].map(str::to_owned));
+                }
+            }
             ref path => names.extend(attribute_at(path).map(str::to_owned)),
         }
-        At { side: self.side, path, names }
+        At { side: self.side, path, names, arguments_are_inputs: self.arguments_are_inputs }
     }
 }
 

@@ -499,3 +499,43 @@ fn a_later_version_of_the_schemas_has_another_name_and_key_and_its_spans_have_th
     let finish = later.numbered(99).finish(SpanStatus::Complete)["idempotency_key"].clone();
     assert!(finish.as_str().unwrap().len() <= 64, "{finish}");
 }
+
+#[test]
+fn arguments_of_a_single_tool_are_its_inputs_and_are_as_sensitive_and_as_left_out_as_anywhere() {
+    let said = |type_name: &str| {
+        span(&[
+            (names::TYPE, type_name.into()),
+            (names::TOOL_NAME, "search".into()),
+            (names::TOOL_CALL_ARGUMENTS, map(&[("q", "weather".into()), ("query", "own".into())])),
+            (names::RETRIEVAL_QUERY, "asked".into()),
+        ])
+    };
+    let contents = Contents::default();
+    let of_tool = said("langchain:tool:web-search");
+    let Payloads { payload, .. } = Payloads::of(&of_tool, Form::of(&of_tool), &contents);
+    assert_eq!(payload["inputs"], json!({"q": "weather", "query": "own"}));
+    assert_eq!(payload["tool_name"], "search");
+    assert_eq!(payload["metadata"], json!({"gen_ai.retrieval.query.text": "asked"}));
+    let of_all = said("langchain:tool");
+    let Payloads { payload, .. } = Payloads::of(&of_all, Form::of(&of_all), &contents);
+    assert_eq!(payload["inputs"]["arguments"], json!({"q": "weather", "query": "own"}));
+
+    let without = Contents { inputs: false, ..Contents::default() };
+    let Payloads { payload, .. } = Payloads::of(&of_tool, Form::of(&of_tool), &without);
+    assert!(!json!(payload).to_string().contains("weather"), "{payload:?}");
+
+    for key in
+        ["gen_ai.tool.call.arguments", "gen_ai.tool.call.arguments.q", "inputs.arguments.q", "inputs.q"]
+    {
+        let contents = Contents { sensitive: Sensitive::default().key(key), ..Contents::default() };
+        let body = create(&of_tool, "i", None, &instance(), &contents);
+        let inputs = &body["details"]["payload"]["inputs"];
+        let is_whole = key == "gen_ai.tool.call.arguments";
+        let sealed = if is_whole { &inputs["value"]["q"] } else { &inputs["q"]["value"] };
+        assert_eq!(
+            (sealed, &body["details"]["sensitive_encoding"]),
+            (&json!("weather"), &json!(true)),
+            "{key}"
+        );
+    }
+}
