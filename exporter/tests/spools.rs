@@ -369,3 +369,32 @@ fn a_reload_takes_another_spool_in_and_a_stop_waits_for_no_receiver_that_is_sile
     assert_eq!((status, &report["sinks"][0]["delivered"]), (0, &4.into()), "{report}");
     arrived.assert_each_once(22);
 }
+
+#[test]
+fn a_spool_that_somebody_has_after_a_reload_is_waited_for_and_ends_no_exporter() {
+    let (one, other) = (TestSpool::new(), TestSpool::new());
+    one.record(0, 10);
+    other.record(10, 10);
+    let (_receiver, sink, arrived) = receiver(|_| None);
+    let mut exporter = Running::start(export(&[&one.path(), &other.path()], &[&sink]), &one);
+    wait_until("both are delivered", || arrived.numbers().len() == 20);
+    let spool = SpoolDir::open(one.path()).unwrap();
+    let mut claim = None;
+    wait_until("the spool is taken between two runs", || {
+        exporter.signal("HUP");
+        claim = (0..20_000).find_map(|_| spool.claim_for_export().ok());
+        claim.is_some()
+    });
+    let told = |exporter: &Running| exporter.said().matches("not reloaded").count();
+    wait_until("it has tried for a while", || {
+        let ended = exporter.child.try_wait().unwrap();
+        assert!(ended.is_none(), "{ended:?}: {}", exporter.said());
+        told(&exporter) > 3
+    });
+    other.record(20, 1);
+    drop(claim);
+    wait_until("both are delivered again", || arrived.numbers().len() == 21);
+    let (status, _, said) = exporter.stop();
+    assert_eq!(status.code(), Some(0), "{said}");
+    arrived.assert_each_once(21);
+}

@@ -34,12 +34,14 @@ pub(super) async fn run(
     let (mut report, mut has_stdout) = (ExportReports::default(), false);
     // What was before a reload, until it is known that the spools of what is now can be had.
     let mut last: Option<Plan> = None;
+    let mut has_run = false;
     loop {
         has_stdout |= plan.has_stdout();
         let mut next = None;
         let told = async { next = plan_of_reload(&mut signals, log, &again).await };
         match (adjust(&plan, exporters).run_apart(told).await, last.take()) {
             (Ok(later), _) => {
+                has_run = true;
                 report = later.following(report);
                 let Some(next) = next else { return Ok((report, has_stdout)) };
                 let Some(begun) = begin(next, &plan, &mut signals, log, &again).await else {
@@ -60,6 +62,18 @@ pub(super) async fn run(
                         (exporters, plan) = begun;
                     }
                 }
+            }
+            // It was had a moment ago: by an exporter of this process that was left, since its disk does not answer, or by somebody who came
+            // in between.
+            (Err(error), None) if has_run => {
+                unchanged(log, error.into());
+                let Some(next) = after_a_while(&plan, &mut signals, log, &again).await else {
+                    return Ok((report, has_stdout));
+                };
+                let Some(begun) = begin(next, &plan, &mut signals, log, &again).await else {
+                    return Ok((report, has_stdout));
+                };
+                (exporters, plan) = begun;
             }
             (Err(error), None) => return Err(error.into()),
         }
@@ -112,14 +126,25 @@ async fn begin(
             }
             Err(error) => unchanged(log, error.into()),
         }
-        tokio::select! {
-            () = sleep(REOPEN_INTERVAL) => {}
-            asked = signals.next() => match asked {
-                Asked::Stop => return None,
-                Asked::Reload => next = said_anew(log, again).unwrap_or(next),
-            },
-        }
+        next = after_a_while(&next, signals, log, again).await?;
     }
+}
+
+/// What is to be done once it has been waited, or at once after a SIGHUP; `None` once a stop is asked for.
+async fn after_a_while(
+    next: &Plan,
+    signals: &mut Signals,
+    log: LogFormat,
+    again: &impl Fn() -> Result<Plan, Failure>,
+) -> Option<Plan> {
+    let anew = tokio::select! {
+        () = sleep(REOPEN_INTERVAL) => None,
+        asked = signals.next() => match asked {
+            Asked::Stop => return None,
+            Asked::Reload => said_anew(log, again),
+        },
+    };
+    Some(anew.unwrap_or_else(|| next.clone()))
 }
 
 fn unchanged(log: LogFormat, failure: Failure) {

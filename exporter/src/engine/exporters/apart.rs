@@ -57,7 +57,7 @@ impl Beside for Apart {
             None => tokio::select! {
                 biased;
                 ended = report => ended,
-                () = sleep(stop_deadline + SETTLING_MAX) => return left(&status),
+                () = sleep(stop_deadline.saturating_add(SETTLING_MAX)) => return left(&status),
             },
         };
         // What it panicked with was said by its thread.
