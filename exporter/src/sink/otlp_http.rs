@@ -8,9 +8,9 @@
 //! | 400, 413, 422 | rejected: this batch would be refused again, and its halves may be taken |
 //! | any other status, 401 and 404 above all | parked: every batch would be refused |
 //!
-//! `Idempotency-Key` is the identity of the batch, which is the same each time it is sent, after a restart too: a function of the block and of how the
-//! batch was divided. OTLP has no such key, and its receivers pass over headers that they do not know; one that knows it, or a proxy before one, can
-//! leave out what it has had. What is delivered again on purpose has the key that it had.
+//! `Idempotency-Key` is the identity of the batch, and who its spans are: the same each time these spans are sent together, after a restart too, and
+//! another one wherever others are. OTLP has no such key, and its receivers pass over headers that they do not know; one that knows it, or a proxy before
+//! one, can leave out what it has had. What is delivered again on purpose has the key that it had, so who wants that to come again must have it forget.
 //!
 //! OTLP has a client retry 429, 502, 503 and 504 only, and drop the batch at any other 5xx. Here nothing is dropped that
 //! the receiver may take later: a receiver that fails with 500 today is asked again.
@@ -18,6 +18,7 @@
 use prost::Message as _;
 use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderName, HeaderValue};
 use reqwest::{Method, Url};
+use ring::digest::{Context, SHA256};
 use serde_json::Value;
 
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceResponse;
@@ -56,6 +57,19 @@ impl OtlpHttp {
     }
 }
 
+/// What tells a request from all others. Where a batch begins does not: by trace, and out of the dead letters, which other spans are in it depends on
+/// what was over by then.
+fn key(batch: &Batch<'_>) -> String {
+    let mut spans = Context::new(&SHA256);
+    for (trace_id, span_id) in batch.spans.identities() {
+        spans.update(&trace_id.to_bytes());
+        spans.update(&span_id.to_bytes());
+    }
+    let digest = spans.finish();
+    let spans = digest.as_ref().first_chunk().map_or(0, |first| u64::from_le_bytes(*first));
+    format!("{}-{spans:016x}", batch.id)
+}
+
 impl HttpApi for OtlpHttp {
     fn url(&self) -> &Url {
         &self.traces
@@ -72,8 +86,8 @@ impl HttpApi for OtlpHttp {
         let media_type = HeaderValue::from_static(media_type);
         let mut headers = self.headers.clone();
         headers.extend([(CONTENT_TYPE, media_type.clone()), (ACCEPT, media_type)]);
-        // Letters, digits, colons and a slash.
-        headers.extend(HeaderValue::try_from(batch.id.to_string()).map(|key| (IDEMPOTENCY_KEY, key)));
+        // Letters, digits, colons, a slash and a dash.
+        headers.extend(HeaderValue::try_from(key(batch)).map(|key| (IDEMPOTENCY_KEY, key)));
         Request { method: Method::POST, url: self.traces.clone(), headers, body }
     }
 

@@ -7,6 +7,7 @@ use std::fmt;
 use std::ops::{Deref, Range};
 use std::sync::OnceLock;
 
+use spanring::{SpanId, TraceId};
 use spanring_spool::{BlockRef, SpanData, SpanRef};
 
 /// Spans that are delivered together, in their order: a slice of [`SpanData`].
@@ -71,6 +72,16 @@ impl<'a> Spans<'a> {
             Place::OfTheirOwn(_) => None,
             Place::InBlock { block, from, to } => Some(&block.rows[from..to]),
         }
+    }
+
+    /// Who they are, in their order.
+    pub(crate) fn identities(&self) -> impl Iterator<Item = (TraceId, SpanId)> {
+        let (rows, copies) = match self.in_block() {
+            Some(rows) => (rows, &[][..]),
+            None => (&[][..], self.as_slice()),
+        };
+        let of_rows = rows.iter().map(|span| (span.trace_id(), span.span_id()));
+        of_rows.chain(copies.iter().map(|span| (span.trace_id, span.span_id)))
     }
 
     /// The first `at` of them, and the others.

@@ -171,6 +171,8 @@ fn compare(record: impl FnOnce()) -> (usize, usize) {
             assert_eq!(row_len(row), span_len(copy), "{copy:?}");
             flat += usize::from(row.is_flat());
         }
+        let identities = copies.iter().map(|copy| (copy.trace_id, copy.span_id));
+        assert!(rows.all().identities().eq(identities));
         let resource = [("service.name".to_owned(), Value::from("shop"))];
         for names in Names::ALL {
             let of_rows = spans_to_protobuf(names, &resource, rest);

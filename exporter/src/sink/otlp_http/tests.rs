@@ -67,9 +67,19 @@ fn a_batch_is_one_request_as_otlp_demands_it() {
     assert_eq!(request.header("content-encoding"), Some("gzip"));
     assert_eq!(request.header("user-agent"), Some(concat!("spanring/", env!("CARGO_PKG_VERSION"))));
     let spans = Spans::new(3);
-    assert_eq!(request.header("idempotency-key"), Some(spans.batch().id.to_string().as_str()));
+    assert_eq!(request.header("idempotency-key"), Some(key(&spans.batch()).as_str()));
     let request = ExportTraceServiceRequest::decode(request.body.as_slice()).unwrap();
     assert_eq!(request, otlp::request(&spans.batch().resource.attributes, &spans.batch().spans));
+}
+
+#[test]
+fn a_key_is_that_of_a_batch_and_of_the_spans_that_are_in_it() {
+    let (spans, fewer) = (Spans::new(3), Spans::new(2));
+    let (batch, of_fewer) = (spans.batch(), fewer.batch());
+    assert_eq!(batch.id.to_string(), of_fewer.id.to_string(), "both begin where they do");
+    assert_ne!(key(&batch), key(&of_fewer));
+    assert_eq!(key(&batch), key(&Spans::new(3).batch()));
+    assert!(key(&batch).starts_with(&batch.id.to_string()));
 }
 
 #[test]
