@@ -1,8 +1,8 @@
 //! What is known of the lines that a file ends with, where lines say who they are: which of a batch are there already, and which is the last.
 //!
-//! A killed exporter leaves lines that it had written and not counted, at most those of the batches of one block, and after a power cut of up to a second of
-//! blocks. So that they are not there twice, the last 64 MiB are looked at when a file is opened, and of those the last 65,536 lines. They may lie in several
-//! files, where one was full.
+//! An exporter that was killed or stopped leaves lines that it had written and not counted: those of the traces that were over together, however large they
+//! are. So that they are not there twice, the last 64 MiB are looked at when a file is opened, and of those the last 65,536 lines. They may lie in several
+//! files, where one was full. What is before these is written once more.
 
 use std::collections::{HashSet, VecDeque};
 use std::fs::File;
@@ -36,6 +36,8 @@ pub(crate) struct Behind {
     known: HashSet<String>,
     /// The last line of all.
     last: Option<Identity>,
+    /// Whether it is in the file that is written to.
+    is_in_live: bool,
 }
 
 impl Behind {
@@ -43,14 +45,23 @@ impl Behind {
     pub(super) fn of(live: &File, family: &Family, identify: Identify) -> io::Result<Self> {
         let mut behind = Behind::default();
         let mut len_left = behind.read(live, LEN_MAX, identify)?;
+        behind.is_in_live = behind.last.is_some();
         for (stamp, form) in family.files()?.into_iter().rev().take(FILES_MAX) {
             if len_left == 0 || behind.known.len() >= LINES_MAX {
                 break;
             }
             let path = family.path(&stamp, form);
+            let of_file =
+                |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
+            let file = match File::open(&path) {
+                Ok(file) => file,
+                // Somebody has taken it away since they were listed.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                Err(error) => return Err(of_file(error)),
+            };
             len_left = match form {
-                Form::Plain => behind.read(&File::open(path)?, len_left, identify)?,
-                Form::Zstd => behind.read_compressed(&File::open(path)?, len_left, identify)?,
+                Form::Plain => behind.read(&file, len_left, identify).map_err(of_file)?,
+                Form::Zstd => behind.read_compressed(&file, len_left, identify).map_err(of_file)?,
                 Form::Next | Form::Compressing => len_left,
             };
         }
@@ -81,7 +92,8 @@ impl Behind {
         let lines_max = LINES_MAX - self.known.len();
         let mut reader = BufReader::with_capacity(64 * 1024, from);
         let (mut line, mut lines, mut len) = (Vec::new(), VecDeque::new(), 0);
-        while reader.read_until(b'\n', &mut line)? > 0 {
+        // No line is longer than all that is looked at, unless it is none of ours.
+        while reader.by_ref().take(LEN_MAX).read_until(b'\n', &mut line)? > 0 {
             if std::mem::replace(&mut is_whole, true) {
                 lines.extend(identify(&line));
                 if lines.len() > lines_max {
@@ -112,10 +124,15 @@ impl Behind {
     pub(super) fn wrote(&mut self, lines: &[u8], identify: Identify) {
         let last = lines.trim_ascii_end().rsplit(|&byte| byte == b'\n').next();
         self.last = last.and_then(identify).or(self.last.take());
+        self.is_in_live = true;
     }
 
-    /// Goes on from what was written to another file, unless there are lines in this one.
+    /// Goes on from what was known of a file in whose place this one is now, unless there are lines in this one.
     pub(super) fn go_on_from(&mut self, before: Behind) {
-        self.last = self.last.take().or(before.last);
+        if !self.is_in_live {
+            self.last = before.last.or(self.last.take());
+        }
+        let room = LINES_MAX.saturating_sub(self.known.len());
+        self.known.extend(before.known.into_iter().take(room));
     }
 }

@@ -159,6 +159,28 @@ fn a_chain_goes_on_where_somebody_has_moved_the_file_away_or_cut_it_short() {
 }
 
 #[test]
+fn a_chain_goes_on_from_a_file_that_was_moved_away_and_not_from_those_that_were_rotated_before_it() {
+    let mut fixture = Fixture::new(true);
+    fixture.options = FileOptions { rotate_bytes: Some(2_000), ..FileOptions::default() };
+    let mut sink = fixture.open();
+    let mut count = 0;
+    // Until there are rotated ones, and lines in the live one.
+    while count < 4 || fs::metadata(fixture.path()).unwrap().len() == 0 || fixture.lines().len() < 4 {
+        deliver(&mut sink, &spans(count..count + 1));
+        count += 1;
+    }
+    assert!(fs::read_dir(fixture.dir.path()).unwrap().count() > 1);
+    let before = fixture.lines();
+    let moved = fixture.dir.path().parent().unwrap().join(format!("{}.moved", fixture.dir.path().display()));
+    fs::rename(fixture.path(), &moved).unwrap();
+    deliver(&mut sink, &spans(count..count + 2));
+    let mut lines = before;
+    lines.extend(fs::read_to_string(fixture.path()).unwrap().lines().map(str::to_owned));
+    fs::remove_file(&moved).unwrap();
+    assert_chain(&lines, usize::from(count) + 2);
+}
+
+#[test]
 fn a_chain_begins_behind_events_that_are_not_signed() {
     let mut fixture = Fixture::new(false);
     deliver(&mut fixture.open(), &spans(0..2));
