@@ -123,16 +123,16 @@ impl Replay {
                 }
             };
             let Some(open) = receiver.as_mut() else {
-                report.kept += spans;
+                report.kept = report.kept.saturating_add(spans);
                 continue;
             };
             match self.deliver(open, letter).await {
                 Fate::Taken => match self.letters.remove(name) {
-                    Ok(_) => report.delivered += spans,
+                    Ok(_) => report.delivered = report.delivered.saturating_add(spans),
                     Err(error) => report
                         .keep(spans, format!("{name} was delivered, and stays: {}", with_causes(&error))),
                 },
-                Fate::Refused => report.refused += spans,
+                Fate::Refused => report.refused = report.refused.saturating_add(spans),
                 Fate::Unread(reason) => report.keep(spans, reason),
                 Fate::Kept(reason) => {
                     report.keep(spans, format!("{}: {reason}", open.sink.name()));
@@ -205,7 +205,7 @@ impl Replay {
     }
 
     /// Delivers the spans of a trace to a sink that takes them as they end. Where one batch is not taken the letter stays, and with it those that
-    /// were.
+    /// were, so that they come again with the next attempt.
     async fn deliver_in_batches(
         &self,
         receiver: &mut Receiver,
@@ -221,7 +221,7 @@ impl Replay {
                 Err(error) => return Fate::Unread(error.to_string()),
             };
             let batch = Batch { id, resource: &letter.resource, spans: chunk.into(), starts: &[] };
-            match self.ask(receiver, Parcel::Batch(&batch)).await {
+            match self.ask(receiver, Parcel::Part(&batch, letter)).await {
                 Fate::Taken => id.number = id.number.saturating_add(1),
                 other => return other,
             }
@@ -234,7 +234,7 @@ impl Replay {
         loop {
             let began = Instant::now();
             let outcome = match &mut parcel {
-                Parcel::Batch(batch) => sink.deliver(batch).await,
+                Parcel::Batch(batch) | Parcel::Part(batch, _) => sink.deliver(batch).await,
                 Parcel::Trace(trace) => sink.deliver_trace(trace).await,
             };
             if let Parcel::Trace(trace) = &parcel
@@ -277,13 +277,15 @@ impl Replay {
 /// What a sink is asked to take.
 enum Parcel<'a, 'b> {
     Batch(&'a Batch<'a>),
+    /// Some spans of a trace that was set aside as a whole.
+    Part(&'a Batch<'a>, &'a DeadTrace),
     Trace(&'a mut Trace<'b>),
 }
 
 impl Parcel<'_, '_> {
     fn id(&self) -> BatchId<'_> {
         match self {
-            Parcel::Batch(batch) => batch.id,
+            Parcel::Batch(batch) | Parcel::Part(batch, _) => batch.id,
             Parcel::Trace(trace) => trace.id,
         }
     }
@@ -292,6 +294,9 @@ impl Parcel<'_, '_> {
     fn refused(&self, sink: String, reason: String) -> Notice {
         match self {
             Parcel::Batch(batch) => Notice::Refused { sink, span_id: batch.spans[0].span_id, reason },
+            Parcel::Part(_, DeadTrace { trace_id, spans, .. }) => {
+                Notice::TraceRefused { sink, trace_id: *trace_id, spans: *spans, reason }
+            }
             Parcel::Trace(Trace { trace_id, len, .. }) => {
                 Notice::TraceRefused { sink, trace_id: *trace_id, spans: *len as u64, reason }
             }
@@ -306,7 +311,7 @@ impl ReplayReport {
     }
 
     fn keep(&mut self, spans: u64, trouble: String) {
-        self.kept += spans;
+        self.kept = self.kept.saturating_add(spans);
         self.troubles.push(trouble);
     }
 }

@@ -197,6 +197,12 @@ fn a_trace_is_one_letter_and_one_of_more_spans_from_the_same_place_on_replaces_i
     assert_eq!(letters.names().unwrap().len(), 2);
     assert!(!set_aside(&letters, 1, 30).unwrap());
     assert_eq!(all_traces(&letters), [(dead_trace(1, 30), spans(30))]);
+    assert!(!set_aside(&letters, 1, 10).unwrap());
+    assert_eq!(
+        all_traces(&letters),
+        [(dead_trace(1, 30), spans(30))],
+        "what can be read no more is not given up"
+    );
     for name in letters.names().unwrap() {
         assert!(letters.remove(&name).unwrap());
         assert!(letters.read_trace(&name).unwrap().is_none());

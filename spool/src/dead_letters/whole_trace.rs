@@ -179,8 +179,8 @@ fn line(span: &SpanData) -> Result<Vec<u8>, Error> {
 }
 
 impl DeadLetters {
-    /// Begins to set a trace aside whose spans [take](DeadTrace::len_of) so many bytes; `None` where that was done already. Where a letter is
-    /// there of another number of spans from the same place on, it is replaced. It waits for the disk.
+    /// Begins to set a trace aside whose spans [take](DeadTrace::len_of) so many bytes; `None` where that was done already, with as many spans or more.
+    /// Where a letter is there of fewer spans from the same place on, it is replaced. It waits for the disk.
     ///
     /// However large it is, there is room for a trace as long as there is any.
     ///
@@ -194,9 +194,10 @@ impl DeadLetters {
         let there = self.read_trace(&name)?;
         let is_new = there.is_none();
         if let Some((there, _)) = there
-            && (there.trace_id, there.spans) == (trace.trace_id, trace.spans)
+            && there.trace_id == trace.trace_id
+            && there.spans >= trace.spans
         {
-            // Whoever made it may have been killed before this.
+            // Whoever made it may have been killed before this; and what it has more of cannot be read again by now.
             self.sync()?;
             return Ok(None);
         }
@@ -283,7 +284,7 @@ impl NewDeadTrace {
         let new = self.new.take().expect("it has its own name after its end only");
         let named = self.file.syncer().sync().and_then(|()| {
             if !self.is_new {
-                // Another number of spans from this place on. Where it is gone by now, somebody has purged it.
+                // Fewer spans from this place on. Where it is gone by now, somebody has purged it.
                 match self.storage.unlink(&path) {
                     Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
                     _ => {}

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use spanring_spool::{DeadLetter, DeadLetters, DeadTrace, Error, Resource, SpanData};
+use tokio::sync::watch;
 use tokio::task::{spawn_blocking, yield_now};
 use tokio::time::Instant;
 
@@ -100,10 +101,12 @@ impl Porter {
             trace_id: of.trace_id,
             spans: of.len as u64,
         };
+        let stop = self.terms.stop.clone();
         let is_new = loop {
             let began = Instant::now();
-            let error = match write_trace(&letters, &letter, of.spans).await {
+            let error = match write_trace(&letters, &letter, of.spans, &stop).await {
                 Ok(is_new) => break is_new,
+                Err(Unwritten::Stopped) => return Err(SinkEnd::Stopped),
                 Err(Unwritten::Read(error)) => return Ok(Err(error)),
                 Err(Unwritten::Letter(error)) => error,
             };
@@ -135,6 +138,8 @@ impl Porter {
 
 /// Why a trace has no letter.
 enum Unwritten {
+    /// Somebody has asked for a stop. The sink will refuse it again.
+    Stopped,
     /// Its spans cannot be read.
     Read(io::Error),
     Letter(Error),
@@ -145,18 +150,22 @@ async fn write_trace(
     letters: &DeadLetters,
     letter: &DeadTrace,
     spans: &mut dyn TraceSpans,
+    stop: &watch::Receiver<bool>,
 ) -> Result<bool, Unwritten> {
+    let goes_on = || if *stop.borrow() { Err(Unwritten::Stopped) } else { Ok(()) };
     let mut len = 0;
     spans.rewind();
     while let Some(chunk) = spans.next().map_err(Unwritten::Read)? {
         len += DeadTrace::len_of(chunk).map_err(Unwritten::Letter)?;
         yield_now().await;
+        goes_on()?;
     }
     let (letters, beginning) = (letters.clone(), letter.clone());
     let begun = on_disk(move || letters.begin_trace(&beginning, len)).await;
     let Some(mut new) = begun.map_err(Unwritten::Letter)? else { return Ok(false) };
     spans.rewind();
     while let Some(chunk) = spans.next().map_err(Unwritten::Read)? {
+        goes_on()?;
         let chunk = chunk.to_vec();
         new = on_disk(move || new.add(&chunk).map(|()| new)).await.map_err(Unwritten::Letter)?;
     }
