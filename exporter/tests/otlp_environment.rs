@@ -210,6 +210,35 @@ fn a_receiver_of_grpc_on_this_machine_is_reached_without_a_proxy() {
     assert_eq!(asked, [[""; 0]; 2]);
 }
 
+#[test]
+fn a_receiver_of_http_is_reached_through_the_proxy_of_the_environment_unless_that_excepts_it() {
+    let spool = TestSpool::new();
+    spool.record(0, 10);
+    let (sender, asked) = mpsc::channel();
+    // What a proxy is asked over plain HTTP is the request itself: so a receiver can stand for it, and for what is behind it.
+    let (proxy, _, arrived) = receiver(move |request| {
+        let of_proxy = ["host", "proxy-authorization"].map(|name| request.header(name).map(str::to_owned));
+        sender.send(of_proxy).unwrap();
+        None
+    });
+    // A name that nobody knows: who asks for it without the proxy, fails.
+    let export = |variables: &[(&str, &str)]| {
+        let mut command = export_once(&spool, &["otlp+http://receiver.invalid:4318"], &[]);
+        command.env_remove("no_proxy").env_remove("NO_PROXY");
+        command.env("HTTP_PROXY", format!("http://me:secret@{}", proxy.address()));
+        command.envs(variables.iter().copied());
+        complaint(command.output().unwrap())
+    };
+    let (status, complaints) = export(&[("NO_PROXY", "receiver.invalid")]);
+    assert_ne!(status, 0, "{complaints}");
+    assert!(!complaints.contains("secret"), "{complaints}");
+    assert_eq!(asked.try_iter().count(), 0);
+    assert_eq!(export(&[]), (0, String::new()));
+    arrived.assert_each_once(10);
+    let expected = ["receiver.invalid:4318", "Basic bWU6c2VjcmV0"].map(|text| Some(text.to_owned()));
+    assert!(asked.try_iter().all(|of_proxy| of_proxy == expected));
+}
+
 /// A server as `localhost` over TLS that takes clients of this authority only, and tells the first line of each request.
 fn serve(authority: &Authority) -> (SocketAddr, Receiver<String>) {
     let config = Arc::new(authority.server(true));
