@@ -4,7 +4,10 @@
 use libfuzzer_sys::arbitrary::{self, Arbitrary};
 use libfuzzer_sys::fuzz_target;
 use spanring_exporter::prela;
-use spanring_exporter::sink::{HttpApi as _, OtlpHttp, OtlpOptions, Outcome, Prela, PrelaOptions, Response};
+use spanring_exporter::sink::{
+    HttpApi as _, OpenAi, OpenAiOptions, OtlpHttp, OtlpOptions, Outcome, Prela, PrelaOptions, Response,
+    SpanForgeOptions, SpanForgeWebhook,
+};
 
 #[derive(Arbitrary, Debug)]
 enum Input {
@@ -56,6 +59,13 @@ fuzz_target!(|input: Input| {
             let prela = Prela::new(&url, &PrelaOptions::default());
             let is_taken = matches!(check(&prela.outcome(&response)), Outcome::Delivered { .. });
             assert_eq!(is_taken, [200, 202].contains(&status), "{status}");
+            let options = OpenAiOptions::default().with_api_key("key").expect("a header may say so");
+            let openai = OpenAi::new(&url, &options).expect("it has a key");
+            let webhook = SpanForgeWebhook::new(&url, &SpanForgeOptions::default());
+            for outcome in [openai.outcome(&response), webhook.outcome(&response)] {
+                let is_taken = matches!(check(&outcome), Outcome::Delivered { .. });
+                assert_eq!(is_taken, (200..300).contains(&status), "{status}");
+            }
         }
         Input::Partial { rejected, message, is_text } => {
             let number = if is_text { serde_json::json!(rejected.to_string()) } else { rejected.into() };

@@ -69,8 +69,10 @@ fn file(lines: &[Vec<u8>]) -> Vec<u8> {
 
 fn template() -> Template {
     let (spool, recorder) = closed_spool();
-    let spans: Vec<_> =
-        Reader::open(spool.path()).expect("the spool is there").map(|span| span.expect("it can be read")).collect();
+    let spans: Vec<_> = Reader::open(spool.path())
+        .expect("the spool is there")
+        .map(|span| span.expect("it can be read"))
+        .collect();
     let trace = DeadTrace {
         sink: "prela+http://localhost:8000/v1/traces".into(),
         reason: "it answered 413 Payload Too Large".into(),
