@@ -21,8 +21,8 @@
 //! # Types that turn up
 //!
 //! A span may say a type that no registration has declared. Its process is registered once more, under the same name, with another version of its schemas that
-//! declares it too, as an open object, before the span is sent. Which version that is follows from the types in it. Where the server makes another instance of that, spans
-//! go there from then on, and both are finished in the end; where it refuses the version, they go under their kinds.
+//! declares it too, as an open object or, under `langchain:tool:`, as the SDK declares a tool, before the span is sent. Which version that is follows from the types in it. Where the server makes another instance of that, spans
+//! go there from then on, and both are finished in the end; where it refuses the version, types that came together are declared one by one, and what is refused goes under its kind.
 //!
 //! # Who is to stop
 //!
