@@ -162,7 +162,8 @@ pub trait Sink: Send {
         Box::pin(async { Outcome::DELIVERED })
     }
 
-    /// Whether it has to know again, after a restart, something of what it has sent: then it is asked for [notes](Self::take_notes).
+    /// Whether it has to know again, after a restart, something of what it has sent: then it is asked for [notes](Self::take_notes). Only of a sink that
+    /// [needs](Self::needs) more than spans.
     fn takes_notes(&self) -> bool {
         false
     }

@@ -39,14 +39,15 @@
 //! # What is kept
 //!
 //! The oldest file goes once those behind it hold [`NOTES_MAX`] notes, or there are too many. Where there is no space for another file, the oldest is
-//! renamed and written again: on a full disk less is known again, and nothing waits for space, since that might come by delivering only. What is forgotten so
-//! costs what the sink says.
+//! renamed and written again, and where there is none yet notes are forgotten until there is space for one: on a full disk less is known again, and nothing
+//! waits for space, since that might come by delivering only. What is forgotten so costs what the sink says. So is what stands in a file that cannot be read,
+//! which is told as damage.
 
 mod page;
 
 use std::collections::VecDeque;
 use std::fs;
-use std::io::Read as _;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -54,7 +55,7 @@ use rustix::fs::OFlags;
 
 use self::page::{Beginning, HEAD_LEN, Head, NOTE_LEN_MAX, Page};
 use crate::cursor::fnv1a;
-use crate::storage::{DiskStorage, Storage, StorageFile, StorageSync, open_regular};
+use crate::storage::{DiskStorage, LIST_MAX, Storage, StorageFile, StorageSync, open_regular};
 use crate::{Error, layout};
 
 /// How many notes are known again at most, those that were written again counted each time.
@@ -85,7 +86,7 @@ pub struct Note {
 pub struct Noted {
     /// The last [`NOTES_MAX`] notes, in the order in which they were written.
     pub notes: Vec<Note>,
-    /// What was damaged, and was passed over: [`Error::Damaged`], one a file.
+    /// What was damaged, or could not be read, and was passed over: [`Error::Damaged`] or [`Error::Io`], one a file.
     pub damage: Vec<Error>,
 }
 
@@ -123,7 +124,8 @@ impl Notebook {
     ///
     /// # Errors
     ///
-    /// [`Error::LaterVersion`]; [`Error::Damaged`] where it belongs to another sink whose name has the same hash; [`Error::Io`].
+    /// [`Error::LaterVersion`]; [`Error::Damaged`] where it belongs to another sink whose name has the same hash; [`Error::TooLarge`] where the directory
+    /// holds more than [`LIST_MAX`] names; [`Error::Io`].
     pub fn open(recorder_dir: &Path, sink_name: &str) -> Result<(Self, Noted), Error> {
         Self::open_in(Arc::new(DiskStorage), recorder_dir, sink_name)
     }
@@ -138,6 +140,15 @@ impl Notebook {
         recorder_dir: &Path,
         sink_name: &str,
     ) -> Result<(Self, Noted), Error> {
+        Self::open_with(storage, recorder_dir, sink_name, read_file)
+    }
+
+    fn open_with(
+        storage: Arc<dyn Storage>,
+        recorder_dir: &Path,
+        sink_name: &str,
+        read_file: impl Fn(&Path) -> Result<io::Result<Vec<u8>>, Error>,
+    ) -> Result<(Self, Noted), Error> {
         let hash = fnv1a(sink_name.as_bytes());
         let mut notebook = Notebook {
             storage,
@@ -148,9 +159,12 @@ impl Notebook {
             last: None,
             newest: 0,
         };
-        let noted = notebook.read()?;
-        if notebook.last.is_none() {
-            notebook.begin_file()?;
+        let noted = notebook.read(read_file)?;
+        if notebook.last.is_none()
+            && let Err(error) = notebook.begin_file()
+            && !notebook.has_no_space(&error)
+        {
+            return Err(error);
         }
         notebook.forget();
         Ok((notebook, noted))
@@ -167,7 +181,8 @@ impl Notebook {
         self.len() == 0
     }
 
-    /// Writes notes behind all others. They survive a kill from here on, and a power cut once they are [synced](Self::sync).
+    /// Writes notes behind all others. They survive a kill from here on, and a power cut once they are [synced](Self::sync), unless there is no space for
+    /// a first file: then they are forgotten.
     ///
     /// # Errors
     ///
@@ -180,7 +195,14 @@ impl Notebook {
         while !rest.is_empty() {
             let last = match self.last.take() {
                 Some(last) => self.last.insert(last),
-                None => self.begin_file()?,
+                None => {
+                    let begun = self.begin_file().map(drop);
+                    match begun {
+                        Ok(()) => continue,
+                        Err(error) if self.has_no_space(&error) => return Ok(()),
+                        Err(error) => return Err(error),
+                    }
+                }
             };
             let (count, bytes) = last.fitting(rest);
             if count == 0 {
@@ -206,15 +228,32 @@ impl Notebook {
     }
 
     /// Reads all files, and makes ready the last to be written on.
-    fn read(&mut self) -> Result<Noted, Error> {
+    fn read(
+        &mut self,
+        read_file: impl Fn(&Path) -> Result<io::Result<Vec<u8>>, Error>,
+    ) -> Result<Noted, Error> {
         let names = self.storage.list(&self.dir).map_err(Error::io("list", &self.dir))?;
+        if names.len() >= LIST_MAX {
+            // Files of ours may be among those that are not listed, and would be begun once more.
+            let (what, max) = ("a directory", LIST_MAX as u64);
+            return Err(Error::TooLarge { what, len: names.len() as u64, max });
+        }
         let ours = |name: &String| layout::notes_number(name).filter(|(hash, _)| *hash == self.hash);
         let mut numbers: Vec<u64> = names.iter().filter_map(ours).map(|(_, number)| number).collect();
         numbers.sort_unstable();
         let mut noted = Noted::default();
         for (nth, &number) in numbers.iter().enumerate() {
             let path = self.path(number);
-            let bytes = read_file(&path)?;
+            let bytes = match read_file(&path)? {
+                Ok(bytes) => bytes,
+                Err(error) => {
+                    // Nobody waits for a disk that may never read it. It stays, and another one is written to.
+                    noted.damage.push(Error::io("read", &path)(error));
+                    self.older.push_back((number, 0));
+                    self.newest = number;
+                    continue;
+                }
+            };
             let page = page::decode(&bytes, number);
             let is_last = nth + 1 == numbers.len();
             let is_begun = self.is_begun(&page.beginning, number, &path)?;
@@ -340,6 +379,13 @@ impl Notebook {
         self.begin_in(number, len)
     }
 
+    /// Whether there is no file, nor space for one.
+    fn has_no_space(&self, error: &Error) -> bool {
+        let is_full = |kind| matches!(kind, io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
+        let is_full = matches!(error, Error::Io { source, .. } if is_full(source.kind()));
+        is_full && self.last.is_none() && self.older.is_empty()
+    }
+
     /// Removes the oldest files, as far as the others hold enough. What cannot be removed now is the next time.
     fn forget(&mut self) {
         while let Some(&(number, notes)) = self.older.front() {
@@ -437,14 +483,14 @@ fn check(note: &Note) -> Result<(), Error> {
     }
 }
 
-/// What is wrong with a file, if anything is that no kill and no power cut leaves.
+/// What is wrong with a file, if anything is that no kill and no power cut leaves. After a power cut any part may be missing of what was not synced, which
+/// was in the last file; what is missing there is told once there is another behind it.
 fn damage(page: &Page, is_begun: bool, bytes: &[u8], is_last: bool, path: PathBuf) -> Option<Error> {
     let (offset, reason) = match (&page.beginning, page.hole) {
         _ if bytes.len() as u64 > LEN_MAX => (LEN_MAX, "it is longer than any such file"),
         (Beginning::Damaged, _) => (0, "its head does not check"),
-        (Beginning::Zeros, _) if !page.notes.is_empty() => (0, "it has no head"),
-        (_, Some(hole)) => (hole as u64, "a note does not check"),
-        // The last one may have been cut off.
+        (Beginning::Zeros, _) if !page.notes.is_empty() && !is_last => (0, "it has no head"),
+        (_, Some(hole)) if !is_last => (hole as u64, "a note does not check"),
         (_, None) if !is_last && is_begun && !page.is_clean => (page.end as u64, "a note does not check"),
         // Or be one of another number that was about to be used again.
         _ => return None,
@@ -452,12 +498,15 @@ fn damage(page: &Page, is_begun: bool, bytes: &[u8], is_last: bool, path: PathBu
     Some(Error::Damaged { path, offset, reason })
 }
 
-fn read_file(path: &Path) -> Result<Vec<u8>, Error> {
+/// What a file holds, or why it cannot be read; fails where it cannot be opened.
+fn read_file(path: &Path) -> Result<io::Result<Vec<u8>>, Error> {
     let file = match open_regular(path, OFlags::RDONLY) {
         Ok(file) => file,
         Err(error) => return Err(Error::io("open", path)(error)),
     };
     let mut bytes = Vec::new();
-    file.take(LEN_MAX + 1).read_to_end(&mut bytes).map_err(Error::io("read", path))?;
-    Ok(bytes)
+    Ok(file.take(LEN_MAX + 1).read_to_end(&mut bytes).map(|_| bytes))
 }
+
+#[cfg(test)]
+mod tests;

@@ -217,6 +217,9 @@ impl Trip {
             found.traces.done(&found.over);
             if then != Then::More {
                 (is_any_sent, is_all_read) = (false, true);
+                // Nothing more comes of it, and a spool may hold any number of processes.
+                let first = &found.recorders[0];
+                self.porter.sink.forget(&first.origin().unwrap_or_else(|| first.clone()));
             }
             if let Some((recorder, error)) = unread {
                 traces.past.trouble(&recorder, &error);

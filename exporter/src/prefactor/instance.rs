@@ -67,8 +67,8 @@ pub struct Instance {
     register: Json,
     /// Stands for the recorder and all that is registered first.
     digest: TraceId,
-    /// Which instance of that recorder it is at the server: 0 unless the server made another one of a later version of its schemas.
-    number: usize,
+    /// What stands for the server's identity of it, where the server made another one of a later version of its schemas.
+    another: Option<TraceId>,
     types: SpanTypes,
     quality: Vec<QualitySchema>,
 }
@@ -118,7 +118,7 @@ impl Instance {
     fn of(recorder: RecorderId, mut register: Json, types: SpanTypes, quality: Vec<QualitySchema>) -> Self {
         let digest = digest(&register.to_string());
         register["idempotency_key"] = format!("{recorder}-{}", short(digest)).into();
-        Instance { recorder, register, digest, number: 0, types, quality }
+        Instance { recorder, register, digest, another: None, types, quality }
     }
 
     /// The same with each type, and what is recorded of quality, declared as an open object, for a server that refuses its schemas. Its keys are others.
@@ -146,9 +146,10 @@ impl Instance {
         Instance { digest: self.digest, ..later }
     }
 
-    /// The same as the server's instance of this number, where that makes another one of a later version of the schemas.
-    pub(crate) fn numbered(&self, number: usize) -> Self {
-        Instance { number, ..self.clone() }
+    /// The same as the server's instance of this identity, where that makes another one of a later version of the schemas. Which version that was, and which
+    /// one of them it is, may be others after a kill: its identity is not.
+    pub(crate) fn another(&self, id: &str) -> Self {
+        Instance { another: Some(digest(id)), ..self.clone() }
     }
 
     /// The type that a span says, where this instance does not declare it and a [later version](Self::with_types) can.
@@ -199,7 +200,11 @@ impl Instance {
 
     fn key(&self, operation: &str) -> String {
         let key = format!("{}-{}-{operation}", self.recorder, short(self.digest));
-        if self.number > 0 { format!("{key}-{}", self.number) } else { key }
+        match self.another {
+            // As much of it as there is room for in 64 characters.
+            Some(another) => format!("{key}-{}", &short(another)[..10]),
+            None => key,
+        }
     }
 }
 

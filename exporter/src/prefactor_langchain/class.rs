@@ -65,7 +65,7 @@ const TOOL_FIELDS: &[(&str, &str, Otherwise)] = &[
 const EXECUTION: &str = "execution_time_ms";
 
 impl Class {
-    /// The class of a span: by the type that was said if it is one of the SDK's, or else by the kind.
+    /// The class of a span: by the type that was said if it begins with `langchain:`, or else by the kind.
     pub fn of(span: &SpanData) -> Self {
         match own_type(span) {
             AGENT => Class::Agent,

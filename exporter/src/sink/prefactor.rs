@@ -21,8 +21,8 @@
 //! # Types that turn up
 //!
 //! A span may say a type that no registration has declared. Its process is registered once more, under the same name, with another version of its schemas that
-//! declares it too, as an open object, before the span is sent. Which version that is follows from the types in it. Where the server makes another instance of that, spans
-//! go there from then on, and both are finished in the end; where it refuses the version, they go under their kinds.
+//! declares it too, as an open object or, under `langchain:tool:`, as the SDK declares a tool, before the span is sent. Which version that is follows from the types in it. Where the server makes another instance of that, spans
+//! go there from then on, and both are finished in the end; where it refuses the version, types that came together are declared one by one, and what is refused goes under its kind.
 //!
 //! # Who is to stop
 //!
@@ -48,7 +48,7 @@ mod told;
 mod watch;
 mod waves;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
 
 use reqwest::Url;
@@ -194,40 +194,48 @@ impl PrefactorSink {
             true => (instance, id),
             false => self.declare(&new, instance, id).await?,
         };
-        self.watch.begin(&instance, &id);
+        self.watch.begin(instance.recorder(), &id);
         Ok((instance, id))
     }
 
-    /// Has another version of an instance's schemas declare these types too, unless the server refuses that.
+    /// Has another version of an instance's schemas declare these types too, unless the server refuses that: all of them, or else one by one.
     async fn declare(
         &mut self,
         new: &BTreeSet<&str>,
-        instance: Instance,
-        id: String,
+        mut instance: Instance,
+        mut id: String,
     ) -> Result<(Instance, String), Outcome> {
         let digest = instance.digest();
-        let later = instance.with_types(new.iter().copied());
-        let answered = match self.register(Asked::RegisterLater, &later).await {
-            Ok(answered) => Some(answered),
-            Err(Outcome::Rejected { reason }) => {
-                let names = new.iter().copied().collect::<Vec<_>>().join(", ");
-                self.remarks.add(format!("it refused to have more types declared, so spans of {names} go under their kinds: {reason}"));
-                None
+        let mut left = VecDeque::from([new.clone()]);
+        while let Some(names) = left.pop_front() {
+            let later = instance.with_types(names.iter().copied());
+            let answered = match self.register(Asked::RegisterLater, &later).await {
+                Ok(answered) => Some(answered),
+                Err(Outcome::Rejected { .. }) if names.len() > 1 => {
+                    left.extend(names.into_iter().map(|name| BTreeSet::from([name])));
+                    continue;
+                }
+                Err(Outcome::Rejected { reason }) => {
+                    let names = names.iter().copied().collect::<Vec<_>>().join(", ");
+                    self.remarks.add(format!("it refused to have more types declared, so spans of {names} go under their kinds: {reason}"));
+                    None
+                }
+                Err(outcome) => return Err(outcome),
+            };
+            let is_declared = answered.is_some();
+            if let Some(answered) = answered {
+                if answered != id {
+                    let start = later.another(&answered).start();
+                    self.server.post(Asked::Start, &["agent_instance", &answered, "start"], &start).await?;
+                    self.book(&instance).add_later(digest, &answered);
+                }
+                (instance, id) = (later, answered);
             }
-            Err(outcome) => return Err(outcome),
-        };
-        let is_another = answered.as_ref().is_some_and(|answered| *answered != id);
-        if let Some(another) = answered.as_ref().filter(|_| is_another) {
-            let number = self.book(&instance).later(digest).len() + 1;
-            let start = later.numbered(number).start();
-            self.server.post(Asked::Start, &["agent_instance", another, "start"], &start).await?;
-            self.book(&instance).add_later(digest, another);
+            for name in names {
+                self.book(&instance).add_type(digest, TurnedUp { name: name.into(), is_declared });
+            }
         }
-        let is_declared = answered.is_some();
-        for name in new {
-            self.book(&instance).add_type(digest, TurnedUp { name: (*name).into(), is_declared });
-        }
-        Ok((if is_declared { later } else { instance }, answered.unwrap_or(id)))
+        Ok((instance, id))
     }
 
     /// An instance with the server's identity of it, which is registered and started then. It is the one with open types where the server
@@ -300,11 +308,19 @@ impl PrefactorSink {
         let (instance, id) = self.started_first(instance).await?;
         let status = if process.has_died { SpanStatus::Failed } else { SpanStatus::Complete };
         let later = self.book(&instance).later(instance.digest());
-        for (number, id) in std::iter::once(id).chain(later).enumerate() {
+        let others = later.into_iter().map(|id| (instance.another(&id), id));
+        let mut finished = Ok(());
+        // One that is refused is no reason to leave the others open.
+        for (instance, id) in std::iter::once((instance.clone(), id)).chain(others) {
             let path = ["agent_instance", &id, "finish"];
-            self.server.post(Asked::Over, &path, &instance.numbered(number).finish(status)).await?;
+            match self.server.post(Asked::Over, &path, &instance.finish(status)).await {
+                Err(Outcome::Rejected { reason }) => {
+                    finished = finished.and(Err(Outcome::Rejected { reason }));
+                }
+                answered => drop(answered?),
+            }
         }
-        Ok(())
+        finished
     }
 }
 
@@ -362,6 +378,10 @@ impl Sink for PrefactorSink {
     fn recall_notes(&mut self, recorder: &RecorderId, notes: Vec<Note>) {
         let mut book = Book::default();
         book.recall(notes);
+        // Its process may live and send nothing: it can be stopped nonetheless.
+        if let Some(id) = book.newest_instance() {
+            self.watch.begin(recorder, id);
+        }
         self.books.insert(recorder.clone(), book);
     }
 

@@ -130,17 +130,20 @@ impl Courier {
         }
         let lineage = match self.lineages.remove(origin) {
             Some(lineage) => Ok(lineage),
-            None => self.open_lineage(origin),
+            // Once, so that the sink can look after a process of which nothing new comes; and else when it is handed something.
+            None => self.open_lineage(origin).and_then(|lineage| match standing {
+                Standing::Growing => self.porter.recall_notes(origin).map(|()| lineage),
+                Standing::Over => Ok(lineage),
+            }),
         };
         let mut lineage = match lineage {
             Ok(lineage) => lineage,
             Err(error) => return Ok(self.trouble(origin, error)),
         };
-        let recalled = self.porter.recall_notes(&lineage.strands[0].recorder);
-        let completed = recalled.and_then(|()| match standing {
+        let completed = match standing {
             Standing::Over => self.complete_lineage(&mut lineage),
             Standing::Growing => Ok(()),
-        });
+        };
         let turn = match completed {
             Ok(()) => self.read_on(&mut lineage, standing).await,
             Err(error) => Ok(Err(error)),
@@ -331,6 +334,9 @@ impl Courier {
         if !is_restored && standing == Standing::Over {
             let Strand { recorder, place, .. } = &lineage.strands[0];
             let (recorder, resource) = (recorder.clone(), place.resource.clone());
+            if let Err(error) = self.porter.rely_on_notes(&recorder) {
+                return Ok(Err(error));
+            }
             self.porter.process_over(&recorder, &resource).await?;
         }
         let last = &mut lineage.strands[lineage.at];
@@ -389,6 +395,9 @@ impl Courier {
         let resource = strands[0].place.resource.clone();
         let mut counts = Counts::new();
         self.leave_out(traces, pending, &mut counts);
+        if let Err(error) = self.porter.rely_on_notes(&recorders[0]) {
+            return Ok(Err(error));
+        }
         let delivered =
             self.porter.deliver_over(&recorders, traces, &resource, pending, block, &mut counts).await?;
         for (part, strand) in strands.iter_mut().enumerate() {

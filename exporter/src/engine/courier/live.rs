@@ -144,7 +144,7 @@ impl Courier {
             if let Some(lineage) = lineage {
                 show(&mut **sink, &terms.spool, &process, lineage, end).await?;
             }
-            self.porter.take_notes(&recorder);
+            self.porter.write_notes(&recorder);
         }
         Ok(())
     }

@@ -94,6 +94,8 @@ struct Handed {
     sent: Sent,
     /// The processes that it was told are over, and whether they died.
     over: Vec<(RecorderId, bool)>,
+    /// The processes that it was told to forget.
+    forgotten: Vec<RecorderId>,
     /// The most spans that it was shown at once.
     most_at_once: usize,
     /// The spans of the last overview, in order.
@@ -170,6 +172,10 @@ impl<F: FnMut(usize) -> Outcome + Send> Sink for ByTrace<F> {
         self.seen.lock().unwrap().over.push((process.recorder.clone(), process.has_died));
         let outcome = (self.over)();
         Box::pin(async { outcome })
+    }
+
+    fn forget(&mut self, recorder: &RecorderId) {
+        self.seen.lock().unwrap().forgotten.push(recorder.clone());
     }
 
     fn deliver_trace<'a>(&'a mut self, trace: &'a mut Trace<'_>) -> Delivery<'a> {

@@ -163,6 +163,15 @@ impl Book {
         }
     }
 
+    /// The server's identity of the instance that was noted last.
+    pub(super) fn newest_instance(&self) -> Option<&str> {
+        let instances = self.known.values().filter_map(|entry| match &entry.fact {
+            Fact::Instance(id) => Some((entry.note, id)),
+            _ => None,
+        });
+        instances.max_by_key(|(note, _)| *note).map(|(_, id)| &**id)
+    }
+
     /// What is there of a span.
     pub(super) fn span(&self, key: &Key) -> Option<&There> {
         match &self.known.get(key)?.fact {

@@ -75,6 +75,115 @@ fn an_instance_whose_process_lives_is_asked_for_every_half_minute_until_it_was_t
 }
 
 #[test]
+fn a_process_that_sends_nothing_to_this_exporter_is_asked_for_where_an_earlier_one_has_noted_its_instance() {
+    let says = json!({"status": "terminated", "termination_reason": "by hand"});
+    let (mut sink, _receiver, asked) = asked(Some(says));
+    on_a_runtime(async {
+        let recorder = RecorderId::from_parts(1, 2);
+        let note = |sort: &[u8], id: &str| Note { key: [sort, &[7; 16]].concat(), value: id.into() };
+        let later = Note { key: [&b"v"[..], &[7; 16], &[0, 0]].concat(), value: b"its other id".into() };
+        sink.recall_notes(&recorder, vec![note(b"i", "its id"), later]);
+        half_a_minute_passes().await;
+        let wanted = TerminationRequest { recorder: recorder.clone(), reason: "by hand".to_owned() };
+        assert_eq!(look_after(&mut sink, &recorder).await, [wanted]);
+    });
+    assert_eq!(*asked.lock().unwrap(), ["/api/v1/agent_instance/its%20other%20id"]);
+}
+
+/// Says a type.
+fn of_type(span: SpanData, name: &str) -> SpanData {
+    SpanData { attributes: vec![(spanring::names::TYPE.to_owned(), name.into())], ..span }
+}
+
+/// A sink, and what a server was asked that makes another instance of each version of schemas, unless it refuses a request, by its path and body.
+fn making(
+    refuses: impl Fn(&str, &Json) -> bool + Send + 'static,
+) -> (PrefactorSink, Receiver, Arc<Requests>) {
+    let asked = Arc::<Requests>::default();
+    let kept = Arc::clone(&asked);
+    let mut made = HashMap::new();
+    let receiver = Receiver::start(move |received| {
+        let body: Json = serde_json::from_slice(&received.body).unwrap();
+        let is_refused = refuses(&received.path, &body);
+        kept.lock().unwrap().push((received.path, body.clone()));
+        if is_refused {
+            return Answer::status(422);
+        }
+        let next = made.len();
+        let number = *made.entry(body["agent_schema_version"].to_string()).or_insert(next);
+        let body = json!({"details": {"id": format!("id-{number}")}}).to_string().into_bytes();
+        Answer { body, ..Answer::status(200) }
+    });
+    let receiver = receiver.unwrap();
+    let url = Url::parse(&format!("http://{}", receiver.address())).unwrap();
+    let sink = PrefactorSink::open("prefactor".to_owned(), &url, &PrefactorOptions::default()).unwrap();
+    (sink, receiver, asked)
+}
+
+async fn is_over(sink: &mut PrefactorSink) -> Outcome {
+    let (recorder, resource) = (RecorderId::from_parts(1, 2), Resource::default());
+    sink.process_over(&Process { recorder: &recorder, resource: &resource, has_died: false }).await
+}
+
+#[test]
+fn where_the_first_of_several_instances_is_not_to_be_finished_the_others_are() {
+    let (mut sink, _receiver, asked) = making(|path, _| path.ends_with("id-0/finish"));
+    on_a_runtime(async {
+        assert_eq!(deliver(&mut sink, &[span(1)]).await, Outcome::DELIVERED);
+        assert_eq!(deliver(&mut sink, &[of_type(span(2), "my:type")]).await, Outcome::DELIVERED);
+        assert!(matches!(is_over(&mut sink).await, Outcome::Rejected { .. }));
+    });
+    let paths = paths(&asked);
+    let finished: Vec<_> = paths
+        .iter()
+        .filter(|path| path.starts_with("agent_instance/") && path.ends_with("/finish"))
+        .collect();
+    assert_eq!(finished.len(), 2, "{paths:?}");
+}
+
+#[test]
+fn each_instance_that_the_server_makes_has_a_key_of_its_own_by_which_it_is_started_whatever_was_forgotten() {
+    let (mut sink, _receiver, asked) = making(|_, _| false);
+    on_a_runtime(async {
+        let mut deliver_of = async |types: &[&str], is_new: bool| {
+            if is_new {
+                sink.forget(&RecorderId::from_parts(1, 2));
+            }
+            let spans: Vec<_> = (1..).zip(types).map(|(number, name)| of_type(span(number), name)).collect();
+            assert_eq!(deliver(&mut sink, &spans).await, Outcome::DELIVERED);
+        };
+        deliver_of(&["a:a"], true).await;
+        // As after a kill with nothing noted, where more has come since.
+        deliver_of(&["a:a", "b:b"], true).await;
+    });
+    let asked = asked.lock().unwrap();
+    let mut keys = HashMap::new();
+    for (path, body) in asked.iter().filter(|(path, _)| path.ends_with("/start")) {
+        let key = body["idempotency_key"].as_str().unwrap();
+        assert_eq!(keys.entry(key).or_insert(path), &path, "{key} starts two instances");
+    }
+    assert_eq!(keys.len(), 3);
+}
+
+#[test]
+fn a_type_that_the_server_refuses_is_the_only_one_that_goes_under_its_kind() {
+    let (mut sink, _receiver, asked) =
+        making(|path, body| path.ends_with("/register") && body.to_string().contains("bad:bad"));
+    on_a_runtime(async {
+        let spans =
+            [(1, "a:a"), (2, "bad:bad"), (3, "c:c")].map(|(number, name)| of_type(span(number), name));
+        let Outcome::Delivered { message, .. } = deliver(&mut sink, &spans).await else { panic!() };
+        assert!(message.contains("spans of bad:bad go under their kinds"), "{message}");
+    });
+    let asked = asked.lock().unwrap();
+    let named: Vec<_> =
+        asked.iter().filter_map(|(_, body)| body["details"]["schema_name"].as_str()).collect();
+    let named: BTreeSet<_> = named.into_iter().collect();
+    assert!(named.contains("a:a") && named.contains("c:c") && !named.contains("bad:bad"), "{named:?}");
+    assert_eq!(asked.iter().filter(|(path, _)| path.ends_with("/register")).count(), 5);
+}
+
+#[test]
 fn a_question_that_fails_costs_nothing_and_is_asked_again_in_its_time() {
     let (mut sink, _receiver, asked) = asked(None);
     on_a_runtime(async {

@@ -37,13 +37,13 @@ impl Watch {
         Watch { processes: Known::new(processes_max), terminations: Vec::new() }
     }
 
-    /// Watches a process, whose instance was just started, or by an earlier exporter.
-    pub(super) fn begin(&mut self, instance: &Instance, id: &str) {
-        if self.processes.get_mut(instance.recorder()).is_some_and(|watched| watched.id == id) {
+    /// Watches a process by its newest instance, which was just started, or by an earlier exporter.
+    pub(super) fn begin(&mut self, recorder: &RecorderId, id: &str) {
+        if self.processes.get_mut(recorder).is_some_and(|watched| watched.id == id) {
             return;
         }
         let watched = Watched { id: id.to_owned(), asked: Instant::now(), is_terminated: false };
-        self.processes.insert(instance.recorder().clone(), watched);
+        self.processes.insert(recorder.clone(), watched);
     }
 
     /// Heeds what an answer about a span says beside.

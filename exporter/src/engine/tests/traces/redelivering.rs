@@ -52,6 +52,11 @@ fn traces_are_those_of_the_first_delivery_under_the_same_identities_and_the_proc
             assert_eq!(first.sent, again.sent);
             assert_eq!(first.taken, again.taken);
             assert_eq!((&first.over, first.over.len()), (&again.over, 1));
+            assert_eq!(
+                again.forgotten,
+                [again.over[0].0.clone()],
+                "a redelivery keeps nothing of what it is done with"
+            );
         }
     }
 }
