@@ -179,6 +179,10 @@ pub trait Sink: Send {
         Vec::new()
     }
 
+    /// Is handed, in a redelivery, what it has noted of a process, before anything of that is delivered again. Nothing of what was sent counts as there then; what is
+    /// of use may be how it was sent.
+    fn recall_past(&mut self, _: &RecorderId, _: Vec<Note>) {}
+
     /// Forgets a process of which all [notes](Self::take_notes) were taken.
     fn forget(&mut self, _: &RecorderId) {}
 

@@ -149,17 +149,8 @@ impl Notebook {
         sink_name: &str,
         read_file: impl Fn(&Path) -> Result<io::Result<Vec<u8>>, Error>,
     ) -> Result<(Self, Noted), Error> {
-        let hash = fnv1a(sink_name.as_bytes());
-        let mut notebook = Notebook {
-            storage,
-            dir: recorder_dir.to_owned(),
-            hash,
-            sink: sink_name.to_owned(),
-            older: VecDeque::new(),
-            last: None,
-            newest: 0,
-        };
-        let noted = notebook.read(read_file)?;
+        let mut notebook = Self::new(storage, recorder_dir, sink_name);
+        let noted = notebook.read(read_file, true)?;
         if notebook.last.is_none()
             && let Err(error) = notebook.begin_file()
             && !notebook.has_no_space(&error)
@@ -168,6 +159,27 @@ impl Notebook {
         }
         notebook.forget();
         Ok((notebook, noted))
+    }
+
+    /// What the notebook of a sink holds, also while another has it open: nothing is created, written or removed.
+    ///
+    /// # Errors
+    ///
+    /// As for [`open`](Self::open).
+    pub fn peek(recorder_dir: &Path, sink_name: &str) -> Result<Noted, Error> {
+        Self::new(Arc::new(DiskStorage), recorder_dir, sink_name).read(read_file, false)
+    }
+
+    fn new(storage: Arc<dyn Storage>, recorder_dir: &Path, sink_name: &str) -> Self {
+        Notebook {
+            storage,
+            dir: recorder_dir.to_owned(),
+            hash: fnv1a(sink_name.as_bytes()),
+            sink: sink_name.to_owned(),
+            older: VecDeque::new(),
+            last: None,
+            newest: 0,
+        }
     }
 
     /// How many notes its files hold.
@@ -227,10 +239,11 @@ impl Notebook {
         self.last.as_mut().map_or(Ok(()), Last::sync)
     }
 
-    /// Reads all files, and makes ready the last to be written on.
+    /// Reads all files, and makes ready the last to be written on, if it is to be.
     fn read(
         &mut self,
         read_file: impl Fn(&Path) -> Result<io::Result<Vec<u8>>, Error>,
+        goes_on: bool,
     ) -> Result<Noted, Error> {
         let names = self.storage.list(&self.dir).map_err(Error::io("list", &self.dir))?;
         if names.len() >= LIST_MAX {
@@ -259,7 +272,7 @@ impl Notebook {
             let is_begun = self.is_begun(&page.beginning, number, &path)?;
             noted.damage.extend(damage(&page, is_begun, &bytes, is_last, path.clone()));
             let count = page.notes.len();
-            match is_last {
+            match is_last && goes_on {
                 true => self.go_on(number, path, &page, is_begun, bytes)?,
                 false => self.older.push_back((number, count)),
             }
@@ -483,14 +496,15 @@ fn check(note: &Note) -> Result<(), Error> {
     }
 }
 
-/// What is wrong with a file, if anything is that no kill and no power cut leaves. After a power cut any part may be missing of what was not synced, which
-/// was in the last file; what is missing there is told once there is another behind it.
+/// What is wrong with a file, if anything is that no kill leaves. A power cut may leave it in the last file, where any part of what was not synced may be
+/// missing; that is told too, as what is damaged there would be told never.
 fn damage(page: &Page, is_begun: bool, bytes: &[u8], is_last: bool, path: PathBuf) -> Option<Error> {
     let (offset, reason) = match (&page.beginning, page.hole) {
         _ if bytes.len() as u64 > LEN_MAX => (LEN_MAX, "it is longer than any such file"),
         (Beginning::Damaged, _) => (0, "its head does not check"),
-        (Beginning::Zeros, _) if !page.notes.is_empty() && !is_last => (0, "it has no head"),
-        (_, Some(hole)) if !is_last => (hole as u64, "a note does not check"),
+        (Beginning::Zeros, _) if !page.notes.is_empty() => (0, "it has no head"),
+        (_, Some(hole)) => (hole as u64, "a note does not check"),
+        // The last one may have been cut off.
         (_, None) if !is_last && is_begun && !page.is_clean => (page.end as u64, "a note does not check"),
         // Or be one of another number that was about to be used again.
         _ => return None,

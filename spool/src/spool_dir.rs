@@ -132,6 +132,15 @@ impl SpoolDir {
         Notebook::open_in(Arc::clone(&self.storage), &self.recorder_path(id), sink_name)
     }
 
+    /// What the notebook of a sink on a recorder holds, for whoever does not have the sink's [cursor](crate::Cursor) open.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Notebook::peek`](crate::Notebook::peek).
+    pub fn notes(&self, id: &RecorderId, sink_name: &str) -> Result<Noted, Error> {
+        Notebook::peek(&self.recorder_path(id), sink_name)
+    }
+
     /// How it stands with a recorder.
     ///
     /// # Errors

@@ -193,9 +193,12 @@ impl Trip {
 
     async fn go_by_trace(&mut self, mut traces: PastTraces) -> Past {
         // Of the process that is gone through.
-        let (mut is_any_sent, mut is_all_read) = (false, true);
+        let (mut is_any_sent, mut is_all_read, mut is_begun) = (false, true, false);
         while let Some(mut found) = traces.next() {
             self.plan.add_traces(&found);
+            if !std::mem::replace(&mut is_begun, true) {
+                self.porter.recall_past(&found.recorders[0]);
+            }
             let (then, mut unread) = (found.then, None);
             if self.end == SinkEnd::Complete {
                 is_any_sent |= !found.over.is_empty();
@@ -216,7 +219,7 @@ impl Trip {
             }
             found.traces.done(&found.over);
             if then != Then::More {
-                (is_any_sent, is_all_read) = (false, true);
+                (is_any_sent, is_all_read, is_begun) = (false, true, false);
                 // Nothing more comes of it, and a spool may hold any number of processes.
                 let first = &found.recorders[0];
                 self.porter.sink.forget(&first.origin().unwrap_or_else(|| first.clone()));

@@ -182,6 +182,12 @@ impl PrefactorSink {
     ) -> Result<(Instance, String), Outcome> {
         let (first, id) = self.started_first(instance).await?;
         let digest = first.digest();
+        let past = self.book(&first).take_past_types(digest);
+        if !past.is_empty() {
+            // All together, as they were in the end: a part of them would take the others away from an instance that lives.
+            let past = past.iter().map(|name| &**name).take(TYPES_MAX).collect();
+            self.declare(&past, first.clone(), id.clone()).await?;
+        }
         let book = self.book(&first);
         let (known, id) = (book.types(digest), book.later(digest).pop().unwrap_or(id));
         let declared = known.iter().filter(|known| known.is_declared).map(|known| &*known.name);
@@ -382,6 +388,12 @@ impl Sink for PrefactorSink {
         if let Some(id) = book.newest_instance() {
             self.watch.begin(recorder, id);
         }
+        self.books.insert(recorder.clone(), book);
+    }
+
+    fn recall_past(&mut self, recorder: &RecorderId, notes: Vec<Note>) {
+        let mut book = Book::default();
+        book.recall_past(notes);
         self.books.insert(recorder.clone(), book);
     }
 

@@ -105,6 +105,15 @@ impl Porter {
         Ok(())
     }
 
+    /// Has the sink know how it has sent what is delivered again of the process of a recorder. Where that cannot be read it goes without.
+    pub(in crate::engine) fn recall_past(&mut self, recorder: &RecorderId) {
+        if self.sink.takes_notes()
+            && let Ok(noted) = self.terms.spool.notes(recorder, self.sink.name())
+        {
+            self.sink.recall_past(&process(recorder), noted.notes);
+        }
+    }
+
     /// Takes what the sink has noted of the process of a recorder.
     pub(in crate::engine) fn take_notes(&mut self, recorder: &RecorderId) {
         if !self.sink.takes_notes() {

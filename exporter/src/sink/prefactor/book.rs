@@ -75,6 +75,8 @@ pub(super) struct Book {
     changed: Vec<Key>,
     /// How many notes are known at most.
     max: u64,
+    /// The types that an earlier delivery had declared of instances, of what is delivered again.
+    past_types: Vec<(TraceId, Box<str>)>,
 }
 
 impl Default for Book {
@@ -85,7 +87,8 @@ impl Default for Book {
 
 impl Book {
     fn with_room_for(max: u64) -> Self {
-        Book { known: HashMap::new(), noted: VecDeque::new(), notes: 0, changed: Vec::new(), max }
+        let past_types = Vec::new();
+        Book { known: HashMap::new(), noted: VecDeque::new(), notes: 0, changed: Vec::new(), max, past_types }
     }
 
     /// The server's identity of an instance that was started.
@@ -254,6 +257,28 @@ impl Book {
                 None => self.notes += 1,
             }
         }
+    }
+
+    /// Knows how what was noted was registered, and not that any of it is there.
+    pub(super) fn recall_past(&mut self, notes: Vec<Note>) {
+        for (key, fact) in notes.iter().filter_map(decode) {
+            match (key, fact) {
+                (key @ Key::Refused(_), fact) => self.learn(key, fact),
+                (Key::Type(digest, _), Fact::Type(of)) if of.is_declared => {
+                    self.past_types.push((digest, of.name));
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Takes the types that an earlier delivery had declared of an instance.
+    pub(super) fn take_past_types(&mut self, digest: TraceId) -> Vec<Box<str>> {
+        let (of, others) =
+            std::mem::take(&mut self.past_types).into_iter().partition(|(of, _)| *of == digest);
+        self.past_types = others;
+        let of: Vec<_> = of;
+        of.into_iter().map(|(_, name)| name).collect()
     }
 
     fn note(&mut self, key: Key) {

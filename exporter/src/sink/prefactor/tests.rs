@@ -184,6 +184,30 @@ fn a_type_that_the_server_refuses_is_the_only_one_that_goes_under_its_kind() {
 }
 
 #[test]
+fn what_is_delivered_again_is_registered_as_it_was_in_the_end_whatever_of_it_comes() {
+    let (mut sink, _receiver, asked) =
+        making(|path, body| path.ends_with("/register") && body.to_string().contains("Tool Call"));
+    let recorder = RecorderId::from_parts(1, 2);
+    let registered = || {
+        let asked = std::mem::take(&mut *asked.lock().unwrap());
+        let of = asked.into_iter().filter(|(path, _)| path.ends_with("/register"));
+        of.map(|(_, body)| body["idempotency_key"].to_string()).collect::<BTreeSet<_>>()
+    };
+    on_a_runtime(async {
+        for (number, name) in [(1, "a:a"), (2, "b:b")] {
+            let delivered = deliver(&mut sink, &[of_type(span(number), name)]).await;
+            assert!(matches!(delivered, Outcome::Delivered { rejected: 0, .. }), "{delivered:?}");
+        }
+        let (notes, before) = (sink.take_notes(&recorder), registered());
+        sink.forget(&recorder);
+        sink.recall_past(&recorder, notes);
+        assert_eq!(deliver(&mut sink, &[of_type(span(2), "b:b")]).await, Outcome::DELIVERED);
+        let again = registered();
+        assert!(again.is_subset(&before) && again.len() == 2, "{again:?} {before:?}");
+    });
+}
+
+#[test]
 fn a_question_that_fails_costs_nothing_and_is_asked_again_in_its_time() {
     let (mut sink, _receiver, asked) = asked(None);
     on_a_runtime(async {

@@ -318,3 +318,41 @@ fn where_notes_cannot_be_written_the_cursor_waits_and_no_span_is_lost_or_sent_as
         assert_all_sent(&report, &sent.lock().unwrap(), &recorded);
     }
 }
+
+/// Counts how often it is handed notes.
+struct Counting(Arc<AtomicUsize>);
+
+impl Sink for Counting {
+    fn name(&self) -> &str {
+        NAME
+    }
+
+    fn needs(&self) -> Needs {
+        Needs::ParentsFirst
+    }
+
+    fn deliver<'a>(&'a mut self, _: &'a Batch<'a>) -> Delivery<'a> {
+        Box::pin(async { Outcome::DELIVERED })
+    }
+
+    fn takes_notes(&self) -> bool {
+        true
+    }
+
+    fn recall_notes(&mut self, _: &RecorderId, _: Vec<Note>) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn of_a_process_of_which_nothing_is_delivered_no_notes_are_read() {
+    let (dir, _) = generations();
+    let recalled = Arc::<AtomicUsize>::default();
+    for _ in 0..2 {
+        let sink = Counting(Arc::clone(&recalled));
+        let exporter = Exporter::new(SpoolDir::open(dir.path()).unwrap()).to(Box::new(sink));
+        let report = run(exporter.once(MINUTE).grace(MINUTE), std::future::pending());
+        assert!(report.is_complete() && report.recorders_removed == 0, "{report}");
+        assert_eq!(recalled.load(Ordering::Relaxed), 1);
+    }
+}
