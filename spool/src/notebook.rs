@@ -59,7 +59,7 @@ use crate::storage::{DiskStorage, LIST_MAX, Storage, StorageFile, StorageSync, o
 use crate::{Error, layout};
 
 /// How many notes are known again at most, those that were written again counted each time.
-pub const NOTES_MAX: usize = 50_000;
+pub const NOTES_MAX: usize = 100_000;
 /// How long a note's key is at most, in bytes.
 pub(crate) const KEY_LEN_MAX: usize = 512;
 /// The same of its value.

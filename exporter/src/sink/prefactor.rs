@@ -32,7 +32,7 @@
 //! # What becomes of a span without its parent
 //!
 //! A parent may be in another process, be refused, or be forgotten: where it came with an earlier part of the trace, which was over for two seconds, and more
-//! than 50,000 notes ago with no span under it since, or where notes were damaged, or there was no space for them. The span is created without one then, and says
+//! than 100,000 notes ago with no span under it since, or where notes were damaged, or there was no space for them. The span is created without one then, and says
 //! its parent's identity here in `metadata`.
 
 mod aside;
