@@ -25,7 +25,7 @@ pub struct Block {
 
 /// One block, whose spans lie where they were decompressed: what is read of them is borrowed, and nothing is copied.
 ///
-/// A block that cannot be decoded has no spans; it is counted in [`skipped`](RecorderReader::skipped).
+/// A block that cannot be decoded has no spans; it is counted in [`skipped`](crate::RecorderReader::skipped).
 pub struct BlockRef<'a> {
     position: Position,
     first_sequence: u64,
@@ -36,7 +36,7 @@ pub struct BlockRef<'a> {
 
 /// Memory that a block is decompressed to, and used for one after the other.
 ///
-/// A [`RecorderReader`] has one of its own. Who looks at several blocks at once brings as many.
+/// A [`RecorderReader`](crate::RecorderReader) has one of its own. Who looks at several blocks at once brings as many.
 #[derive(Default)]
 pub struct BlockBuffer(BlockDecoder);
 
