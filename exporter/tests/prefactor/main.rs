@@ -19,8 +19,8 @@ mod finished;
 mod live;
 mod restarts;
 mod rounds;
+mod schemas_that_grow;
 mod server;
-mod types;
 mod waves;
 
 use std::env;
