@@ -18,7 +18,7 @@
 //!     notes-XXXXXXXXXXXXXXXX-NNNNNNNN    what that sink has to know again after a restart, from number 1 on
 //!     termination              stands when a receiver wants the process stopped; says why
 //!     .new-termination-XXXXXXXXXXXXXXXX  that while it is written
-//!     *.quarantined            lanes and the like of another boot, which nobody can trust
+//!     *.quarantined            lanes and the like of another boot, which nobody can trust, or that nobody can read
 //!     closed                   empty; stands when the process stopped in order, and all is in segments
 //!     recovered                empty; stands when all that rings and tables held is in the recovery recorder
 //! ```

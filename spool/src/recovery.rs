@@ -16,6 +16,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
+use rustix::io::Errno;
 use spanring::clock::Timeline;
 use spanring::image::{ControlImage, Image, TableReport};
 use spanring::record::{Body, Entry, Malformed, Record, Time};
@@ -72,7 +73,9 @@ impl SpoolDir {
     /// # Errors
     ///
     /// [`Error::StillAlive`], also while another process recovers it; [`Error::Unproven`], where nobody can tell;
-    /// [`Error::NoSuchRecorder`]; [`Error::Io`]. Nothing is lost by an error.
+    /// [`Error::NoSuchRecorder`]; [`Error::LaterVersion`]; [`Error::Io`]. Nothing is lost by an error: what could not be read is read when it is tried again.
+    /// A file that nobody will ever be able to read, such as one on a bad block, is no error: it is set aside, and counted in
+    /// [`skipped`](RecoveryReport::skipped).
     pub fn recover(&self, id: &RecorderId) -> Result<RecoveryReport, Error> {
         let dir = self.recorder_dir(id)?;
         let mut report = RecoveryReport::nothing_done(id);
@@ -124,7 +127,9 @@ impl SpoolDir {
         let tables = image.tables();
         let clock = DeadClock::new(id, control.as_ref(), &image, &tables);
 
-        let mut writer = RecoveryWriter::create(self, id, dir)?;
+        let resource = resource(dir, &mut report.skipped)?;
+
+        let mut writer = RecoveryWriter::create(self, id, &resource)?;
         let last_ledger = Ledger::decode(&last.ledger);
         let mut ended = 0;
         for lane in image.lanes() {
@@ -184,7 +189,12 @@ impl SpoolDir {
         report.from_segments = last_ledger.spooled;
         report.settle(&last_ledger, ended, &tables, control.as_ref());
         report.skipped.missing_rows += writer.complete(&report.ledger)?;
-        Ok(())
+        // What lies in shared memory is gone with the machine's next start in any case.
+        memory
+            .unreadable
+            .iter()
+            .filter(|path| path.starts_with(dir))
+            .try_for_each(|path| self.set_aside(path))
     }
 
     /// After another boot the pages of rings and tables are a mixture of what they held at different times. They are kept
@@ -200,16 +210,28 @@ impl SpoolDir {
         for name in
             storage.list(dir).map_err(Error::io("list", dir))?.iter().filter(|name| layout::is_memory(name))
         {
-            let (from, to) = (dir.join(name), dir.join(format!("{name}{}", layout::QUARANTINED_SUFFIX)));
-            storage.rename(&from, &to).map_err(Error::io("set aside", &from))?;
-            report.skipped.file(from, 0, "it was written in another boot");
+            let path = dir.join(name);
+            self.set_aside(&path)?;
+            report.skipped.file(path, 0, "it was written in another boot");
         }
         let mut ledger = Ledger::decode(&last.ledger);
         report.from_segments = ledger.spooled;
         ledger.interrupted += std::mem::take(&mut ledger.in_flight);
         ledger.dropped.damaged += ledger.unspooled();
         report.ledger = ledger;
-        RecoveryWriter::create(self, id, dir)?.complete(&ledger).map(drop)
+        let resource = resource(dir, &mut report.skipped)?;
+        RecoveryWriter::create(self, id, &resource)?.complete(&ledger).map(drop)
+    }
+
+    /// Gives a file of a recorder's memory a name under which nobody looks for it.
+    fn set_aside(&self, path: &Path) -> Result<(), Error> {
+        let mut aside = path.as_os_str().to_owned();
+        aside.push(layout::QUARANTINED_SUFFIX);
+        match self.storage().rename(path, Path::new(&aside)) {
+            // Somebody else's, who has planted it. What was to go there is removed with the rest.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+            renamed => renamed.map_err(Error::io("set aside", path)),
+        }
     }
 
     fn mark_recovered(&self, dir: &Path) -> Result<(), Error> {
@@ -226,6 +248,22 @@ fn positions(dir: &Path, report: &mut RecoveryReport) -> Result<LastPositions, E
     let skipped = Skipped { missing_segments: 0, missing_rows: 0, ..last.skipped.clone() };
     report.skipped.add(&skipped);
     Ok(last)
+}
+
+/// The resource of a recorder. One that is not there or damaged is no reason to keep the spans.
+fn resource(dir: &Path, skipped: &mut Skipped) -> Result<Resource, Error> {
+    let (path, reason) = match Resource::load(dir) {
+        Err(Error::Damaged { path, reason, .. }) => (path, reason.to_string()),
+        Err(error @ Error::TooLarge { .. }) => (dir.join(layout::RESOURCE), error.to_string()),
+        Err(Error::Io { path, source, .. })
+            if is_for_ever(&source) || source.kind() == io::ErrorKind::NotFound =>
+        {
+            (path, source.to_string())
+        }
+        loaded => return loaded,
+    };
+    skipped.file(path, 0, &reason);
+    Ok(Resource { attributes: Vec::new() })
 }
 
 impl RecoveryReport {
@@ -291,6 +329,8 @@ struct Memory {
     names: DeadNames,
     lanes: Vec<MemoryFile>,
     tables: Vec<MemoryFile>,
+    /// Files that nothing could be read from.
+    unreadable: Vec<PathBuf>,
 }
 
 struct MemoryFile {
@@ -310,8 +350,13 @@ impl Names for DeadNames {
 impl Memory {
     /// Reads the files from the recorder's directory, or from where it had put them in shared memory.
     fn read(dir: &Path, id: &RecorderId, skipped: &mut Skipped) -> Result<Self, Error> {
-        let mut memory =
-            Memory { control: None, names: DeadNames(Vec::new()), lanes: Vec::new(), tables: Vec::new() };
+        let mut memory = Memory {
+            control: None,
+            names: DeadNames(Vec::new()),
+            lanes: Vec::new(),
+            tables: Vec::new(),
+            unreadable: Vec::new(),
+        };
         let mut paths = Vec::new();
         for dir in [Some(dir.to_owned()), left_in_shared_memory(id)].into_iter().flatten() {
             let entries = match std::fs::read_dir(&dir) {
@@ -332,11 +377,13 @@ impl Memory {
             let name = name.to_owned();
             let bytes = match read_file(&path) {
                 Ok(bytes) => bytes,
-                // What cannot be read as a file is a trap or a bad block: the rest counts all the same.
-                Err(error) => {
-                    skipped.file(path, 0, &error.to_string());
+                // The rest counts all the same.
+                Err(error) if is_for_ever(&error) => {
+                    skipped.file(path.clone(), 0, &error.to_string());
+                    memory.unreadable.push(path);
                     continue;
                 }
+                Err(error) => return Err(Error::io("read", &path)(error)),
             };
             // A file begins with zeros until it is ready to be used: the process was killed before that.
             if bytes.iter().take(8).all(|&byte| byte == 0) {
@@ -369,6 +416,14 @@ impl MemoryFile {
             skipped.file(self.path.clone(), self.bytes.len() as u64, malformed.reason);
         }
     }
+}
+
+/// Whether a file that could not be read will never be: it is a trap, or lies on a bad block. Anything else, such as a process that is short of descriptors or
+/// of memory, passes.
+fn is_for_ever(error: &io::Error) -> bool {
+    let of_the_file = [Errno::LOOP, Errno::NXIO, Errno::IO, Errno::BADMSG, Errno::UCLEAN];
+    let is_one = |errno: Errno| error.raw_os_error() == Some(errno.raw_os_error());
+    error.kind() == io::ErrorKind::InvalidInput || of_the_file.into_iter().any(is_one)
 }
 
 fn read_file(path: &Path) -> io::Result<Vec<u8>> {
@@ -443,14 +498,12 @@ struct RecoveryWriter<'a> {
 
 impl<'a> RecoveryWriter<'a> {
     /// Begins under another name, after taking away what an earlier recovery left there that was killed.
-    fn create(spool: &'a SpoolDir, id: &RecorderId, dead: &Path) -> Result<Self, Error> {
+    fn create(spool: &'a SpoolDir, id: &RecorderId, resource: &Resource) -> Result<Self, Error> {
         let recovery = id.recovery();
         let new = spool.path().join(format!("{}{recovery}", layout::NEW_PREFIX));
         spool.clear(&new)?;
         let storage = spool.storage();
         let lock = RecorderLock::set_up(&**storage, &new, &recovery)?;
-        // A resource that cannot be read is no reason to keep the spans.
-        let resource = Resource::load(dead).unwrap_or(Resource { attributes: Vec::new() });
         resource.store(&**storage, &new)?;
         let preparer = Preparer {
             storage: storage.clone(),

@@ -51,7 +51,8 @@ pub trait Storage: Send + Sync + fmt::Debug {
     ///
     /// # Errors
     ///
-    /// `AlreadyExists` where the name is taken, `StorageFull` where the space is not to be had. Nothing is left behind.
+    /// `AlreadyExists` where the name is taken; `StorageFull`, `QuotaExceeded` or `FileTooLarge` where the space is not to be had, for anybody, for this user
+    /// or for this process. Nothing is left behind.
     fn create(&self, path: &Path, len: u64) -> io::Result<Box<dyn StorageFile>>;
 
     /// Creates such a file as memory that the process and its recovery share.

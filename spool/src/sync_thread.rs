@@ -50,10 +50,23 @@ pub(crate) struct Preparer {
 }
 
 impl Preparer {
-    /// Creates a segment of at least `len_min` bytes, so that it survives a power cut.
+    /// Creates a segment of at least `len_min` bytes, so that it survives a power cut: as long as its number wants it, or else as long as there is
+    /// space for.
     pub(crate) fn prepare(&self, number: u64, len_min: u64) -> io::Result<Standby> {
         let doublings = u32::try_from(number.saturating_sub(1)).unwrap_or(u32::MAX).min(6);
-        let len = (SEGMENT_LEN_MIN << doublings).min(SEGMENT_LEN_MAX).max(len_min.next_multiple_of(4096));
+        let wanted = (SEGMENT_LEN_MIN << doublings).min(SEGMENT_LEN_MAX);
+        let len_min = len_min.next_multiple_of(4096);
+        let mut len = wanted.max(len_min);
+        loop {
+            let shorter = (len / 2).max(SEGMENT_LEN_MIN).max(len_min);
+            match self.prepare_one(number, len) {
+                Err(error) if is_for_want_of_space(&error) && shorter < len => len = shorter,
+                prepared => return prepared,
+            }
+        }
+    }
+
+    fn prepare_one(&self, number: u64, len: u64) -> io::Result<Standby> {
         let path = self.dir.join(layout::segment(number));
         let nonce = getrandom::u64().map_err(|error| io::Error::other(error.to_string()))?;
         let header = SegmentHeader {
@@ -82,6 +95,12 @@ impl Preparer {
     pub(crate) fn discard(&self, standby: Standby) -> io::Result<()> {
         self.storage.unlink(&self.dir.join(layout::segment(standby.number)))
     }
+}
+
+/// Whether less of it might be had.
+fn is_for_want_of_space(error: &io::Error) -> bool {
+    use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+    matches!(error.kind(), StorageFull | QuotaExceeded | FileTooLarge)
 }
 
 impl SyncThread {

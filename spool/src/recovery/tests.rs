@@ -1,4 +1,5 @@
 use std::fs;
+use std::os::unix::fs::symlink;
 
 use crate::segment::SegmentHeader;
 use crate::spool_dir::tests::{die, new_recorder, new_spool};
@@ -84,4 +85,43 @@ fn memory_that_was_not_ready_holds_nothing_and_is_no_damage() {
     assert!(!report.skipped.is_damage(), "{report}");
     assert!(!report.already_done);
     assert!(spool.recover(&id).unwrap().already_done, "doing it again is no error");
+}
+
+#[test]
+fn what_nobody_can_read_is_set_aside_and_counted_and_holds_up_nothing() {
+    let (_dir, spool) = new_spool();
+    let id = dead(&spool, &[]);
+    let path = |name: &str| spool.recorder_path(&id).join(name);
+    symlink("/etc/hostname", path(&layout::lane(0))).unwrap();
+    fs::create_dir(path(&layout::table(0))).unwrap();
+    // Somebody has taken the name under which one would be set aside.
+    symlink("/etc/hostname", path(&layout::lane(1))).unwrap();
+    fs::write(path("lane-0001.quarantined"), b"precious").unwrap();
+    let report = spool.recover(&id).unwrap();
+    assert_eq!(report.skipped.files, 3, "{report}");
+    assert_eq!(spool.life(&id).unwrap(), Life::Recovered);
+    let is_there = |name: &str| path(name).symlink_metadata().is_ok();
+    assert!(is_there("lane-0000.quarantined") && is_there("table-0000.quarantined"));
+    assert!(!["lane-0000", "table-0000", "lane-0001"].into_iter().any(is_there));
+    assert_eq!(fs::read(path("lane-0001.quarantined")).unwrap(), b"precious");
+}
+
+#[test]
+fn a_resource_that_is_damaged_is_counted_and_keeps_back_no_span() {
+    for cut in [true, false] {
+        let (_dir, spool) = new_spool();
+        let id = dead(&spool, &[]);
+        let path = spool.recorder_path(&id).join(layout::RESOURCE);
+        match cut {
+            true => fs::write(&path, b"SPRN").unwrap(),
+            false => fs::remove_file(&path).unwrap(),
+        }
+        let report = spool.recover(&id).unwrap();
+        assert_eq!(report.skipped.files, 1, "{report}");
+        assert_eq!(spool.resource(&id.recovery()).unwrap().attributes, []);
+    }
+    let (_dir, spool) = new_spool();
+    let id = dead(&spool, &[]);
+    assert!(!spool.recover(&id).unwrap().skipped.is_damage());
+    assert_eq!(spool.resource(&id.recovery()).unwrap().attributes.len(), 1);
 }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use rustix::fs::{AtFlags, CWD, FallocateFlags, Mode, OFlags, RenameFlags};
 use rustix::io::{Errno, retry_on_intr};
+use rustix::process::{Resource, getrlimit};
 use spanring::mapping::Mapping;
 
 use super::{FileSystem, LIST_MAX, Storage, StorageFile, StorageSync};
@@ -151,6 +152,10 @@ fn allocate_behind(file: &File, from: u64, to: u64) -> io::Result<Space> {
     if from == to {
         return Ok(Space::Allocated);
     }
+    // The kernel would end the process by SIGXFSZ, unless that expects it.
+    if getrlimit(Resource::Fsize).current.is_some_and(|max| to > max) {
+        return Err(Errno::FBIG.into());
+    }
     match retry_on_intr(|| rustix::fs::fallocate(file, FallocateFlags::empty(), from, to - from)) {
         Err(Errno::OPNOTSUPP | Errno::NOSYS) => {
             let zeros = [0; ZEROS_LEN];
@@ -240,6 +245,8 @@ impl StorageSync for DiskSync {
 mod tests {
     use std::os::unix::fs::{MetadataExt, symlink};
     use std::path::PathBuf;
+
+    use rustix::process::Rlimit;
 
     use super::*;
 
@@ -362,6 +369,36 @@ mod tests {
             assert!(DiskStorage.create(&path, len).is_err());
             assert!(DiskStorage.create_shared(&path, len).is_err());
             assert!(!path.exists());
+        }
+    }
+
+    #[test]
+    fn a_file_that_the_process_may_not_make_so_long_is_an_error_and_no_signal() {
+        // The limit belongs to the whole process, so this runs in one of its own.
+        const CHILD: &str = "SPANRING_TEST_FILE_LIMIT_DIR";
+        if let Some(dir) = std::env::var_os(CHILD) {
+            let path = |name: &str| Path::new(&dir).join(name);
+            let limit = Rlimit { current: Some(20_000), ..getrlimit(Resource::Fsize) };
+            rustix::process::setrlimit(Resource::Fsize, limit).unwrap();
+            drop(DiskStorage.create(&path("as long as may be"), 20_000).unwrap());
+            let errors = [
+                DiskStorage.create(&path("file"), 20_001).err(),
+                DiskStorage.create_shared(&path("shared"), 1 << 20).err(),
+                DiskStorage.open(&path("as long as may be"), 20_001).err(),
+            ];
+            for error in errors {
+                assert_eq!(error.unwrap().kind(), io::ErrorKind::FileTooLarge);
+            }
+            assert!(!path("file").exists() && !path("shared").exists());
+            return;
+        }
+        for place in places() {
+            let name = "storage::disk::tests::a_file_that_the_process_may_not_make_so_long_is_an_error_and_no_signal";
+            let child = std::process::Command::new(std::env::current_exe().unwrap())
+                .args([name, "--exact"])
+                .env(CHILD, place.path())
+                .status();
+            assert!(child.unwrap().success());
         }
     }
 
