@@ -6,7 +6,8 @@
 //!
 //! # The cursor format, version 0
 //!
-//! A file of 8192 bytes, whose space is secured when it is created, so that it can be written on a full disk. It has two
+//! A file of 8192 bytes, whose space is secured when it is created, so that it can be written on a full disk. A recorder makes a few spare ones, all zeros,
+//! which become cursors where there is no space for others: only delivery gives some back. It has two
 //! slots of 512 bytes, at 0 and at 4096, which no disk writes in one go; the rest is zero. All integers are little-endian.
 //!
 //! ```text
@@ -40,7 +41,9 @@ use std::sync::Arc;
 use rustix::fs::OFlags;
 
 use crate::position::Position;
-use crate::storage::{DiskStorage, HeldLock, Storage, StorageFile, StorageSync, open_regular};
+use crate::storage::{
+    DiskStorage, HeldLock, Storage, StorageFile, StorageSync, is_for_want_of_space, open_regular,
+};
 use crate::{Error, layout};
 
 /// What a cursor holds: the place, and what became of all spans that the sink is done with.
@@ -108,9 +111,13 @@ impl Cursor {
     pub fn open_in(storage: &dyn Storage, recorder_dir: &Path, sink_name: &str) -> Result<Self, Error> {
         let sink = Sink::new(sink_name);
         let path = recorder_dir.join(sink.file_name());
-        match storage.create(&path, CURSOR_LEN as u64) {
+        let created = match storage.create(&path, CURSOR_LEN as u64) {
+            Err(error) if is_for_want_of_space(&error) => take_spare(storage, recorder_dir, &path, error),
+            created => created.map(drop),
+        };
+        match created {
             // Its name survives a power cut from here on; else a sync of its content would be for nothing.
-            Ok(_) => storage.sync_dir(recorder_dir).map_err(Error::io("sync", recorder_dir))?,
+            Ok(()) => storage.sync_dir(recorder_dir).map_err(Error::io("sync", recorder_dir))?,
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             Err(error) => return Err(Error::io("create", &path)(error)),
         }
@@ -219,6 +226,22 @@ impl std::fmt::Debug for Cursor {
             .field("state", &self.state())
             .finish_non_exhaustive()
     }
+}
+
+/// Makes a spare file the cursor at `path`, which could not be created for this reason.
+fn take_spare(
+    storage: &dyn Storage,
+    recorder_dir: &Path,
+    path: &Path,
+    reason: io::Error,
+) -> Result<(), io::Error> {
+    for spare in layout::spare_cursors() {
+        match storage.rename(&recorder_dir.join(spare), path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            renamed => return renamed,
+        }
+    }
+    Err(reason)
 }
 
 /// A sink, as its cursor knows it.

@@ -15,6 +15,7 @@
 //!     lane-NNNN, table-NNNN    rings, and the spans that are in flight
 //!     NNNNNNNNNNNNNNNNNN.segment    the spans that were spooled, from number 1 on
 //!     cursor-XXXXXXXXXXXXXXXX  how far one sink has got
+//!     spare-cursor-N           what becomes one where the disk is full, from number 1 on
 //!     notes-XXXXXXXXXXXXXXXX-NNNNNNNN    what that sink has to know again after a restart, from number 1 on
 //!     termination              stands when a receiver wants the process stopped; says why
 //!     .new-termination-XXXXXXXXXXXXXXXX  that while it is written
@@ -65,6 +66,7 @@ pub(crate) const QUARANTINED_SUFFIX: &str = ".quarantined";
 const LANE_PREFIX: &str = "lane-";
 const TABLE_PREFIX: &str = "table-";
 const CURSOR_PREFIX: &str = "cursor-";
+const SPARE_CURSOR_PREFIX: &str = "spare-cursor-";
 const NOTES_PREFIX: &str = "notes-";
 const NEW_TERMINATION_PREFIX: &str = ".new-termination-";
 const SEGMENT_SUFFIX: &str = ".segment";
@@ -105,6 +107,11 @@ pub(crate) fn cursor_hash(name: &str) -> Option<u64> {
     let hash = u64::from_str_radix(name.strip_prefix(CURSOR_PREFIX)?, 16).ok()?;
     // A number has one way to be written.
     (cursor(hash) == name).then_some(hash)
+}
+
+/// The names of the files that become cursors where there is no space for others: for so many sinks that begin with a recorder while the disk is full.
+pub(crate) fn spare_cursors() -> impl Iterator<Item = String> {
+    (1..=4).map(|number| format!("{SPARE_CURSOR_PREFIX}{number}"))
 }
 
 /// The name of the file with this number of the notes of a sink whose name has this hash.
@@ -193,6 +200,7 @@ pub(crate) fn is_known(name: &str) -> bool {
         || name.strip_suffix(QUARANTINED_SUFFIX).is_some_and(is_memory)
         || segment_number(name).is_some()
         || cursor_hash(name).is_some()
+        || spare_cursors().any(|spare| spare == name)
         || notes_number(name).is_some()
         || is_new_termination(name)
 }
@@ -219,6 +227,8 @@ mod tests {
         for name in [
             cursor(0),
             cursor(u64::MAX),
+            "spare-cursor-1".into(),
+            "spare-cursor-4".into(),
             notes(0, 1),
             notes(u64::MAX, u64::MAX),
             LOCK.into(),
@@ -247,6 +257,9 @@ mod tests {
             "cursor-",
             "cursor-0123456789ABCDEF",
             "cursor-0123456789abcdef0",
+            "spare-cursor-0",
+            "spare-cursor-5",
+            "spare-cursor-01",
             "notes-",
             "notes-0123456789abcdef",
             "notes-0123456789abcdef-00000000",

@@ -13,7 +13,8 @@ pub struct Skipped {
     pub holes: u64,
     /// Bytes in those files and holes.
     pub bytes: u64,
-    /// Segments that are not there, though a later one is.
+    /// Segments that are not there, though a later one is, and that no exporter has removed since they were delivered, where a reader
+    /// can tell.
     pub missing_segments: u64,
     /// Spans and announcements that are missing, as far as the numbers of later ones show it.
     pub missing_rows: u64,
@@ -79,7 +80,7 @@ impl fmt::Display for Skipped {
             (self.files, "file", "files"),
             (self.holes, "hole", "holes"),
             (self.missing_segments, "missing segment", "missing segments"),
-            (self.missing_rows, "missing span", "missing spans"),
+            (self.missing_rows, "missing span or announcement", "missing spans and announcements"),
             (self.bytes, "byte", "bytes"),
         ] {
             if count > 0 {
@@ -106,8 +107,8 @@ mod tests {
         assert_eq!(skipped.to_string(), "nothing skipped");
         skipped.hole("/s/1.segment".into(), 8192, 400, "the checksum of a block is wrong".into());
         skipped.missing_rows = 3;
-        let text = "skipped 1 hole, 3 missing spans, 400 bytes; last /s/1.segment at byte 8192: the checksum of a block is \
-                    wrong";
+        let text = "skipped 1 hole, 3 missing spans and announcements, 400 bytes; last /s/1.segment at byte 8192: the \
+                    checksum of a block is wrong";
         assert_eq!(skipped.to_string(), text);
     }
 }

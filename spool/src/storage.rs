@@ -142,6 +142,12 @@ impl Drop for HeldLock {
     }
 }
 
+/// Whether an error of [`create`](Storage::create) says that so much space is not to be had, and less might be.
+pub(crate) fn is_for_want_of_space(error: &io::Error) -> bool {
+    use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+    matches!(error.kind(), StorageFull | QuotaExceeded | FileTooLarge)
+}
+
 /// A file that was created or opened by a [`Storage`], with one writer.
 pub trait StorageFile: Send {
     /// Writes all of `bytes` at `offset`, within the length that was asked for.

@@ -15,7 +15,7 @@ use crate::layout;
 use crate::progress::{Progress, Standby, State, Stop};
 use crate::recorder_id::RecorderId;
 use crate::segment::SegmentHeader;
-use crate::storage::Storage;
+use crate::storage::{Storage, is_for_want_of_space};
 
 /// The first segments are small, so that a short run takes little space; each is twice the one before, up to the largest.
 const SEGMENT_LEN_MIN: u64 = 256 << 10;
@@ -95,12 +95,6 @@ impl Preparer {
     pub(crate) fn discard(&self, standby: Standby) -> io::Result<()> {
         self.storage.unlink(&self.dir.join(layout::segment(standby.number)))
     }
-}
-
-/// Whether less of it might be had.
-fn is_for_want_of_space(error: &io::Error) -> bool {
-    use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
-    matches!(error.kind(), StorageFull | QuotaExceeded | FileTooLarge)
 }
 
 impl SyncThread {

@@ -89,8 +89,8 @@ fn agent(path: &Path) -> ! {
         drop(spanring::span!("work"));
     }
     let _open: Vec<_> = (0..OPEN).map(|_| spanring::span!("work")).collect();
-    // SAFETY: ends the process at once.
-    unsafe { libc::kill(libc::getpid(), libc::SIGKILL) };
+    // SAFETY: ends the process at once, and nothing is dropped.
+    unsafe { libc::raise(libc::SIGKILL) };
     unreachable!("it is dead");
 }
 

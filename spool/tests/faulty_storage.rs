@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
 
-use spanring_spool::{Cursor, CursorState, Position, Storage, StorageFile};
-use storage::{EIO, ENOSPC, Event, FaultyStorage, Kind, Unsynced};
+use spanring_spool::{CURSOR_LEN, Cursor, CursorState, Position, Storage, StorageFile};
+use storage::{EDQUOT, EFBIG, EIO, ENOSPC, Event, FaultyStorage, Kind, Unsynced};
 
 fn new() -> (tempfile::TempDir, FaultyStorage) {
     let dir = tempfile::tempdir_in("/dev/shm").unwrap();
@@ -342,6 +342,35 @@ fn a_cursor_can_be_stored_on_a_full_disk() {
     cursor.sync().unwrap();
     assert_eq!(storage.unsynced(), [""; 0]);
     assert_eq!(Cursor::peek(dir.path(), "file:x").unwrap(), state(5));
+}
+
+#[test]
+fn where_there_is_no_space_for_a_cursor_a_spare_one_becomes_it() {
+    for errno in [ENOSPC, EDQUOT, EFBIG] {
+        let (dir, storage) = new();
+        for spare in 1..=2 {
+            drop(
+                storage.create(&dir.path().join(format!("spare-cursor-{spare}")), CURSOR_LEN as u64).unwrap(),
+            );
+        }
+        storage.fail_from(Kind::Create, 1, errno);
+        for sink in ["file:x", "file:y"] {
+            let mut cursor = Cursor::open_in(&storage, dir.path(), sink).unwrap();
+            assert_eq!(cursor.state(), CursorState::default());
+            cursor.store(state(5)).unwrap();
+            cursor.sync().unwrap();
+            let place = cut(&storage, Unsynced::Dropped);
+            assert_eq!(Cursor::peek(place.path(), sink).unwrap(), state(5), "after a power cut");
+        }
+        let error = Cursor::open_in(&storage, dir.path(), "file:z").unwrap_err();
+        let source =
+            std::error::Error::source(&error).and_then(|source| source.downcast_ref::<std::io::Error>());
+        assert_eq!(source.and_then(std::io::Error::raw_os_error), Some(errno), "{error}");
+    }
+    let (dir, storage) = new();
+    drop(storage.create(&dir.path().join("spare-cursor-1"), CURSOR_LEN as u64).unwrap());
+    storage.fail_from(Kind::Create, 1, EIO);
+    assert!(Cursor::open_in(&storage, dir.path(), "file:x").is_err(), "a disk that fails is not full");
 }
 
 #[test]

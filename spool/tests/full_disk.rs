@@ -9,7 +9,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use spanring::{Ended, SpanId};
-use spanring_spool::{Level, Spool, SpoolDir};
+use spanring_spool::{Cursor, CursorState, Level, Spool, SpoolDir};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -107,7 +107,20 @@ fn a_disk_that_fills_up_raises_no_signal_and_recording_resumes_when_there_is_spa
     let trouble = spool.health().trouble.expect("the spool says what is wrong");
     assert!(trouble.reason.contains("No space left"), "{trouble:?}");
 
-    std::fs::remove_file(&filler).unwrap();
+    // Who delivers can begin, and would give space back.
+    fill(&disk.path.join("the rest"));
+    let dir = SpoolDir::open(&place).unwrap();
+    for sink in ["file:a", "file:b", "file:c", "file:d"] {
+        let mut cursor = dir.cursor(spool.id(), sink).unwrap();
+        let state = CursorState { delivered: 7, ..CursorState::default() };
+        cursor.store(state).unwrap();
+        cursor.sync().unwrap();
+        assert_eq!(Cursor::peek(&dir.recorder_path(spool.id()), sink).unwrap(), state);
+    }
+
+    for filler in [filler, disk.path.join("the rest")] {
+        std::fs::remove_file(filler).unwrap();
+    }
     spool.flush(Level::Durable, MINUTE).unwrap();
     for _ in 0..100 {
         assert!(record(&mut recorded), "recording goes on as before");

@@ -49,6 +49,12 @@ impl SpoolDir {
         let live = is_live(&self.life(id)?);
         RecorderReader::open(&self.recorder_path(id), live)
     }
+
+    /// The same for somebody who only looks at what is there.
+    pub(crate) fn reader_of_bystander(&self, id: &RecorderId) -> Result<RecorderReader, Error> {
+        let live = is_live(&self.life(id)?);
+        RecorderReader::of_bystander(&self.recorder_path(id), live)
+    }
 }
 
 /// Whether something may still be added to the recorder's segments.
@@ -160,7 +166,7 @@ impl Reader {
             if !self.known.insert(id.clone()) {
                 continue;
             }
-            match self.spool.reader(&id) {
+            match self.spool.reader_of_bystander(&id) {
                 Ok(reader) => self.recorders.push((id, reader)),
                 Err(error) if is_gone(&error) => {}
                 Err(error) => {

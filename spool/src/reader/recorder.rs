@@ -17,7 +17,7 @@ use crate::segment::{
     Found, Frame, HeaderFault, LEDGER_LEN, RingPosition, SEGMENT_HEADER_LEN, Scanner, SegmentHeader, Source,
 };
 use crate::storage::open_regular;
-use crate::{Error, FileId, Ledger, Position, Skipped, layout};
+use crate::{Cursor, Error, FileId, Ledger, Position, Skipped, layout};
 
 /// Reads one recorder's blocks in the order in which they were written, and follows a live recorder as it writes.
 ///
@@ -44,6 +44,10 @@ pub struct RecorderReader {
     position: Position,
     decoder: BlockDecoder,
     skipped: Skipped,
+    /// Whether what was delivered and removed is not missing.
+    is_bystander: bool,
+    /// Whether such lies right before the block that is found next.
+    is_behind_removed: bool,
 }
 
 /// How many holes in the sequence a reader remembers, to fill them later. Each is a segment that a power cut took.
@@ -86,7 +90,14 @@ impl RecorderReader {
             position: Position::default(),
             decoder: BlockDecoder::default(),
             skipped: Skipped::default(),
+            is_bystander: false,
+            is_behind_removed: false,
         })
+    }
+
+    /// The same for somebody who only looks at what is there: what some sink has had and an exporter has removed is not missing then.
+    pub(crate) fn of_bystander(path: &Path, live: bool) -> Result<Self, Error> {
+        Ok(RecorderReader { is_bystander: true, ..Self::open(path, live)? })
     }
 
     /// Says that the recorder's process is dead: what it left incomplete is then skipped.
@@ -246,7 +257,8 @@ impl RecorderReader {
             } else {
                 header.first_sequence.max(self.next_sequence)
             };
-            if first_sequence > self.next_sequence {
+            let is_behind_removed = std::mem::take(&mut self.is_behind_removed);
+            if first_sequence > self.next_sequence && !is_behind_removed {
                 let missing = first_sequence - self.next_sequence;
                 self.skipped.missing_rows = self.skipped.missing_rows.saturating_add(missing);
                 if self.missing.len() < MISSING_MAX {
@@ -333,8 +345,7 @@ impl RecorderReader {
             let fault = match opened {
                 Opened::Segment(file, header) if header.number == number => {
                     let is_next = number == self.done + 1;
-                    self.skipped.missing_segments =
-                        self.skipped.missing_segments.saturating_add(number - self.done - 1);
+                    self.miss_segments_before(number)?;
                     let scanner = Scanner::new(header.nonce, if is_next { self.offset } else { 0 });
                     self.done = number - 1;
                     self.open = Some(OpenSegment { number, path, file, scanner, over: false });
@@ -355,12 +366,28 @@ impl RecorderReader {
             if self.live && !self.is_later_in_use(number)? {
                 return Ok(false);
             }
-            self.skipped.missing_segments =
-                self.skipped.missing_segments.saturating_add(number - self.done - 1);
+            self.miss_segments_before(number)?;
             self.skipped.file(path, len, reason);
             self.done = number;
             self.offset = 0;
         }
+    }
+
+    /// Counts the segments as missing that should be there before this one.
+    fn miss_segments_before(&mut self, number: u64) -> Result<(), Error> {
+        let missing = number - self.done - 1;
+        if missing == 0 {
+            return Ok(());
+        }
+        // An exporter removes a segment once the cursor of each of its sinks has gone on to a later one.
+        let is_removed = self.is_bystander
+            && Cursor::peek_all(&self.path)?.iter().any(|(_, state)| state.position.segment >= number);
+        if is_removed {
+            self.is_behind_removed = true;
+        } else {
+            self.skipped.missing_segments = self.skipped.missing_segments.saturating_add(missing);
+        }
+        Ok(())
     }
 
     /// Whether a block stands in a later segment, so that its writer has done with this one. A later segment by itself

@@ -15,7 +15,10 @@ use crate::body_writer::{BodyWriter, Dictionary, STR};
 use crate::segment::{
     BlockHeader, LEDGER_LEN, RingPosition, SEGMENT_HEADER_LEN, Seal, SegmentHeader, encode_block, encode_seal,
 };
-use crate::{DiskStorage, Position, Reader, RecorderId, SpanRef, SpoolDir, Storage, ValueRef, layout};
+use crate::{
+    Cursor, CursorState, DiskStorage, Position, Reader, RecorderId, SpanRef, SpoolDir, Storage, ValueRef,
+    layout,
+};
 
 const TIMELINE: Timeline = Timeline { base_ticks: 0, base_unix_ns: 0, ticks_per_second: 1e9 };
 const NAMES: Dictionary = Dictionary(&["work", "number"]);
@@ -210,6 +213,34 @@ fn a_missing_segment_is_counted_with_its_rows() {
     let (read, reader) = read_dead(&dir);
     assert_eq!(read, [0, 1, 2, 7, 8]);
     assert_eq!((reader.skipped().missing_segments, reader.skipped().missing_rows), (1, 4));
+}
+
+#[test]
+fn what_was_delivered_and_removed_is_not_missing_to_who_only_looks() {
+    let at = |segment| Position { segment, ..Position::default() };
+    for (cursors, expected) in [
+        // Nobody has had them; a sink has had one of them; all of them; another one lags behind, whose exporter may be gone.
+        (&[][..], (2, 7)),
+        (&[2][..], (2, 7)),
+        (&[3][..], (0, 0)),
+        (&[1, 5][..], (0, 0)),
+    ] {
+        let dir = recorder(&[Writer::new(3).block(7..9).seal(), Writer::new(5).block(12..13).seal()]);
+        for segment in cursors {
+            let mut cursor = Cursor::open(dir.path(), &format!("file:{segment}")).unwrap();
+            cursor.store(CursorState { position: at(*segment), ..CursorState::default() }).unwrap();
+        }
+        let mut reader = RecorderReader::of_bystander(dir.path(), false).unwrap();
+        assert_eq!(self::read(&mut reader).0, [7, 8, 12]);
+        // The fourth is missing but where somebody has had it.
+        let lost = if cursors.contains(&5) { (0, 0) } else { (1, 3) };
+        let skipped = reader.skipped();
+        let counted = (skipped.missing_segments, skipped.missing_rows);
+        assert_eq!(counted, (expected.0 + lost.0, expected.1 + lost.1), "{cursors:?}");
+        // Who delivers has to know.
+        let (_, reader) = read_dead(&dir);
+        assert_eq!((reader.skipped().missing_segments, reader.skipped().missing_rows), (3, 10));
+    }
 }
 
 #[test]

@@ -12,6 +12,7 @@ use spanring::recorder::{Limits, Options, Overflow, Recorder, RecorderError};
 use super::Spool;
 use super::recording::{Recording, Running};
 use crate::boot_id::BootId;
+use crate::cursor::CURSOR_LEN;
 use crate::drain::{Clock, Drain, Pools};
 use crate::environment::{Environment, NamedSampler};
 use crate::lock::RecorderLock;
@@ -280,6 +281,10 @@ impl Setup<'_> {
         let mut resource = self.builder.resource.clone();
         resource.add_missing(Resource::of_process(self.id));
         resource.store(storage, &new)?;
+        for spare in layout::spare_cursors() {
+            let path = new.join(spare);
+            storage.create(&path, CURSOR_LEN as u64).map_err(Error::io("create", &path))?;
+        }
         let (mut files, recorder) = RingFiles::create(
             self.builder.storage.clone(),
             &new,

@@ -65,7 +65,7 @@ impl SpooledTraces {
         trace_id: Option<TraceId>,
         spans: &mut Vec<SpanData>,
     ) -> Result<(), Error> {
-        let mut reader = spool.reader(recorder)?;
+        let mut reader = spool.reader_of_bystander(recorder)?;
         let first = spans.len();
         let is_wanted = |span: &SpanData| trace_id.is_none_or(|trace_id| span.trace_id == trace_id);
         let end = loop {

@@ -24,6 +24,10 @@ mod model;
 
 /// No space on the disk.
 pub(crate) const ENOSPC: i32 = 28;
+/// No space for this user.
+pub(crate) const EDQUOT: i32 = 122;
+/// No file so long.
+pub(crate) const EFBIG: i32 = 27;
 /// The disk failed.
 pub(crate) const EIO: i32 = 5;
 
