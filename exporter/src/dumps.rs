@@ -95,11 +95,7 @@ pub(crate) fn text(out: &mut String, text: &str) {
             '\u{8}' => out.push_str("\\b"),
             '\u{c}' => out.push_str("\\f"),
             ' '..='~' => out.push(character),
-            _ => {
-                for unit in character.encode_utf16(&mut [0; 2]) {
-                    formatted(out, format_args!("\\u{unit:04x}"));
-                }
-            }
+            _ => out.push_str(&escaped(character)),
         }
     }
     out.push('"');
@@ -112,23 +108,33 @@ pub(crate) fn optional_text(out: &mut String, text_of: Option<&str>) {
     }
 }
 
-/// As `repr` writes it: the shortest digits that are read as this number again, and with an exponent only where it is small or large.
+/// As [`repr`] writes it where it is finite.
 pub(crate) fn float(out: &mut String, number: f64) {
-    if !number.is_finite() {
-        let name = match number {
-            f64::INFINITY => "Infinity",
-            f64::NEG_INFINITY => "-Infinity",
-            _ => "NaN",
-        };
-        return text(out, name);
+    match number {
+        f64::INFINITY => text(out, "Infinity"),
+        f64::NEG_INFINITY => text(out, "-Infinity"),
+        number if number.is_nan() => text(out, "NaN"),
+        number => out.push_str(&repr(number)),
     }
-    let scientific = format!("{number:e}");
-    let (digits, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
-    match exponent.parse::<i16>().unwrap_or_default() {
-        -4..16 => formatted(out, format_args!("{number:?}")),
-        exponent @ ..0 => formatted(out, format_args!("{digits}e-{:02}", exponent.unsigned_abs())),
-        exponent => formatted(out, format_args!("{digits}e+{exponent:02}")),
+}
+
+/// A finite number as Python's `repr` has it: the fewest digits that are read as this number again, with an exponent below 1e-4 and from 1e16 on.
+pub(crate) fn repr(number: f64) -> String {
+    let shortest = format!("{number:e}");
+    let (digits, exponent) = shortest.split_once('e').unwrap_or((&shortest, "0"));
+    match exponent.parse::<i32>() {
+        Ok(exponent) if !(-4..16).contains(&exponent) => {
+            let sign = if exponent < 0 { '-' } else { '+' };
+            format!("{digits}e{sign}{:02}", exponent.unsigned_abs())
+        }
+        // Rust writes all digits here, and as few.
+        _ => format!("{number:?}"),
     }
+}
+
+/// A character that is no printable ASCII: as UTF-16, in two halves beyond the first plane.
+pub(crate) fn escaped(character: char) -> String {
+    character.encode_utf16(&mut [0; 2]).iter().map(|unit| format!("\\u{unit:04x}")).collect()
 }
 
 fn formatted(out: &mut String, what: impl std::fmt::Display) {
@@ -151,14 +157,21 @@ mod tests {
             (1.0 / 3.0, "0.3333333333333333"),
             (1e-4, "0.0001"),
             (9.999e-5, "9.999e-05"),
+            (0.000_099_999, "9.9999e-05"),
             (1e-5, "1e-05"),
+            (1.5e-7, "1.5e-07"),
             (-2.5e-10, "-2.5e-10"),
+            (0.00328, "0.00328"),
             (123_456_789.125, "123456789.125"),
+            (1_795_158_297.974_081_5, "1795158297.9740815"),
             (1e15, "1000000000000000.0"),
             (9_999_999_999_999_998.0, "9999999999999998.0"),
             (1e16, "1e+16"),
             (1.5e16, "1.5e+16"),
+            (1.234_567_890_123_456_8e16, "1.2345678901234568e+16"),
+            (123_456_789_012_345_680.0, "1.2345678901234568e+17"),
             (1e22, "1e+22"),
+            (-1e100, "-1e+100"),
             (f64::MAX, "1.7976931348623157e+308"),
             (5e-324, "5e-324"),
             (f64::NAN, "\"NaN\""),
@@ -167,6 +180,7 @@ mod tests {
         ];
         for (number, text) in cases {
             assert_eq!(json_of(&Value::F64(number)), text);
+            assert!(!number.is_finite() || text.parse() == Ok(number), "{text}");
         }
         let integers = [Value::I64(i64::MIN), Value::U64(u64::MAX)].map(|value| json_of(&value));
         assert_eq!(integers, ["-9223372036854775808", "18446744073709551615"]);

@@ -39,8 +39,10 @@
 //! Whatever does not check is left where it is, and said to be damaged.
 
 mod letter;
+mod members;
 mod whole_trace;
 
+use std::borrow::Cow;
 use std::fmt;
 use std::fs;
 use std::io::{self, Read as _};
@@ -52,6 +54,7 @@ use rustix::fs::OFlags;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
 pub use self::letter::Letter;
+use self::members::Members;
 pub use self::whole_trace::{DeadTrace, DeadTraceSpans, NewDeadTrace};
 use crate::cursor::fnv1a;
 use crate::spool_dir::{SpoolDir, check_private_dir};
@@ -372,21 +375,20 @@ impl DeadLetter {
 impl Serialize for DeadLetter {
     /// As the JSON of its file.
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let DeadLetter { sink, reason, set_aside_unix_ns, recorder, block, number, resource, span, known } =
-            self;
         let mut members = serializer.serialize_map(None)?;
-        members.serialize_entry("sink", sink)?;
-        members.serialize_entry("reason", reason)?;
-        members.serialize_entry("set_aside_unix_ns", &set_aside_unix_ns.to_string())?;
-        members.serialize_entry("recorder", recorder.as_str())?;
-        members.serialize_entry("segment", &block.segment.to_string())?;
-        members.serialize_entry("offset", &block.offset.to_string())?;
-        members.serialize_entry("next_sequence", &block.next_sequence.to_string())?;
-        members.serialize_entry("number", &number.to_string())?;
-        members.serialize_entry("resource", &json::Attributes(&resource.attributes))?;
-        members.serialize_entry("span", &Json(span))?;
-        if !known.is_empty() {
-            members.serialize_entry("known", &json::Attributes(known))?;
+        let said = Members {
+            sink: (&self.sink).into(),
+            reason: (&self.reason).into(),
+            set_aside_unix_ns: self.set_aside_unix_ns,
+            recorder: Cow::Borrowed(&self.recorder),
+            block: self.block,
+            number: self.number,
+            resource: Cow::Borrowed(&self.resource),
+        };
+        said.write(&mut members)?;
+        members.serialize_entry("span", &Json(&self.span))?;
+        if !self.known.is_empty() {
+            members.serialize_entry("known", &json::Attributes(&self.known))?;
         }
         members.end()
     }
@@ -395,19 +397,15 @@ impl Serialize for DeadLetter {
 /// What [`DeadLetter::serialize`] writes.
 fn read(value: Value) -> Result<DeadLetter, String> {
     let mut fields = Fields::of(value, "the dead letter")?;
-    let recorder = |value| RecorderId::parse(&json::text(value)?).ok_or_else(|| "is no recorder".to_owned());
+    let said = Members::read(&mut fields)?;
     let letter = DeadLetter {
-        sink: fields.required("sink", json::text)?,
-        reason: fields.required("reason", json::text)?,
-        set_aside_unix_ns: fields.required("set_aside_unix_ns", json::number)?,
-        recorder: fields.required("recorder", recorder)?,
-        block: Position {
-            segment: fields.required("segment", json::number)?,
-            offset: fields.required("offset", json::number)?,
-            next_sequence: fields.required("next_sequence", json::number)?,
-        },
-        number: fields.required("number", json::number)?,
-        resource: Resource { attributes: fields.required("resource", json::attributes)? },
+        sink: said.sink.into_owned(),
+        reason: said.reason.into_owned(),
+        set_aside_unix_ns: said.set_aside_unix_ns,
+        recorder: said.recorder.into_owned(),
+        block: said.block,
+        number: said.number,
+        resource: said.resource.into_owned(),
         span: fields.required("span", json::span)?,
         known: fields.optional("known", json::attributes)?.unwrap_or_default(),
     };

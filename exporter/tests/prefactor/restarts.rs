@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use serde_json::Value as Json;
@@ -52,9 +52,9 @@ pub(crate) fn export_once(mut export: Command) -> String {
 }
 
 /// Exports until the server has so many spans, and is killed then.
-fn export_until(mut export: Command, server: &Mutex<Server>, spans: usize) {
+fn export_until(mut export: Command, server: &Mutex<Server>, spans: u64) {
     let exporter = Running(export.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
-    agent::wait_until("the span is there", || server.lock().unwrap().spans.len() == spans);
+    agent::wait_until("the span is there", || server.lock().unwrap().spans.len() as u64 == spans);
     drop(exporter);
 }
 
@@ -75,50 +75,44 @@ fn assert_chain(server: &Server, count: u64) {
     assert_eq!(server.instances[0].status, "complete");
 }
 
+/// Records a chain of so many spans, and has each exported by an exporter of its own, which `export_one` lets run, and all that is left by a last one.
+/// What the server has then.
+fn exported_one_by_one(
+    is_live: bool,
+    count: u64,
+    export_one: impl Fn(Command, &Mutex<Server>, u64),
+) -> Arc<Mutex<Server>> {
+    let spool = TestSpool::new();
+    let (_receiver, sink, server) = start(Server::default());
+    let exporter = || if is_live { live(&spool, &sink) } else { export(&spool, &sink) };
+    let turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    let recorder = Spool::open(spool.path()).service("shop").live(is_live).start().unwrap();
+    let mut parent = None;
+    for number in 0..count {
+        parent = Some(record(&recorder, number, parent));
+        export_one(exporter(), &server, number + 1);
+    }
+    assert!(recorder.stop(PATIENCE).is_complete);
+    drop(turn);
+    export_once(exporter());
+    assert_eq!(spool.recorders(), [""; 0]);
+    assert_chain(&server.lock().unwrap(), count);
+    server
+}
+
 #[test]
 fn a_child_that_comes_after_a_restart_is_created_under_its_parent_and_nothing_is_registered_again() {
     for is_live in [false, true] {
-        let exporter =
-            |spool: &TestSpool, sink: &str| if is_live { live(spool, sink) } else { export(spool, sink) };
-        let spool = TestSpool::new();
-        let (_receiver, sink, server) = start(Server::default());
-        let turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
-        let recorder = Spool::open(spool.path()).service("shop").live(is_live).start().unwrap();
-        let mut parent = None;
-        for number in 0..4 {
-            parent = Some(record(&recorder, number, parent));
-            export_once(exporter(&spool, &sink));
-        }
-        assert!(recorder.stop(PATIENCE).is_complete);
-        drop(turn);
-        export_once(exporter(&spool, &sink));
-        assert_eq!(spool.recorders(), [""; 0]);
-        let server = server.lock().unwrap();
-        assert_chain(&server, 4);
-        assert_eq!(server.registrations, 1);
+        let server = exported_one_by_one(is_live, 4, |export, _, _| drop(export_once(export)));
+        assert_eq!(server.lock().unwrap().registrations, 1);
     }
 }
 
 #[test]
 fn a_child_that_comes_after_an_exporter_was_killed_is_created_under_its_parent() {
     for is_live in [false, true] {
-        let exporter =
-            |spool: &TestSpool, sink: &str| if is_live { live(spool, sink) } else { export(spool, sink) };
-        let spool = TestSpool::new();
-        let (_receiver, sink, server) = start(Server::default());
-        let turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
-        let recorder = Spool::open(spool.path()).service("shop").live(is_live).start().unwrap();
-        let mut parent = None;
-        for number in 0..3 {
-            parent = Some(record(&recorder, number, parent));
-            // Its trace is over after two seconds, and the exporter is killed as soon as it is there.
-            export_until(exporter(&spool, &sink), &server, usize::try_from(number).unwrap() + 1);
-        }
-        assert!(recorder.stop(PATIENCE).is_complete);
-        drop(turn);
-        export_once(exporter(&spool, &sink));
-        assert_eq!(spool.recorders(), [""; 0]);
-        assert_chain(&server.lock().unwrap(), 3);
+        // The trace of each is over after two seconds, and the exporter is killed as soon as it is there.
+        exported_one_by_one(is_live, 3, export_until);
     }
 }
 

@@ -19,7 +19,7 @@ use std::process::Stdio;
 use std::str::FromStr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::Value as Json;
 use spanring::Overflow;
@@ -136,7 +136,13 @@ fn whoever_fails_or_is_killed_each_trace_is_taken_whole_or_is_a_dead_letter() {
             let mut command = spool.export(&[&sink]);
             command.env("PRELA_API_KEY", "secret").stdout(Stdio::null()).stderr(Stdio::null());
             let mut exporter = command.spawn().unwrap();
-            thread::sleep(Duration::from_micros(random.below(300_000)));
+            // Every other kill comes as soon as something was taken, however slow the machine is.
+            let is_early = random.below(2) == 0 && before == 0;
+            let longest = if is_early { 2_000_000 } else { random.below(300_000) };
+            let moment = Instant::now() + Duration::from_micros(longest);
+            while Instant::now() < moment && !(is_early && server.lock().unwrap().taken.len() > before) {
+                thread::sleep(Duration::from_micros(200));
+            }
             exporter.kill().unwrap();
             exporter.wait().unwrap();
             kills += 1;

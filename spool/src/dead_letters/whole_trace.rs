@@ -1,5 +1,6 @@
 //! Traces that a sink refused as a whole, a letter each, however many spans they have. Their format is told with that of the others.
 
+use std::borrow::Cow;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read as _, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
@@ -9,7 +10,9 @@ use rustix::fs::OFlags;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use spanring::TraceId;
 
-use super::{DeadLetters, Known, LETTER_LEN_MAX, LETTERS_BYTES_MAX, LETTERS_MAX, LetterName, VERSION};
+use super::{
+    DeadLetters, Known, LETTER_LEN_MAX, LETTERS_BYTES_MAX, LETTERS_MAX, LetterName, Members, VERSION,
+};
 use crate::cursor::fnv1a;
 use crate::storage::{Storage, StorageFile, open_regular};
 use crate::trace::json::{self, Fields, Json};
@@ -391,20 +394,19 @@ impl<R: BufRead + Seek> DeadTraceSpans<R> {
 impl Serialize for DeadTrace {
     /// As the JSON of its file.
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let DeadTrace { sink, reason, set_aside_unix_ns, recorder, block, number, resource, trace_id, spans } =
-            self;
         let mut members = serializer.serialize_map(None)?;
-        members.serialize_entry("sink", sink)?;
-        members.serialize_entry("reason", reason)?;
-        members.serialize_entry("set_aside_unix_ns", &set_aside_unix_ns.to_string())?;
-        members.serialize_entry("recorder", recorder.as_str())?;
-        members.serialize_entry("segment", &block.segment.to_string())?;
-        members.serialize_entry("offset", &block.offset.to_string())?;
-        members.serialize_entry("next_sequence", &block.next_sequence.to_string())?;
-        members.serialize_entry("number", &number.to_string())?;
-        members.serialize_entry("resource", &json::Attributes(&resource.attributes))?;
-        members.serialize_entry("trace_id", &trace_id.to_string())?;
-        members.serialize_entry("spans", &spans.to_string())?;
+        let said = Members {
+            sink: (&self.sink).into(),
+            reason: (&self.reason).into(),
+            set_aside_unix_ns: self.set_aside_unix_ns,
+            recorder: Cow::Borrowed(&self.recorder),
+            block: self.block,
+            number: self.number,
+            resource: Cow::Borrowed(&self.resource),
+        };
+        said.write(&mut members)?;
+        members.serialize_entry("trace_id", &self.trace_id.to_string())?;
+        members.serialize_entry("spans", &self.spans.to_string())?;
         members.end()
     }
 }
@@ -412,20 +414,16 @@ impl Serialize for DeadTrace {
 /// What [`DeadTrace::serialize`] writes.
 fn read(value: Value) -> Result<DeadTrace, String> {
     let mut fields = Fields::of(value, NAME)?;
-    let recorder = |value| RecorderId::parse(&json::text(value)?).ok_or_else(|| "is no recorder".to_owned());
     let trace_id = |value| TraceId::parse(&json::text(value)?).ok_or_else(|| "is no identity".to_owned());
+    let said = Members::read(&mut fields)?;
     let trace = DeadTrace {
-        sink: fields.required("sink", json::text)?,
-        reason: fields.required("reason", json::text)?,
-        set_aside_unix_ns: fields.required("set_aside_unix_ns", json::number)?,
-        recorder: fields.required("recorder", recorder)?,
-        block: Position {
-            segment: fields.required("segment", json::number)?,
-            offset: fields.required("offset", json::number)?,
-            next_sequence: fields.required("next_sequence", json::number)?,
-        },
-        number: fields.required("number", json::number)?,
-        resource: Resource { attributes: fields.required("resource", json::attributes)? },
+        sink: said.sink.into_owned(),
+        reason: said.reason.into_owned(),
+        set_aside_unix_ns: said.set_aside_unix_ns,
+        recorder: said.recorder.into_owned(),
+        block: said.block,
+        number: said.number,
+        resource: said.resource.into_owned(),
         trace_id: fields.required("trace_id", trace_id)?,
         spans: fields.required("spans", json::number)?,
     };
