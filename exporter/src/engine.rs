@@ -223,6 +223,13 @@ impl Exporter {
 
     /// Does what can fail before delivery begins.
     fn claim(self) -> Result<Claimed, Error> {
+        self.check()?;
+        let claim = self.spool.claim_for_export()?;
+        Ok(Claimed { exporter: self, claim })
+    }
+
+    /// Sees what is wrong whatever the disk says.
+    fn check(&self) -> Result<(), Error> {
         if self.routes.is_empty() {
             return Err(Error::NoSink);
         }
@@ -230,8 +237,7 @@ impl Exporter {
         if let Some(twice) = self.routes.iter().find(|route| !names.insert(route.sink.name())) {
             return Err(Error::SinkTwice { address: twice.sink.name().to_owned() });
         }
-        let claim = self.spool.claim_for_export()?;
-        Ok(Claimed { exporter: self, claim })
+        Ok(())
     }
 }
 

@@ -37,7 +37,8 @@ pub struct Replay {
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize)]
 #[non_exhaustive]
 pub struct ReplayReport {
-    /// How many spans were delivered, and are no dead letters any more.
+    /// How many spans were delivered, and are no dead letters any more; but those of a trace of which others were refused are, since its letter
+    /// stays whole.
     pub delivered: u64,
     /// How many were refused again. They are kept.
     pub refused: u64,
@@ -56,7 +57,10 @@ struct Receiver {
 /// What became of one letter.
 enum Fate {
     Taken,
+    /// It is not taken.
     Refused,
+    /// It is taken but for so many of its spans.
+    Unwanted(u64),
     /// It cannot be delivered, and why; others may be.
     Unread(String),
     /// The sink takes nothing now, and why.
@@ -133,6 +137,10 @@ impl Replay {
                         .keep(spans, format!("{name} was delivered, and stays: {}", with_causes(&error))),
                 },
                 Fate::Refused => report.refused = report.refused.saturating_add(spans),
+                Fate::Unwanted(unwanted) => {
+                    report.refused = report.refused.saturating_add(unwanted);
+                    report.delivered = report.delivered.saturating_add(spans.saturating_sub(unwanted));
+                }
                 Fate::Unread(reason) => report.keep(spans, reason),
                 Fate::Kept(reason) => {
                     report.keep(spans, format!("{}: {reason}", open.sink.name()));
@@ -204,8 +212,9 @@ impl Replay {
         self.ask(receiver, Parcel::Trace(&mut trace)).await
     }
 
-    /// Delivers the spans of a trace to a sink that takes them as they end. Where one batch is not taken the letter stays, and with it those that
-    /// were, so that they come again with the next attempt.
+    /// Delivers the spans of a trace to a sink that takes them as they end. A batch that is refused is halved, until the spans are found that the
+    /// sink does not take by themselves. Where there is one the letter stays, and with it those that were taken, so that they come again with the next
+    /// attempt.
     async fn deliver_in_batches(
         &self,
         receiver: &mut Receiver,
@@ -214,17 +223,31 @@ impl Replay {
         spans: DeadTraceSpans,
     ) -> Fate {
         let mut spans = LetterSpans::new(spans, receiver.sink.spans_max().clamp(1, SPANS_MAX));
+        let mut unwanted = 0;
         loop {
             let chunk = match spans.next() {
                 Ok(Some(chunk)) => chunk,
-                Ok(None) => return Fate::Taken,
+                Ok(None) if unwanted == 0 => return Fate::Taken,
+                Ok(None) => return Fate::Unwanted(unwanted),
                 Err(error) => return Fate::Unread(error.to_string()),
             };
-            let batch = Batch { id, resource: &letter.resource, spans: chunk.into(), starts: &[] };
-            match self.ask(receiver, Parcel::Part(&batch, letter)).await {
-                Fate::Taken => id.number = id.number.saturating_add(1),
-                other => return other,
+            let mut parts = vec![(BatchId::WHOLE, chunk)];
+            while let Some((part, spans)) = parts.pop() {
+                let id = BatchId { part, ..id };
+                let batch = Batch { id, resource: &letter.resource, spans: spans.into(), starts: &[] };
+                match self.ask(receiver, Parcel::Part(&batch, letter)).await {
+                    Fate::Taken => {}
+                    Fate::Unwanted(count) => unwanted += count,
+                    Fate::Refused if spans.len() > 1 => {
+                        let (left, right) = spans.split_at(spans.len() / 2);
+                        // No batch is halved more than some thirty times.
+                        parts.extend([(2 * part + 1, right), (2 * part, left)]);
+                    }
+                    Fate::Refused => unwanted += 1,
+                    other => return other,
+                }
             }
+            id.number = id.number.saturating_add(1);
         }
     }
 
@@ -256,9 +279,18 @@ impl Replay {
                     return Fate::Taken;
                 }
                 // Once more, by a receiver that takes the request and does not want the span.
-                Outcome::Delivered { message: reason, .. } | Outcome::Rejected { reason } => {
+                Outcome::Delivered { rejected, message: reason } => {
                     breaker.close();
+                    // No receiver can reject more than it was sent, whatever it says.
+                    let unwanted = rejected.min(parcel.len());
                     (self.tell)(parcel.refused(sink.name().to_owned(), reason));
+                    return Fate::Unwanted(unwanted);
+                }
+                Outcome::Rejected { reason } => {
+                    breaker.close();
+                    if let Some(notice) = parcel.rejected(sink.name().to_owned(), reason) {
+                        (self.tell)(notice);
+                    }
                     return Fate::Refused;
                 }
                 Outcome::Retry { after, reason } => (after, reason),
@@ -290,16 +322,36 @@ impl Parcel<'_, '_> {
         }
     }
 
-    /// That the sink refuses it.
+    /// How many spans it has.
+    fn len(&self) -> u64 {
+        match self {
+            Parcel::Batch(batch) | Parcel::Part(batch, _) => batch.spans.len() as u64,
+            Parcel::Trace(trace) => trace.len as u64,
+        }
+    }
+
+    /// That the sink does not want it, or not all of it.
     fn refused(&self, sink: String, reason: String) -> Notice {
         match self {
             Parcel::Batch(batch) => Notice::Refused { sink, span_id: batch.spans[0].span_id, reason },
+            Parcel::Part(batch, _) if batch.spans.len() == 1 => {
+                Notice::Refused { sink, span_id: batch.spans[0].span_id, reason }
+            }
             Parcel::Part(_, DeadTrace { trace_id, spans, .. }) => {
                 Notice::TraceRefused { sink, trace_id: *trace_id, spans: *spans, reason }
             }
             Parcel::Trace(Trace { trace_id, len, .. }) => {
                 Notice::TraceRefused { sink, trace_id: *trace_id, spans: *len as u64, reason }
             }
+        }
+    }
+
+    /// What there is to say of a request that is not taken: of one that is halved, only the first time.
+    fn rejected(&self, sink: String, reason: String) -> Option<Notice> {
+        match self {
+            Parcel::Part(batch, _) if batch.spans.len() > 1 => (batch.id.part == BatchId::WHOLE)
+                .then(|| Notice::Divided { sink, batch: batch.id.to_string(), reason }),
+            _ => Some(self.refused(sink, reason)),
         }
     }
 }

@@ -16,9 +16,11 @@
 //! | `notebook` | what a sink has noted, damaged                          | notes that were written, in that order, and what is written then behind them |
 //! | `resource` | what a process was, damaged                              | the truth or an error                                |
 //! | `dead_letter` | a span that a sink refused, damaged, or in JSON that nobody wrote | the truth or an error; what is read is written and read again as the same |
+//! | `dead_trace` | a trace that a sink refused, damaged                   | the truth or an error                                |
 //! | `trace`    | files of saved traces, tables of prices                  | what is read can be saved and read again; each span stands once in the tree; costs are numbers |
 //! | `propagation` | headers of callers                                    | what is passed on is read again as the same          |
 //! | `answer`   | what servers answer; spans in Prela's form               | what counts as delivered follows from the status; what is told is one short line; what is read is written and read again as the same |
+//! | `grpc_answer` | what servers answer to a call of gRPC                 | what counts as delivered follows from the status that comes first; waits and rejected spans are those that were written; what is told is one short line |
 //! | `config`   | configurations of an exporter                            | a mistake is told on one line, with a place within the text and without a secret |
 
 use std::path::{Path, PathBuf};

@@ -7,6 +7,7 @@ use std::cell::Cell;
 use std::net::SocketAddr;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
@@ -167,23 +168,27 @@ impl Export {
             .map_err(|error| Failure::incomplete(format!("cannot start: {error}")))?;
         // First, so that no signal ends the process that it should only tell something.
         let signals = runtime.block_on(async { Signals::listen(!self.once, log) })?;
-        let plan = self.plan()?;
         let monitor = self.listen.map(|address| self.monitor(address)).transpose()?;
+        let export = Arc::new(self);
         // Said once there is something to be seen.
         let is_said = Cell::new(false);
         let adjust = |plan: &Plan, exporters| {
-            let exporters = self.adjust(plan, exporters, monitor.as_ref());
+            let exporters = export.adjust(plan, exporters, monitor.as_ref());
             if let Some(monitor) = monitor.as_ref().filter(|_| !is_said.replace(true)) {
-                self.say_listening(monitor.address());
+                export.say_listening(monitor.address());
             }
             exporters
         };
-        let done = runtime.block_on(runs::run(plan, signals, log, || self.plan(), adjust));
+        let plan = async || {
+            let export = Arc::clone(&export);
+            runs::blocking(move || export.plan()).await
+        };
+        let done = runtime.block_on(runs::run(signals, log, plan, adjust));
         // A write that is under way when the time to stop is over may never end.
         runtime.shutdown_background();
         let (report, has_stdout) = done?;
-        let failed = if self.once { !report.is_complete() } else { report.is_failure() };
-        self.print(&report, failed, has_stdout)?;
+        let failed = if export.once { !report.is_complete() } else { report.is_failure() };
+        export.print(&report, failed, has_stdout)?;
         if failed { Err(Failure::told()) } else { Ok(()) }
     }
 

@@ -47,17 +47,28 @@ use crate::Error;
 /// # }
 /// ```
 #[must_use = "exporters deliver when they are run"]
-pub struct Exporters(Vec<Exporter>);
+pub struct Exporters {
+    exporters: Vec<Exporter>,
+    is_patient: bool,
+}
 
 impl Exporters {
     /// These exporters.
     pub fn new(exporters: impl IntoIterator<Item = Exporter>) -> Self {
-        Exporters(exporters.into_iter().collect())
+        Exporters { exporters: exporters.into_iter().collect(), is_patient: false }
     }
 
     /// What `change` makes of each of them.
     pub fn each(self, change: impl FnMut(Exporter) -> Exporter) -> Self {
-        Exporters(self.0.into_iter().map(change).collect())
+        Exporters { exporters: self.exporters.into_iter().map(change).collect(), ..self }
+    }
+
+    /// Waits for a spool that another exporter has, while the others are delivered, instead of refusing to begin. It is for exporters
+    /// [apart](Self::run_apart), and for whoever had the spools a moment ago: an exporter that was left, as its disk did not answer, has its claim
+    /// until it does.
+    pub fn patient(mut self) -> Self {
+        self.is_patient = true;
+        self
     }
 
     /// Delivers all spools on the runtime that it is called on, as [`Exporter::run`] does one. They end by themselves, each for itself, or once
@@ -74,11 +85,26 @@ impl Exporters {
     /// has not ended two seconds after the [deadline](Exporter::stop_deadline) of a stop is not waited for: its report says so, and its thread, with
     /// its claim on the spool, ends once the disk answers, or with the process.
     ///
+    /// Spools are claimed there too. The others wait for a claim for two seconds, to begin together, and then go on without; it
+    /// begins once it is claimed. Where it cannot be by then, its report says why.
+    ///
     /// # Errors
     ///
-    /// As for [`run`](Self::run); [`Error::Thread`], where those that had begun are asked to stop.
+    /// As for [`run`](Self::run), as far as it is known within the two seconds; [`Error::Thread`], where those that had begun are asked to stop. Of
+    /// a directory that is mounted twice, [`Error::Spool`]: the second claim is refused.
     pub async fn run_apart(self, stop: impl Future<Output = ()>) -> Result<ExportReports, Error> {
-        let begun = self.claim()?.into_iter().map(Apart::begin).collect::<Result<Vec<_>, _>>()?;
+        tokio::pin!(stop);
+        let mut is_stopped = false;
+        let begun = apart::begin(self.start()?, async {
+            stop.as_mut().await;
+            is_stopped = true;
+        });
+        let begun = begun.await?;
+        let stop = async {
+            if !is_stopped {
+                stop.await;
+            }
+        };
         Ok(run(begun, stop).await)
     }
 
@@ -87,24 +113,51 @@ impl Exporters {
     ///
     /// # Errors
     ///
-    /// As for [`run`](Self::run); [`Error::Thread`].
+    /// As for [`run_apart`](Self::run_apart).
     pub fn spawn(self) -> Result<SpawnedExporter<ExportReports>, Error> {
-        let begun = self.claim()?.into_iter().map(Apart::begin).collect::<Result<Vec<_>, _>>()?;
-        spawn(|stop| run(begun, stop))
+        let started = self.start()?;
+        let (told, is_begun) = std::sync::mpsc::channel();
+        let spawned = spawn(move |stop| async move {
+            match apart::begin(started, std::future::pending()).await {
+                Ok(begun) => {
+                    // Whoever spawns waits for it.
+                    drop(told.send(Ok(())));
+                    run(begun, stop).await
+                }
+                Err(error) => {
+                    drop(told.send(Err(error)));
+                    ExportReports::default()
+                }
+            }
+        })?;
+        is_begun.recv().unwrap_or(Err(Error::Panicked)).map(|()| spawned)
+    }
+
+    /// Starts the threads, each of which claims its spool and delivers nothing yet.
+    fn start(self) -> Result<Vec<Apart>, Error> {
+        self.check(|one, other| one.path() == other.path())?;
+        let Exporters { exporters, is_patient } = self;
+        exporters.iter().try_for_each(Exporter::check)?;
+        exporters.into_iter().map(|exporter| Apart::start(exporter, is_patient)).collect()
     }
 
     /// Does what can fail before delivery begins, for all of them.
     fn claim(self) -> Result<Vec<Claimed>, Error> {
-        let Exporters(exporters) = self;
+        self.check(are_same_spool)?;
+        self.exporters.into_iter().map(Exporter::claim).collect()
+    }
+
+    fn check(&self, are_same: impl Fn(&SpoolDir, &SpoolDir) -> bool) -> Result<(), Error> {
+        let Exporters { exporters, .. } = self;
         if exporters.is_empty() {
             return Err(Error::NoSpool);
         }
         for (number, exporter) in exporters.iter().enumerate() {
-            if exporters[..number].iter().any(|other| are_same_spool(&other.spool, &exporter.spool)) {
+            if exporters[..number].iter().any(|other| are_same(&other.spool, &exporter.spool)) {
                 return Err(Error::SpoolTwice { path: exporter.spool.path().to_owned() });
             }
         }
-        exporters.into_iter().map(Exporter::claim).collect()
+        Ok(())
     }
 }
 

@@ -22,7 +22,7 @@
 
 mod channel;
 
-pub(super) use channel::{Channel, Reply};
+pub(super) use channel::{Body, Channel, Reply};
 
 use std::borrow::Cow;
 use std::fmt::{self, Write as _};

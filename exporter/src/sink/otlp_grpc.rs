@@ -9,20 +9,26 @@
 //! | any other code, UNAUTHENTICATED, PERMISSION_DENIED and UNIMPLEMENTED above all | parked: every batch would be refused |
 //! | HTTP without gRPC, as a proxy answers | as for [OTLP over HTTP](super::OtlpHttp); but a success is none, and parked |
 //!
+//! The metadata `idempotency-key` of a call is what [OTLP over HTTP](super::OtlpHttp) has as `Idempotency-Key`.
+//!
 //! OTLP has a client drop the batch at UNKNOWN, INTERNAL, and RESOURCE_EXHAUSTED without a `RetryInfo`. Here nothing is dropped that the
 //! receiver may take later. Nor does OTLP know a request that is too large, for which servers have no code of its own:
 //! sent again as it is, it would hold up all spans behind it.
 
 use std::io;
 
+use hyper::Response;
+use hyper::header::{HeaderMap, HeaderValue};
 use prost::Message as _;
 use reqwest::Url;
 
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceResponse;
 
 use super::ahead::{Ahead, Key};
-use super::grpc::{Channel, Code, Reply, Status, frame, metadata};
+use super::conceal::Secrets;
+use super::grpc::{Body, Channel, Code, Reply, Status, frame, metadata};
 use super::http::{Transport, excerpt};
+use super::otlp_options::IDEMPOTENCY_KEY;
 use super::{Batch, Deliveries, Delivery, OtlpOptions, Outcome, Sink, Wave, otlp_http, wave};
 use crate::Error;
 use crate::error::with_causes;
@@ -70,18 +76,24 @@ impl OtlpGrpc {
         }
     }
 
+    /// What becomes of a batch that is answered so, `trailers` being what follows the body. Nothing is sent.
+    pub fn outcome(response: Response<Vec<u8>>, trailers: HeaderMap) -> Outcome {
+        let (head, body) = response.into_parts();
+        outcome_of(Reply::of(&head, Body::whole(body, trailers), &Secrets::of(&HeaderMap::new())))
+    }
+
     async fn send(&mut self, batch: &Batch<'_>, next: Option<&Batch<'_>>) -> Outcome {
         let Self { channel, ahead, names, .. } = self;
         let (names, is_plain) = (*names, channel.is_plain());
         let sealed = ahead.take(batch).unwrap_or_else(|| seal(batch, names, is_plain));
         let next = next.map(|next| (Key::of(next), move || seal(next, names, is_plain)));
-        ahead.make(next, deliver(channel.ready(), sealed)).await
+        ahead.make(next, deliver(channel.ready(), key(batch), sealed)).await
     }
 
     async fn send_all(&mut self, wave: &mut Wave<'_>) {
         let (names, is_plain) = (self.names, self.channel.is_plain());
         let channel = self.channel.ready();
-        wave.deliver(|batch| deliver(channel, seal(&batch, names, is_plain))).await;
+        wave.deliver(|batch| deliver(channel, key(&batch), seal(&batch, names, is_plain))).await;
     }
 }
 
@@ -89,12 +101,22 @@ fn seal(batch: &Batch<'_>, names: Names, is_plain: bool) -> io::Result<Vec<u8>> 
     frame(&otlp::spans_to_protobuf(names, &batch.resource.attributes, batch.spans), is_plain)
 }
 
-async fn deliver(channel: &Channel, sealed: io::Result<Vec<u8>>) -> Outcome {
+/// By what a receiver can tell that it has had the batch: the same as over HTTP.
+fn key(batch: &Batch<'_>) -> HeaderMap {
+    // Letters, digits, colons, a slash and a dash.
+    HeaderValue::try_from(otlp_http::key(batch)).map(|key| (IDEMPOTENCY_KEY, key)).into_iter().collect()
+}
+
+async fn deliver(channel: &Channel, key: HeaderMap, sealed: io::Result<Vec<u8>>) -> Outcome {
     let sealed = match sealed {
         Ok(sealed) => sealed,
         Err(error) => return Outcome::Rejected { reason: with_causes(&error) },
     };
-    match channel.call(sealed).await {
+    outcome_of(channel.call(sealed, key).await)
+}
+
+fn outcome_of(reply: Result<Reply, String>) -> Outcome {
+    match reply {
         Ok(Reply::Grpc(status, message)) => outcome(&status, message.as_deref()),
         Ok(Reply::Http(response)) if (200..300).contains(&response.status) => {
             Outcome::Parked { reason: format!("{}, which is no gRPC", otlp_http::explain(&response)) }

@@ -59,7 +59,7 @@ impl OtlpHttp {
 
 /// What tells a request from all others. Where a batch begins does not: by trace, and out of the dead letters, which other spans are in it depends on
 /// what was over by then.
-fn key(batch: &Batch<'_>) -> String {
+pub(super) fn key(batch: &Batch<'_>) -> String {
     let mut spans = Context::new(&SHA256);
     for (trace_id, span_id) in batch.spans.identities() {
         spans.update(&trace_id.to_bytes());

@@ -7,6 +7,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use opentelemetry_proto::tonic::common::v1::AnyValue;
+use opentelemetry_proto::tonic::common::v1::any_value::Value::IntValue;
+use prost::Message as _;
 use serde_json::Value as Json;
 use spanring::Overflow;
 use spanring_exporter::demo::receiver::{Answer, Receiver};
@@ -75,6 +79,15 @@ fn record(spool: &TestSpool, traces: usize, large: usize) {
         drop(root.child("step").start());
     }
     assert!(recorder.stop(Duration::from_secs(60)).is_complete);
+}
+
+/// Whether a request of OTLP has the step of this number.
+fn has_step(body: &[u8], number: i64) -> bool {
+    let request = ExportTraceServiceRequest::decode(body).unwrap();
+    let spans = request.resource_spans.iter().flat_map(|of| &of.scope_spans).flat_map(|of| &of.spans);
+    let mut attributes = spans.flat_map(|span| &span.attributes);
+    let expected = Some(AnyValue { value: Some(IntValue(number)) });
+    attributes.any(|attribute| attribute.key == "number" && attribute.value == expected)
 }
 
 fn dead_letters(spool: &TestSpool, action: &str) -> Command {
@@ -161,6 +174,15 @@ fn a_refused_trace_is_shown_goes_to_other_sinks_that_take_it_and_is_kept_from_th
     let (status, said, _) = printed(dead_letters(&spool, "replay").args(["--to", &to_file]));
     assert_eq!(status, Some(1));
     assert!(said.contains(" takes traces otherwise than ") && said.contains("20 kept"), "{said}");
+
+    // One that does not take span 7 gets all others, however they lie together.
+    let (_receiver, otlp, arrived): (_, _, Arrived) =
+        receiver(|request| has_step(&request.body, 7).then(|| Answer::status(400)));
+    let (status, said, told) = printed(dead_letters(&spool, "replay").args(["--to", &otlp]));
+    assert_eq!((status, &*said), (Some(1), "19 delivered, 1 refused again, 0 kept\n"), "{told}");
+    assert!(told.contains("which stays a dead letter: it answered 400"), "{told}");
+    assert_eq!((arrived.named("step").len(), arrived.named("large").len()), (18, 1));
+    assert_eq!(printed(&mut dead_letters(&spool, "list")).1.lines().count(), 1);
 
     let (_receiver, otlp, arrived): (_, _, Arrived) = receiver(|_| None);
     let (status, said, _) = printed(dead_letters(&spool, "replay").args(["--to", &otlp]));

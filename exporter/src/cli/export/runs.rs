@@ -2,16 +2,20 @@
 //!
 //! What is said anew is looked at before anything stops. Then the sinks finish the batches that they are at, the cursors are stored, and the
 //! spools and the files are let go of; the next run takes them again. A sink that cannot be opened then brings back what was before.
+//!
+//! Files and spools are opened on threads that a disk may hold up: neither a signal nor whoever watches waits for it.
 
+use std::panic::resume_unwind;
 use std::time::Duration;
 
 use serde_json::json;
 use spanring_exporter::config::Plan;
 use spanring_exporter::log::Level;
-use spanring_exporter::{ExportReports, Exporters};
+use spanring_exporter::{Error, ExportReports, Exporters};
+use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
-use super::signals::{Asked, Signals};
+use super::signals::{Asked, Signals, unless_stopped};
 use crate::cli::Failure;
 use crate::cli::log::LogFormat;
 
@@ -21,16 +25,24 @@ const REOPEN_INTERVAL: Duration = Duration::from_secs(1);
 /// What all runs come to, and whether standard output was a sink of any.
 pub(super) type Done = (ExportReports, bool);
 
-/// Runs what `plan` says, and what `again` says after each SIGHUP, until all is delivered or a stop is asked for. `adjust` says of
+/// Runs what `again` says, now and after each SIGHUP, until all is delivered or a stop is asked for. `adjust` says of
 /// exporters what a plan does not.
 pub(super) async fn run(
-    mut plan: Plan,
     mut signals: Signals,
     log: LogFormat,
-    again: impl Fn() -> Result<Plan, Failure>,
+    again: impl AsyncFn() -> Result<Plan, Failure>,
     adjust: impl Fn(&Plan, Exporters) -> Exporters,
 ) -> Result<Done, Failure> {
-    let mut exporters = plan.exporters()?;
+    let opened = async {
+        let plan = again().await?;
+        Ok::<_, Failure>((exporters_of(&plan).await?, plan))
+    };
+    let Some(opened) = unless_stopped(&mut signals, opened).await else {
+        let message =
+            "a stop was asked for before the spools and the sinks were open, as if a disk did not answer";
+        return Err(Failure::incomplete(message.to_owned()));
+    };
+    let (mut exporters, mut plan) = opened?;
     let (mut report, mut has_stdout) = (ExportReports::default(), false);
     // What was before a reload, until it is known that the spools of what is now can be had.
     let mut last: Option<Plan> = None;
@@ -52,10 +64,11 @@ pub(super) async fn run(
             }
             (Err(error), Some(before)) => {
                 unchanged(log, error.into());
-                match before.exporters() {
-                    Ok(opened) => (exporters, plan) = (opened, before),
+                match unless_stopped(&mut signals, exporters_of(&before)).await {
+                    None => return Ok((report, has_stdout)),
+                    Some(Ok(opened)) => (exporters, plan) = (opened, before),
                     // What was open a moment ago will be again.
-                    Err(error) => {
+                    Some(Err(error)) => {
                         unchanged(log, error.into());
                         let begun = begin(before.clone(), &before, &mut signals, log, &again).await;
                         let Some(begun) = begun else { return Ok((report, has_stdout)) };
@@ -64,7 +77,7 @@ pub(super) async fn run(
                 }
             }
             // It was had a moment ago: by an exporter of this process that was left, since its disk does not answer, or by somebody who came
-            // in between.
+            // in between. The others go on without.
             (Err(error), None) if has_run => {
                 unchanged(log, error.into());
                 let Some(next) = after_a_while(&plan, &mut signals, log, &again).await else {
@@ -74,6 +87,7 @@ pub(super) async fn run(
                     return Ok((report, has_stdout));
                 };
                 (exporters, plan) = begun;
+                exporters = exporters.patient();
             }
             (Err(error), None) => return Err(error.into()),
         }
@@ -84,13 +98,13 @@ pub(super) async fn run(
 async fn plan_of_reload(
     signals: &mut Signals,
     log: LogFormat,
-    again: &impl Fn() -> Result<Plan, Failure>,
+    again: &impl AsyncFn() -> Result<Plan, Failure>,
 ) -> Option<Plan> {
     loop {
         match signals.next().await {
             Asked::Stop => return None,
             Asked::Reload => {
-                if let Some(plan) = said_anew(log, again) {
+                if let Some(plan) = unless_stopped(signals, said_anew(log, again)).await? {
                     return Some(plan);
                 }
             }
@@ -99,8 +113,8 @@ async fn plan_of_reload(
 }
 
 /// What is said by now, where that makes sense.
-fn said_anew(log: LogFormat, again: &impl Fn() -> Result<Plan, Failure>) -> Option<Plan> {
-    again().map_err(|failure| unchanged(log, failure)).ok()
+async fn said_anew(log: LogFormat, again: &impl AsyncFn() -> Result<Plan, Failure>) -> Option<Plan> {
+    again().await.map_err(|failure| unchanged(log, failure)).ok()
 }
 
 /// The exporters of `next`, or of `last` where that cannot be opened; `None` where a stop is asked for before either can.
@@ -109,17 +123,17 @@ async fn begin(
     last: &Plan,
     signals: &mut Signals,
     log: LogFormat,
-    again: &impl Fn() -> Result<Plan, Failure>,
+    again: &impl AsyncFn() -> Result<Plan, Failure>,
 ) -> Option<(Exporters, Plan)> {
     loop {
-        match next.exporters() {
+        match unless_stopped(signals, exporters_of(&next)).await? {
             Ok(exporters) => {
                 log.say(Level::Info, "the sinks are open anew", &json!({"event": "reloaded"}));
                 return Some((exporters, next));
             }
             Err(error) => unchanged(log, error.into()),
         }
-        match last.exporters() {
+        match unless_stopped(signals, exporters_of(last)).await? {
             Ok(exporters) => {
                 log.say(Level::Info, "the sinks are open as before", &json!({"event": "reopened"}));
                 return Some((exporters, last.clone()));
@@ -135,16 +149,28 @@ async fn after_a_while(
     next: &Plan,
     signals: &mut Signals,
     log: LogFormat,
-    again: &impl Fn() -> Result<Plan, Failure>,
+    again: &impl AsyncFn() -> Result<Plan, Failure>,
 ) -> Option<Plan> {
-    let anew = tokio::select! {
+    let asked = tokio::select! {
         () = sleep(REOPEN_INTERVAL) => None,
-        asked = signals.next() => match asked {
-            Asked::Stop => return None,
-            Asked::Reload => said_anew(log, again),
-        },
+        asked = signals.next() => Some(asked),
+    };
+    let anew = match asked {
+        None => None,
+        Some(Asked::Stop) => return None,
+        Some(Asked::Reload) => unless_stopped(signals, said_anew(log, again)).await?,
     };
     Some(anew.unwrap_or_else(|| next.clone()))
+}
+
+async fn exporters_of(plan: &Plan) -> Result<Exporters, Error> {
+    let plan = plan.clone();
+    blocking(move || plan.exporters()).await
+}
+
+/// What `work` comes to, on a thread that a disk may hold up.
+pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    spawn_blocking(work).await.unwrap_or_else(|error| resume_unwind(error.into_panic()))
 }
 
 fn unchanged(log: LogFormat, failure: Failure) {

@@ -62,6 +62,16 @@ impl Signals {
     }
 }
 
+/// What `work` comes to; `None` where a stop is asked for before.
+pub(super) async fn unless_stopped<T>(signals: &mut Signals, work: impl Future<Output = T>) -> Option<T> {
+    tokio::select! {
+        biased;
+        done = work => Some(done),
+        // The task that sends it ends with the process only.
+        _ = signals.stop.wait_for(|&stop| stop) => None,
+    }
+}
+
 async fn either(one: &mut Signal, other: &mut Signal) {
     tokio::select! {
         _ = one.recv() => {}

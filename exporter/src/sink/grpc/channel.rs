@@ -9,6 +9,7 @@ use std::time::SystemTime;
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER, TE, USER_AGENT};
+use hyper::http::response::Parts;
 use hyper::{Request, Uri};
 use hyper_rustls::HttpsConnector;
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -112,9 +113,9 @@ impl Channel {
         self
     }
 
-    /// Sends a message in its frame, and reads what comes back; or why nothing did that counts.
-    pub(in crate::sink) async fn call(&self, frame: Vec<u8>) -> Result<Reply, String> {
-        if let Ok(reply) = timeout(self.limits.request, self.exchange(frame)).await {
+    /// Sends a message in its frame, with `metadata` beside what every call has, and reads what comes back; or why nothing did that counts.
+    pub(in crate::sink) async fn call(&self, frame: Vec<u8>, metadata: HeaderMap) -> Result<Reply, String> {
+        if let Ok(reply) = timeout(self.limits.request, self.exchange(frame, metadata)).await {
             return reply;
         }
         // Read by who owns the channel alone, once no call is under way.
@@ -122,22 +123,30 @@ impl Channel {
         Err("no answer in time".to_owned())
     }
 
-    async fn exchange(&self, frame: Vec<u8>) -> Result<Reply, String> {
+    async fn exchange(&self, frame: Vec<u8>, metadata: HeaderMap) -> Result<Reply, String> {
         let mut request = Request::post(&self.method)
             .body(Full::new(Bytes::from(frame)))
             .map_err(|error| with_causes(&error))?;
         request.headers_mut().clone_from(&self.headers);
+        request.headers_mut().extend(metadata);
         let (head, body) = self.client.request(request).await.map_err(reason)?.into_parts();
-        let secrets = Secrets::of(&self.headers);
+        let body = match Status::of(&head.headers) {
+            // It is over with its head.
+            Some(_) => Body::default(),
+            None => Body::read(body, self.limits.body_max).await,
+        };
+        Reply::of(&head, body, &Secrets::of(&self.headers))
+    }
+}
+
+impl Reply {
+    /// What an answer is, without what the server was told in confidence; or why it does not count.
+    pub(in crate::sink) fn of(head: &Parts, mut body: Body, secrets: &Secrets) -> Result<Self, String> {
         if let Some(status) = Status::of(&head.headers) {
-            return Ok(Reply::Grpc(status.without(&secrets), None));
+            return Ok(Reply::Grpc(status.without(secrets), None));
         }
-        let mut body = Body::read(body, self.limits.body_max).await;
         if let Some(status) = Status::of(&body.trailers) {
-            return Ok(Reply::Grpc(
-                status.without(&secrets),
-                super::message(&body.bytes).map(<[u8]>::to_vec),
-            ));
+            return Ok(Reply::Grpc(status.without(secrets), super::message(&body.bytes).map(<[u8]>::to_vec)));
         }
         let header = |name| head.headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
         let media_type = header(CONTENT_TYPE).and_then(|value| value.split(';').next()).unwrap_or_default();
@@ -190,7 +199,7 @@ fn client(limits: &Limits, tls: &ClientConfig, proxy: Option<&Intercept>) -> Cli
 
 /// The body of a response, as far as it was read.
 #[derive(Default)]
-struct Body {
+pub(in crate::sink) struct Body {
     bytes: Vec<u8>,
     /// They end it: where there are any, all of it was read.
     trailers: HeaderMap,
@@ -199,6 +208,11 @@ struct Body {
 }
 
 impl Body {
+    /// One that was read to its end.
+    pub(in crate::sink) fn whole(bytes: Vec<u8>, trailers: HeaderMap) -> Self {
+        Body { bytes, trailers, broken: None }
+    }
+
     async fn read(mut incoming: Incoming, len_max: usize) -> Self {
         let mut body = Body::default();
         while let Some(frame) = incoming.frame().await {

@@ -103,6 +103,7 @@ fn a_batch_is_one_call_as_otlp_demands_it() {
     assert_eq!(header("content-type"), Some("application/grpc"));
     assert_eq!(header("grpc-encoding"), Some("gzip"));
     assert_eq!(header("te"), Some("trailers"));
+    assert_eq!(header("idempotency-key"), Some(otlp_http::key(&Spans::new(3).batch()).as_str()));
     assert_eq!(header("user-agent"), Some(concat!("spanring/", env!("CARGO_PKG_VERSION"))));
 }
 
@@ -256,7 +257,9 @@ fn a_receiver_takes_a_long_request_and_is_heard_when_it_refuses_one_unread() {
         let options = OtlpOptions { is_plain: true, ..OtlpOptions::default() };
         let transport = Transport { limits: LIMITS, ..Transport::of(&options) };
         let channel = Channel::open(&url, EXPORT, metadata(&[]), &transport).unwrap();
-        let reply = runtime().block_on(channel.call(frame(&request.encode_to_vec(), true).unwrap())).unwrap();
+        let reply = runtime()
+            .block_on(channel.call(frame(&request.encode_to_vec(), true).unwrap(), HeaderMap::new()))
+            .unwrap();
         let Reply::Grpc(status, _) = reply else { panic!("{reply:?}") };
         drop(server);
         let received: Vec<_> = received.iter().collect();
