@@ -40,6 +40,7 @@ mod book;
 mod bulk;
 mod bulk_size;
 mod known;
+mod latest;
 mod order;
 mod remarks;
 mod request;
@@ -238,7 +239,7 @@ impl PrefactorSink {
                 (instance, id) = (later, answered);
             }
             for name in names {
-                self.book(&instance).add_type(digest, TurnedUp { name: name.into(), is_declared });
+                self.book(&instance).add_type(digest, &TurnedUp { name: name.into(), is_declared });
             }
         }
         Ok((instance, id))
@@ -385,7 +386,7 @@ impl Sink for PrefactorSink {
         let mut book = Book::default();
         book.recall(notes);
         // Its process may live and send nothing: it can be stopped nonetheless.
-        if let Some(id) = book.newest_instance() {
+        if let Some(id) = book.noted_instances().last() {
             self.watch.begin(recorder, id);
         }
         self.books.insert(recorder.clone(), book);

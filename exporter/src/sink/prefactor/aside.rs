@@ -27,7 +27,7 @@ impl PrefactorSink {
         let Some(book) = self.books.get(recorder) else { return Vec::new() };
         let parent = span.parent_id.and_then(|parent| book.span(&Key::Span(*digest, span.trace_id, parent)));
         let types = book.declared(*digest);
-        let parent = parent.map(|parent| (PARENT.to_owned(), Value::from(&*parent.id)));
+        let parent = parent.map(|parent| (PARENT.to_owned(), Value::from(parent.id)));
         let types = (!types.is_empty())
             .then(|| (TYPES.to_owned(), Value::List(types.into_iter().map(Value::from).collect())));
         parent.into_iter().chain(types).collect()
@@ -64,12 +64,7 @@ impl Aside {
         if let Some(((trace_id, parent), id)) = &self.parent {
             let key = Key::Span(digest, *trace_id, *parent);
             if book.span(&key).is_none() {
-                let there = There {
-                    id: id.as_str().into(),
-                    is_finished: true,
-                    is_recorded: true,
-                    is_announced: false,
-                };
+                let there = There { id, is_finished: true, is_recorded: true, is_announced: false };
                 book.set_span(key, there);
             }
         }
