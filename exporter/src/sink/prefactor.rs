@@ -27,7 +27,7 @@
 //! # Who is to stop
 //!
 //! The server may say with any span that the agent is to stop, and of an instance that it was terminated, for which it is asked every 30 seconds while the
-//! process lives. Either is passed on to the process.
+//! process lives, of all instances that the process has. Either is passed on to the process.
 //!
 //! # What becomes of a span without its parent
 //!
@@ -73,10 +73,12 @@ use crate::prefactor::{Instance, Mode, SpanStatus};
 
 /// How many spans a batch has: what a kill has sent again, at most.
 const SPANS_MAX: usize = 100;
-/// How many instances are watched at most.
+/// How many processes are watched at most, which is whether the server wants them stopped.
 const WATCHED_MAX: usize = 1_000;
 /// How many types of a process may turn up that are declared: others go under their kinds.
 const TYPES_MAX: usize = 100;
+/// How many instances of a process are watched at most: as many as there are where the server makes another one for each type.
+const INSTANCES_MAX: usize = 1 + TYPES_MAX;
 
 /// Prefactor, asked over HTTP.
 pub struct PrefactorSink {
@@ -111,7 +113,7 @@ impl PrefactorSink {
             bulk: BulkSize::new(options.bulk),
             has_told_of_schemas: false,
             remarks: Remarks::default(),
-            watch: Watch::new(WATCHED_MAX),
+            watch: Watch::new(WATCHED_MAX, INSTANCES_MAX),
             at: None,
             aside: None,
         })
@@ -201,7 +203,6 @@ impl PrefactorSink {
             true => (instance, id),
             false => self.declare(&new, instance, id).await?,
         };
-        self.watch.begin(instance.recorder(), &id);
         Ok((instance, id))
     }
 
@@ -235,6 +236,7 @@ impl PrefactorSink {
                     let start = later.another(&answered).start();
                     self.server.post(Asked::Start, &["agent_instance", &answered, "start"], &start).await?;
                     self.book(&instance).add_later(digest, &answered);
+                    self.watch.begin(instance.recorder(), &answered);
                 }
                 (instance, id) = (later, answered);
             }
@@ -252,6 +254,7 @@ impl PrefactorSink {
         let is_refused = book.is_refused(instance.digest());
         let mut instance = if is_refused { instance.open() } else { instance };
         if let Some(id) = book.instance(instance.digest()).map(str::to_owned) {
+            self.watch.begin(instance.recorder(), &id);
             return Ok((instance, id));
         }
         let asked = if is_refused { Asked::RegisterOpen } else { Asked::Register };
@@ -268,6 +271,7 @@ impl PrefactorSink {
         };
         self.server.post(Asked::Start, &["agent_instance", &id, "start"], &instance.start()).await?;
         self.book(&instance).set_instance(instance.digest(), &id);
+        self.watch.begin(instance.recorder(), &id);
         Ok((instance, id))
     }
 
@@ -386,9 +390,7 @@ impl Sink for PrefactorSink {
         let mut book = Book::default();
         book.recall(notes);
         // Its process may live and send nothing: it can be stopped nonetheless.
-        if let Some(id) = book.noted_instances().last() {
-            self.watch.begin(recorder, id);
-        }
+        book.noted_instances().for_each(|id| self.watch.begin(recorder, id));
         self.books.insert(recorder.clone(), book);
     }
 
