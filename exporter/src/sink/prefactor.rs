@@ -15,8 +15,8 @@
 //! # Schemas that are refused
 //!
 //! Where the server refuses a registration as one that makes no sense, the instance is registered with each type declared as an open object. That is
-//! another instance, under keys of its own. That it is this one is noted too, so that a server which takes the schemas later does not get a second one of the
-//! same process.
+//! another instance, under keys of its own. That it is this one is noted too, and kept with what is set aside, so that a server which takes the schemas later
+//! does not get a second one of the same process.
 //!
 //! # Types that turn up
 //!
@@ -53,10 +53,9 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
 
 use reqwest::Url;
-use spanring::TraceId;
 use spanring_spool::{Note, RecorderId, SpanData, Value};
 
-use self::aside::Aside;
+use self::aside::{Aside, At};
 use self::book::{Book, Key, TurnedUp};
 use self::bulk_size::BulkSize;
 use self::remarks::Remarks;
@@ -92,7 +91,7 @@ pub struct PrefactorSink {
     remarks: Remarks,
     watch: Watch,
     /// Of which instance it was sent spans last.
-    at: Option<(RecorderId, TraceId)>,
+    at: Option<At>,
     /// What is known of the span that is replayed next.
     aside: Option<Aside>,
 }
@@ -132,13 +131,18 @@ impl PrefactorSink {
             self.remember(&aside, &instance).await?;
             self.aside = Some(aside);
         }
+        let declared = instance.digest();
         let (instance, id) = self.started(instance, &told).await?;
-        self.at = Some((instance.recorder().clone(), instance.digest()));
+        let (recorder, digest) = (instance.recorder().clone(), instance.digest());
+        self.at = Some(At { recorder, digest, refused: (digest != declared).then_some(declared) });
         self.tell(&told, &instance, &id).await
     }
 
     /// Has what was known of a span that is replayed be known of its process, as far as nothing else is.
     async fn remember(&mut self, aside: &Aside, instance: &Instance) -> Result<(), Outcome> {
+        if aside.is_refused(instance.digest()) {
+            self.book(instance).refuse(instance.digest());
+        }
         let (first, id) = self.started_first(instance.clone()).await?;
         let digest = first.digest();
         let known = self.book(&first).types(digest);
