@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 use serde_json::{Value as Json, json};
 use spanring_spool::{Spool, SpoolDir};
 
-use crate::agent::{self, TestSpool, quality_of};
-use crate::server::{Bulk, Refused, Server, number, start};
+use crate::agent::{self, TestSpool, quality_of, type_of};
+use crate::server::{Again, Bulk, Refused, Server, number, start};
 use crate::{Random, Running, export, live, setting};
 
 #[test]
@@ -28,18 +28,21 @@ fn whoever_fails_or_is_killed_each_span_is_created_once_in_bulk_or_is_a_dead_let
 fn finished_rounds(is_bulk: bool) {
     let first = setting("SPANRING_PREFACTOR_SEED", 1);
     let rounds = setting("SPANRING_PREFACTOR_ROUNDS", 10);
-    let (mut kills, mut at_work, mut bulks, mut widest) = (0, 0, 0, 0);
+    let (mut kills, mut at_work, mut bulks, mut widest, mut others) = (0, 0, 0, 0, 0);
     for seed in first..first + rounds {
         let mut random = Random(seed);
         let spool = TestSpool::new();
         let count = 100 + random.below(400);
         let trace_len = [1, 10, 130][usize::try_from(random.below(3)).unwrap()];
-        let agent = spool.start_with_quality(0, count, trace_len);
+        let types = random.below(6);
+        let again =
+            [Again::Version, Again::Instance, Again::Nothing][usize::try_from(random.below(3)).unwrap()];
+        let agent = spool.start_with_quality_and_types(0, count, trace_len, types);
         let poisoned = (0..random.below(4)).map(|_| Some(random.below(count))).collect();
         let refuses = if random.below(3) == 0 { Refused::Schemas } else { Refused::None };
         let bulk = bulk(&mut random, is_bulk);
         let server =
-            Server { random: Random(seed), fails: true, poisoned, refuses, bulk, ..Server::default() };
+            Server { random: Random(seed), fails: true, poisoned, refuses, again, bulk, ..Server::default() };
         let (_receiver, sink, server) = start(server);
         let export = |spool: &TestSpool, sink: &str| with_bulk(export(spool, sink), is_bulk);
         let mut agent = Some(agent);
@@ -75,7 +78,20 @@ fn finished_rounds(is_bulk: bool) {
         assert_eq!(output.status.code(), Some(status), "seed {seed}: {output:?}");
         assert_eq!(spool.recorders(), [""; 0], "seed {seed}: all is delivered");
         let statuses: Vec<_> = server.instances.iter().map(|instance| instance.status.as_str()).collect();
-        assert_eq!(statuses, ["failed"], "seed {seed}");
+        assert!(statuses.iter().all(|status| *status == "failed"), "seed {seed}: {statuses:?}");
+        // One with all kinds, and one more for each version that declares more, where the server makes such.
+        let instances_max = if again == Again::Instance { 1 + types } else { 1 };
+        assert!((1..=instances_max).contains(&(statuses.len() as u64)), "seed {seed}: {}", statuses.len());
+        others += statuses.len() - 1;
+        for span in &server.spans {
+            let type_name = number(span).and_then(|number| type_of(number, count, types));
+            let metadata = &span["payload"]["metadata"]["spanring.type"];
+            match (type_name.as_deref(), again) {
+                (None, _) => assert_eq!(span["schema_name"], "agent:custom", "seed {seed}"),
+                (Some(name), Again::Nothing) => assert_eq!(metadata, name, "seed {seed}: {span}"),
+                (Some(name), _) => assert_eq!(span["schema_name"], name, "seed {seed}"),
+            }
+        }
         let mut created = BTreeMap::<_, usize>::new();
         server.spans.iter().for_each(|span| *created.entry(number(span)).or_default() += 1);
         let expected = (0..count).map(Some).chain([None]).filter(|number| !server.poisoned.contains(number));
@@ -100,9 +116,10 @@ fn finished_rounds(is_bulk: bool) {
         widest = server.bulks.iter().copied().max().unwrap_or(0).max(widest);
     }
     eprintln!(
-        "{rounds} rounds, {kills} exporters killed, {at_work} of them at work, {bulks} bulk requests of up to {widest}"
+        "{rounds} rounds, {kills} exporters killed, {at_work} of them at work, {bulks} bulk requests of up to {widest}, {others} other instances"
     );
     assert!(rounds < 10 || at_work > 0, "no kill hit an exporter at work");
+    assert!(rounds < 10 || others > 0, "the server never made another instance");
     assert!(rounds < 10 || is_bulk == (widest > 1), "no bulk request had several items");
 }
 
@@ -122,7 +139,8 @@ fn with_bulk(mut command: Command, is_bulk: bool) -> Command {
 
 /// The numbers of the spans whose quality was recorded under this name, each as often as it was.
 fn recorded(server: &Server, name: &str) -> Vec<u64> {
-    let records = server.instances[0].quality.iter().filter(|(of, _)| of == name);
+    let of_instances = server.instances.iter().flat_map(|instance| &instance.quality);
+    let records = of_instances.filter(|(of, _)| of == name);
     let mut numbers: Vec<_> = records.map(|(_, payload)| payload["number"].as_u64().unwrap()).collect();
     numbers.sort_unstable();
     numbers
