@@ -242,6 +242,23 @@ fn what_was_cut_off_at_the_end_of_a_file_is_no_damage_once_there_is_another_file
 }
 
 #[test]
+fn what_is_only_looked_at_stays_as_it_is_whatever_was_cut_off_in_it() {
+    let dir = memory();
+    let (mut notebook, _) = Notebook::open(dir.path(), SINK).unwrap();
+    notebook.append(&notes(0..10)).unwrap();
+    notebook.sync().unwrap();
+    let [file] = &files(dir.path())[..] else { panic!("it has one file") };
+    let mut bytes = fs::read(file).unwrap();
+    let end = bytes.iter().rposition(|&byte| byte != 0).unwrap();
+    bytes[end] = 0;
+    fs::write(file, &bytes).unwrap();
+    assert_eq!(Notebook::peek(dir.path(), SINK).unwrap().notes, notes(0..9));
+    assert_eq!(fs::read(file).unwrap(), bytes);
+    assert_eq!(read(dir.path()), notes(0..9));
+    assert_ne!(fs::read(file).unwrap(), bytes, "whoever opens it removes what was cut off");
+}
+
+#[test]
 fn where_there_is_no_space_for_more_the_oldest_is_forgotten_and_nothing_waits() {
     let dir = memory();
     let storage = FaultyStorage::new(dir.path());

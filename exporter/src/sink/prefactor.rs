@@ -15,8 +15,8 @@
 //! # Schemas that are refused
 //!
 //! Where the server refuses a registration as one that makes no sense, the instance is registered with each type declared as an open object. That is
-//! another instance, under keys of its own. That it is this one is noted too, so that a server which takes the schemas later does not get a second one of the
-//! same process.
+//! another instance, under keys of its own. That it is this one is noted too, and kept with what is set aside, so that a server which takes the schemas later
+//! does not get a second one of the same process.
 //!
 //! # Types that turn up
 //!
@@ -27,7 +27,7 @@
 //! # Who is to stop
 //!
 //! The server may say with any span that the agent is to stop, and of an instance that it was terminated, for which it is asked every 30 seconds while the
-//! process lives. Either is passed on to the process.
+//! process lives, of all instances that the process has. Either is passed on to the process.
 //!
 //! # What becomes of a span without its parent
 //!
@@ -40,6 +40,7 @@ mod book;
 mod bulk;
 mod bulk_size;
 mod known;
+mod latest;
 mod order;
 mod remarks;
 mod request;
@@ -52,10 +53,9 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
 
 use reqwest::Url;
-use spanring::TraceId;
 use spanring_spool::{Note, RecorderId, SpanData, Value};
 
-use self::aside::Aside;
+use self::aside::{Aside, At};
 use self::book::{Book, Key, TurnedUp};
 use self::bulk_size::BulkSize;
 use self::remarks::Remarks;
@@ -72,10 +72,12 @@ use crate::prefactor::{Instance, Mode, SpanStatus};
 
 /// How many spans a batch has: what a kill has sent again, at most.
 const SPANS_MAX: usize = 100;
-/// How many instances are watched at most.
+/// How many processes are watched at most, which is whether the server wants them stopped.
 const WATCHED_MAX: usize = 1_000;
 /// How many types of a process may turn up that are declared: others go under their kinds.
 const TYPES_MAX: usize = 100;
+/// How many instances of a process are watched at most: as many as there are where the server makes another one for each type.
+const INSTANCES_MAX: usize = 1 + TYPES_MAX;
 
 /// Prefactor, asked over HTTP.
 pub struct PrefactorSink {
@@ -89,7 +91,7 @@ pub struct PrefactorSink {
     remarks: Remarks,
     watch: Watch,
     /// Of which instance it was sent spans last.
-    at: Option<(RecorderId, TraceId)>,
+    at: Option<At>,
     /// What is known of the span that is replayed next.
     aside: Option<Aside>,
 }
@@ -110,7 +112,7 @@ impl PrefactorSink {
             bulk: BulkSize::new(options.bulk),
             has_told_of_schemas: false,
             remarks: Remarks::default(),
-            watch: Watch::new(WATCHED_MAX),
+            watch: Watch::new(WATCHED_MAX, INSTANCES_MAX),
             at: None,
             aside: None,
         })
@@ -129,13 +131,18 @@ impl PrefactorSink {
             self.remember(&aside, &instance).await?;
             self.aside = Some(aside);
         }
+        let declared = instance.digest();
         let (instance, id) = self.started(instance, &told).await?;
-        self.at = Some((instance.recorder().clone(), instance.digest()));
+        let (recorder, digest) = (instance.recorder().clone(), instance.digest());
+        self.at = Some(At { recorder, digest, refused: (digest != declared).then_some(declared) });
         self.tell(&told, &instance, &id).await
     }
 
     /// Has what was known of a span that is replayed be known of its process, as far as nothing else is.
     async fn remember(&mut self, aside: &Aside, instance: &Instance) -> Result<(), Outcome> {
+        if aside.is_refused(instance.digest()) {
+            self.book(instance).refuse(instance.digest());
+        }
         let (first, id) = self.started_first(instance.clone()).await?;
         let digest = first.digest();
         let known = self.book(&first).types(digest);
@@ -200,7 +207,6 @@ impl PrefactorSink {
             true => (instance, id),
             false => self.declare(&new, instance, id).await?,
         };
-        self.watch.begin(instance.recorder(), &id);
         Ok((instance, id))
     }
 
@@ -234,11 +240,12 @@ impl PrefactorSink {
                     let start = later.another(&answered).start();
                     self.server.post(Asked::Start, &["agent_instance", &answered, "start"], &start).await?;
                     self.book(&instance).add_later(digest, &answered);
+                    self.watch.begin(instance.recorder(), &answered);
                 }
                 (instance, id) = (later, answered);
             }
             for name in names {
-                self.book(&instance).add_type(digest, TurnedUp { name: name.into(), is_declared });
+                self.book(&instance).add_type(digest, &TurnedUp { name: name.into(), is_declared });
             }
         }
         Ok((instance, id))
@@ -251,6 +258,7 @@ impl PrefactorSink {
         let is_refused = book.is_refused(instance.digest());
         let mut instance = if is_refused { instance.open() } else { instance };
         if let Some(id) = book.instance(instance.digest()).map(str::to_owned) {
+            self.watch.begin(instance.recorder(), &id);
             return Ok((instance, id));
         }
         let asked = if is_refused { Asked::RegisterOpen } else { Asked::Register };
@@ -267,6 +275,7 @@ impl PrefactorSink {
         };
         self.server.post(Asked::Start, &["agent_instance", &id, "start"], &instance.start()).await?;
         self.book(&instance).set_instance(instance.digest(), &id);
+        self.watch.begin(instance.recorder(), &id);
         Ok((instance, id))
     }
 
@@ -385,9 +394,7 @@ impl Sink for PrefactorSink {
         let mut book = Book::default();
         book.recall(notes);
         // Its process may live and send nothing: it can be stopped nonetheless.
-        if let Some(id) = book.newest_instance() {
-            self.watch.begin(recorder, id);
-        }
+        book.noted_instances().for_each(|id| self.watch.begin(recorder, id));
         self.books.insert(recorder.clone(), book);
     }
 

@@ -28,6 +28,7 @@ const READY: &str = "SPANRING_TEST_READY";
 const LINGER_MS: &str = "SPANRING_TEST_LINGER_MS";
 const TRACE_LEN: &str = "SPANRING_TEST_TRACE_LEN";
 const QUALITY: &str = "SPANRING_TEST_QUALITY";
+const TYPES: &str = "SPANRING_TEST_TYPES";
 const RUNS: &str = "SPANRING_TEST_RUNS";
 
 /// How long the tests wait for what must happen.
@@ -51,6 +52,7 @@ pub(crate) fn main() {
         |span: spanring::Span| assert!(matches!(span.end(), spanring::Ended::Recorded), "one was dropped");
     let mut root: Option<spanring::Span> = None;
     let has_runs = env::var_os(RUNS).is_some();
+    let types = if env::var_os(TYPES).is_some() { number(TYPES) } else { 0 };
     for n in number(FIRST)..number(FIRST) + number(COUNT) {
         let parent = root.as_ref().filter(|_| n % trace_len != 0);
         let span = match (parent, has_runs) {
@@ -64,6 +66,9 @@ pub(crate) fn main() {
             && let Some(name) = quality_of(n)
         {
             span.quality(name, &serde_json::json!({ "number": n }));
+        }
+        if let Some(type_name) = type_of(n - number(FIRST), number(COUNT), types) {
+            span.type_name(&type_name);
         }
         match parent {
             None if trace_len > 1 => root.replace(span).into_iter().for_each(end),
@@ -112,6 +117,11 @@ pub(crate) fn assert_totals(run: &Event, count: u64, trace_len: u64) {
 /// The name of the record of quality that the span of this number has, where it is asked for such.
 pub(crate) fn quality_of(number: u64) -> Option<&'static str> {
     ["accuracy", "tone"].get(usize::try_from(number % 8).unwrap()).copied()
+}
+
+/// The type that a span says, the so manieth of so many, where so many types turn up one after the other.
+pub(crate) fn type_of(nth: u64, count: u64, types: u64) -> Option<String> {
+    (types > 0 && nth % 3 == 1).then(|| format!("turned:up_{}", nth * types / count))
 }
 
 /// A spool in a directory of its own.
@@ -181,10 +191,16 @@ impl TestSpool {
         self.wait_for(agent)
     }
 
-    /// The same, where some have records of quality.
-    pub(crate) fn start_with_quality(&self, first: u64, count: u64, trace_len: u64) -> Agent {
+    /// The same, where some have records of quality, and some say [types](type_of), of which there are so many.
+    pub(crate) fn start_with_quality_and_types(
+        &self,
+        first: u64,
+        count: u64,
+        trace_len: u64,
+        types: u64,
+    ) -> Agent {
         let mut agent = self.agent(first, count);
-        agent.env(QUALITY, "").env(TRACE_LEN, trace_len.to_string());
+        agent.env(QUALITY, "").env(TRACE_LEN, trace_len.to_string()).env(TYPES, types.to_string());
         self.wait_for(agent)
     }
 

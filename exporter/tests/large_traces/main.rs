@@ -22,16 +22,9 @@ use self::recorded::{Recorded, recorded};
 use self::servers::Server;
 
 const MEMORY_MAX_KIB: u64 = 64 * 1024;
-/// What the identities take of as many spans as Prefactor's sink knows them of.
-const IDENTITIES_KIB: u64 = 24 * 1024;
-const IDENTITIES_MAX: u64 = 100_000;
 
 /// Delivers a copy of what was recorded, by the command with these variables, in as much memory as that may take.
-fn delivered(
-    server: &Server,
-    variables: &[(&str, &str)],
-    memory_max_kib: u64,
-) -> (&'static Recorded, Vec<Arrived>) {
+fn delivered(server: &Server, variables: &[(&str, &str)]) -> (&'static Recorded, Vec<Arrived>) {
     let recorded = recorded();
     let spool = TestSpool::new();
     let copied = Command::new("cp").arg("-a").arg(recorded.spool.path()).arg(spool.path()).status();
@@ -41,7 +34,7 @@ fn delivered(
     assert!(output.status.success(), "{output:?}");
     assert_eq!(spool.recorders(), [""; 0], "all is delivered");
     eprintln!("{}: {} spans, {peak} KiB at most", server.sink(), recorded.spans.len());
-    assert!(peak <= memory_max_kib, "{peak} KiB");
+    assert!(peak <= MEMORY_MAX_KIB, "{peak} KiB");
     (recorded, server.arrived())
 }
 
@@ -81,7 +74,7 @@ fn assert_others_went_on(recorded: &Recorded, arrived: &[Arrived]) {
 #[test]
 fn openai_has_each_span_once_under_its_parent() {
     let server = Server::openai();
-    let (recorded, arrived) = delivered(&server, &[("OPENAI_API_KEY", "secret")], MEMORY_MAX_KIB);
+    let (recorded, arrived) = delivered(&server, &[("OPENAI_API_KEY", "secret")]);
     let digits =
         |recorded: &Recorded| Some(format!("span_{}{}", recorded.elsewhere.1, &recorded.elsewhere.0[..8]));
     assert_whole(recorded, &arrived, digits);
@@ -90,7 +83,7 @@ fn openai_has_each_span_once_under_its_parent() {
 #[test]
 fn prela_has_each_trace_in_one_document_with_the_sums_of_its_spans() {
     let server = Server::prela();
-    let (recorded, arrived) = delivered(&server, &[("PRELA_API_KEY", "secret")], MEMORY_MAX_KIB);
+    let (recorded, arrived) = delivered(&server, &[("PRELA_API_KEY", "secret")]);
     let uuid = |recorded: &Recorded| {
         let digits = format!("{}{}", recorded.elsewhere.1, &recorded.elsewhere.0[..16]);
         Some([&digits[..8], &digits[8..12], &digits[12..16], &digits[16..20], &digits[20..]].join("-"))
@@ -112,7 +105,7 @@ fn prela_has_each_trace_in_one_document_with_the_sums_of_its_spans() {
 #[test]
 fn spanforge_has_each_event_once_and_runs_with_all_that_is_under_them() {
     let server = Server::spanforge();
-    let (recorded, arrived) = delivered(&server, &[("SPANFORGE_CLOUD_API_KEY", "secret")], MEMORY_MAX_KIB);
+    let (recorded, arrived) = delivered(&server, &[("SPANFORGE_CLOUD_API_KEY", "secret")]);
     assert_whole(recorded, &arrived, |recorded| Some(recorded.elsewhere.1.clone()));
     assert_others_went_on(recorded, &arrived);
     let runs = server.totals();
@@ -129,10 +122,7 @@ fn spanforge_has_each_event_once_and_runs_with_all_that_is_under_them() {
 fn prefactor_has_each_span_once_after_its_parent_and_under_it() {
     let server = Server::prefactor();
     let variables = [("PREFACTOR_API_TOKEN", "secret"), ("PREFACTOR_AGENT_ID", "my-agent")];
-    // What else it knows of spans is on top of what all take: the server's identities, of so many.
-    let known = (recorded().spans.len() as u64).min(IDENTITIES_MAX);
-    let memory_max_kib = MEMORY_MAX_KIB + IDENTITIES_KIB * known / IDENTITIES_MAX;
-    let (recorded, arrived) = delivered(&server, &variables, memory_max_kib);
+    let (recorded, arrived) = delivered(&server, &variables);
     // A parent that never came is named in metadata.
     assert_whole(recorded, &arrived, |_| None);
     assert_others_went_on(recorded, &arrived);

@@ -142,8 +142,8 @@ fn prefactor(received: &Received, seen: &mut Seen) -> Answer {
         "/api/v1/agent_spans" => {
             let details = &body["details"];
             let parent = &details["parent_span_id"];
-            // As many as there are before it, so that a parent's is known when it comes.
-            let id = format!("span {}", seen.spans.len());
+            // As many as there are before it, so that a parent's is known when it comes; as long as Prefactor's are.
+            let id = format!("span {:027}", seen.spans.len());
             let is_there = || {
                 let place = parent.as_str().and_then(|parent| parent.strip_prefix("span "));
                 place.is_some_and(|place| place.parse::<usize>().unwrap() < seen.spans.len())

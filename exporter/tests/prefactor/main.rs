@@ -3,7 +3,9 @@
 //! The server remembers every idempotency key, with the body that came with it and what it answered, and fails the test where a key comes with another
 //! body. In each round a process records spans and is killed with one more open. Exporters deliver to a server that fails in every way, and are killed at
 //! random moments; a last one delivers what is left. Then there is one instance, each span was created once, under a parent that was there before it,
-//! what the server refuses are dead letters, and no others, and what spans say of quality was recorded once.
+//! what the server refuses are dead letters, and no others, and what spans say of quality was recorded once. Some say types that turn up one after the
+//! other: the server takes another version of the schemas, makes another instance of each, of which there are no more than types and all are finished in the
+//! end, or refuses.
 //!
 //! In other rounds exporters in live mode show trees of spans while they are recorded: each is created once and finished once, and has all that was said of
 //! it. Either is done with bulk requests too, of which the server takes some and breaks the connection. Beside these an agent is stopped from the server,

@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 use serde_json::{Value as Json, json};
 use spanring_spool::{Spool, SpoolDir};
 
-use crate::agent::{self, TestSpool, quality_of};
-use crate::server::{Bulk, Refused, Server, number, start};
+use crate::agent::{self, TestSpool, quality_of, type_of};
+use crate::server::{Again, Bulk, Refused, Server, number, start};
 use crate::{Random, Running, export, live, setting};
 
 #[test]
@@ -28,18 +28,20 @@ fn whoever_fails_or_is_killed_each_span_is_created_once_in_bulk_or_is_a_dead_let
 fn finished_rounds(is_bulk: bool) {
     let first = setting("SPANRING_PREFACTOR_SEED", 1);
     let rounds = setting("SPANRING_PREFACTOR_ROUNDS", 10);
-    let (mut kills, mut at_work, mut bulks, mut widest) = (0, 0, 0, 0);
+    let (mut kills, mut at_work, mut bulks, mut widest, mut others) = (0, 0, 0, 0, 0);
     for seed in first..first + rounds {
         let mut random = Random(seed);
         let spool = TestSpool::new();
         let count = 100 + random.below(400);
         let trace_len = [1, 10, 130][usize::try_from(random.below(3)).unwrap()];
-        let agent = spool.start_with_quality(0, count, trace_len);
+        let types = random.below(6);
+        let again = again(&mut random);
+        let agent = spool.start_with_quality_and_types(0, count, trace_len, types);
         let poisoned = (0..random.below(4)).map(|_| Some(random.below(count))).collect();
         let refuses = if random.below(3) == 0 { Refused::Schemas } else { Refused::None };
         let bulk = bulk(&mut random, is_bulk);
         let server =
-            Server { random: Random(seed), fails: true, poisoned, refuses, bulk, ..Server::default() };
+            Server { random: Random(seed), fails: true, poisoned, refuses, again, bulk, ..Server::default() };
         let (_receiver, sink, server) = start(server);
         let export = |spool: &TestSpool, sink: &str| with_bulk(export(spool, sink), is_bulk);
         let mut agent = Some(agent);
@@ -74,8 +76,7 @@ fn finished_rounds(is_bulk: bool) {
         let status = i32::from(!server.poisoned.is_empty());
         assert_eq!(output.status.code(), Some(status), "seed {seed}: {output:?}");
         assert_eq!(spool.recorders(), [""; 0], "seed {seed}: all is delivered");
-        let statuses: Vec<_> = server.instances.iter().map(|instance| instance.status.as_str()).collect();
-        assert_eq!(statuses, ["failed"], "seed {seed}");
+        others += assert_instances_and_types(&server, count, types, seed);
         let mut created = BTreeMap::<_, usize>::new();
         server.spans.iter().for_each(|span| *created.entry(number(span)).or_default() += 1);
         let expected = (0..count).map(Some).chain([None]).filter(|number| !server.poisoned.contains(number));
@@ -100,10 +101,36 @@ fn finished_rounds(is_bulk: bool) {
         widest = server.bulks.iter().copied().max().unwrap_or(0).max(widest);
     }
     eprintln!(
-        "{rounds} rounds, {kills} exporters killed, {at_work} of them at work, {bulks} bulk requests of up to {widest}"
+        "{rounds} rounds, {kills} exporters killed, {at_work} of them at work, {bulks} bulk requests of up to {widest}, {others} other instances"
     );
     assert!(rounds < 10 || at_work > 0, "no kill hit an exporter at work");
+    assert!(rounds < 10 || others > 0, "the server never made another instance");
     assert!(rounds < 10 || is_bulk == (widest > 1), "no bulk request had several items");
+}
+
+/// What a server makes of an instance whose spans turn out to have further types.
+fn again(random: &mut Random) -> Again {
+    [Again::Version, Again::Instance, Again::Nothing][usize::try_from(random.below(3)).unwrap()]
+}
+
+/// Whether all instances are finished, and as few as there can be, and whether each span has its type; how many instances there are beside the first.
+#[track_caller]
+fn assert_instances_and_types(server: &Server, count: u64, types: u64, seed: u64) -> usize {
+    let statuses: Vec<_> = server.instances.iter().map(|instance| instance.status.as_str()).collect();
+    assert!(statuses.iter().all(|status| *status == "failed"), "seed {seed}: {statuses:?}");
+    // One with all kinds, and one more for each version that declares more, where the server makes such.
+    let instances_max = if server.again == Again::Instance { 1 + types } else { 1 };
+    assert!((1..=instances_max).contains(&(statuses.len() as u64)), "seed {seed}: {}", statuses.len());
+    for span in &server.spans {
+        let type_name = number(span).and_then(|number| type_of(number, count, types));
+        let metadata = &span["payload"]["metadata"]["spanring.type"];
+        match (type_name.as_deref(), server.again) {
+            (None, _) => assert_eq!(span["schema_name"], "agent:custom", "seed {seed}"),
+            (Some(name), Again::Nothing) => assert_eq!(metadata, name, "seed {seed}: {span}"),
+            (Some(name), _) => assert_eq!(span["schema_name"], name, "seed {seed}"),
+        }
+    }
+    statuses.len() - 1
 }
 
 /// How a server takes bulk requests, if it is sent such.
@@ -122,7 +149,8 @@ fn with_bulk(mut command: Command, is_bulk: bool) -> Command {
 
 /// The numbers of the spans whose quality was recorded under this name, each as often as it was.
 fn recorded(server: &Server, name: &str) -> Vec<u64> {
-    let records = server.instances[0].quality.iter().filter(|(of, _)| of == name);
+    let of_instances = server.instances.iter().flat_map(|instance| &instance.quality);
+    let records = of_instances.filter(|(of, _)| of == name);
     let mut numbers: Vec<_> = records.map(|(_, payload)| payload["number"].as_u64().unwrap()).collect();
     numbers.sort_unstable();
     numbers
@@ -130,6 +158,8 @@ fn recorded(server: &Server, name: &str) -> Vec<u64> {
 
 const TREES: &str = "SPANRING_TEST_TREES";
 const TREES_SEED: &str = "SPANRING_TEST_TREES_SEED";
+const TREES_TYPES: &str = "SPANRING_TEST_TREES_TYPES";
+const TREES_COUNT: u64 = 10;
 /// How many spans a tree has.
 const TREE: u64 = 7;
 
@@ -139,10 +169,11 @@ fn an_agent_that_records_trees() {
     let Some(dir) = env::var_os(TREES).map(PathBuf::from) else { return };
     let spool = Spool::open(dir.join("spool")).service("shop").live(true).linger(Duration::from_millis(1));
     let _spool = spool.start().unwrap();
-    let mut random = Random(env::var(TREES_SEED).unwrap().parse().unwrap());
+    let number_of = |name| env::var(name).unwrap().parse::<u64>().unwrap();
+    let (mut random, types) = (Random(number_of(TREES_SEED)), number_of(TREES_TYPES));
     let mut recorded = 0_u64;
     let mut open = Vec::new();
-    for _ in 0..10 {
+    for _ in 0..TREES_COUNT {
         let mut spans = Vec::<(u64, spanring::Span)>::new();
         for _ in 0..TREE {
             let under = spans.get(usize::try_from(random.below(TREE)).unwrap()).or(spans.first());
@@ -151,10 +182,13 @@ fn an_agent_that_records_trees() {
                 None => spanring::span("step").root(),
             };
             let (number, under) = (recorded, under.map(|(number, _)| *number));
-            spans.push((
-                number,
-                builder.start_with(|span| _ = span.set("number", number).set("under", under)),
-            ));
+            let span = builder.start_with(|span| {
+                span.set("number", number).set("under", under);
+                if let Some(type_name) = type_of(number, TREES_COUNT * TREE, types) {
+                    span.type_name(&type_name);
+                }
+            });
+            spans.push((number, span));
             recorded += 1;
             fs::write(dir.join("recorded"), "").unwrap();
             thread::sleep(Duration::from_millis(random.below(6)));
@@ -194,15 +228,19 @@ fn whoever_is_killed_while_spans_are_shown_each_is_created_and_finished_once_in_
 fn live_rounds(is_bulk: bool) {
     let first = setting("SPANRING_PREFACTOR_SEED", 1);
     let rounds = setting("SPANRING_PREFACTOR_ROUNDS", 10);
-    let count = 10 * TREE;
-    let (mut kills, mut shown, mut bulks) = (0, 0, 0);
+    let count = TREES_COUNT * TREE;
+    let (mut kills, mut shown, mut bulks, mut versions) = (0, 0, 0, 0);
     for seed in first..first + rounds {
         let mut random = Random(seed);
         let spool = TestSpool::new();
+        let types = random.below(6);
+        // Where the server makes another instance of each version, in which of them a span is depends on what was shown before a kill: see `docs/to/prefactor.md`.
+        let again = [Again::Version, Again::Nothing][usize::try_from(random.below(2)).unwrap()];
         let agent = Command::new(env::current_exe().unwrap())
             .args(["--exact", "rounds::an_agent_that_records_trees", "--nocapture"])
             .env(TREES, spool.path().parent().unwrap())
             .env(TREES_SEED, seed.to_string())
+            .env(TREES_TYPES, types.to_string())
             .stdout(Stdio::null())
             .spawn();
         let agent = Running(agent.unwrap());
@@ -210,7 +248,7 @@ fn live_rounds(is_bulk: bool) {
         let poisoned = (0..random.below(3)).map(|_| Some(random.below(count))).collect();
         let bulk = bulk(&mut random, is_bulk);
         let (_receiver, sink, server) =
-            start(Server { random: Random(seed), fails: true, poisoned, bulk, ..Server::default() });
+            start(Server { random: Random(seed), fails: true, poisoned, again, bulk, ..Server::default() });
         let live = |spool: &TestSpool, sink: &str| with_bulk(live(spool, sink), is_bulk);
         for _ in 0..1 + random.below(4) {
             let mut command = live(&spool, &sink);
@@ -231,8 +269,9 @@ fn live_rounds(is_bulk: bool) {
         let status = i32::from(!server.poisoned.is_empty());
         assert_eq!(output.status.code(), Some(status), "seed {seed}: {output:?}");
         assert_eq!(spool.recorders(), [""; 0], "seed {seed}: all is delivered");
-        let statuses: Vec<_> = server.instances.iter().map(|instance| instance.status.as_str()).collect();
-        assert_eq!(statuses, ["failed"], "seed {seed}");
+        assert_instances_and_types(&server, count, types, seed);
+        let is_later = |answered: &&(String, Json, Json)| answered.0 == "agent_instance/register";
+        versions += server.answered.values().filter(is_later).count() - 1;
         let mut created = BTreeMap::<_, usize>::new();
         server.spans.iter().for_each(|span| *created.entry(number(span)).or_default() += 1);
         let expected = (0..count).map(Some).filter(|number| !server.poisoned.contains(number));
@@ -275,8 +314,9 @@ fn live_rounds(is_bulk: bool) {
         assert_eq!(server.spans.iter().filter(late).count(), server.spans.len(), "seed {seed}");
     }
     eprintln!(
-        "{rounds} rounds, {kills} exporters killed, {shown} spans ran at the server when the last was, {bulks} bulk requests"
+        "{rounds} rounds, {kills} exporters killed, {shown} spans ran at the server when the last was, {bulks} bulk requests, {versions} later versions"
     );
     assert!(rounds < 10 || is_bulk == (bulks > 0), "{bulks} bulk requests");
     assert!(rounds < 10 || shown > 0, "no span was ever shown");
+    assert!(rounds < 10 || versions > 0, "no type ever turned up");
 }

@@ -191,3 +191,42 @@ fn a_span_that_was_refused_keeps_its_parent_and_the_types_of_its_instance_where_
     assert_eq!(spans["span 2"]["schema_name"], "shop:pay");
     assert!(declared(&server.instances[0].registered).is_superset(&["shop:search", "shop:pay"].into()));
 }
+
+#[test]
+fn a_span_that_was_refused_is_replayed_to_the_instance_with_open_schemas_also_where_the_server_takes_others_by_then()
+ {
+    let spool = TestSpool::new();
+    let (_receiver, sink, server) = start(Server {
+        poisoned: [Some(1)].into(),
+        refuses: Refused::Schemas,
+        again: Again::Instance,
+        ..Server::default()
+    });
+    {
+        let _turn = turn();
+        let recorder = Spool::open(spool.path()).service("shop").start().unwrap();
+        let root = record(&recorder, 0, None);
+        record(&recorder, 1, Some(root));
+        assert!(recorder.stop(PATIENCE).is_complete);
+    }
+    let output = export(&spool, &sink).arg("--once").output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "it is a dead letter");
+    assert_eq!(spool.recorders(), [""; 0], "nothing is left but that");
+    {
+        let mut server = server.lock().unwrap();
+        server.poisoned.clear();
+        server.refuses = Refused::None;
+        // Else it would refuse all that comes for it.
+        server.instances[0].status = "active".to_owned();
+    }
+    let mut replay = agent::spanring();
+    replay.args(["dead-letters", "replay", "--spool"]).arg(spool.path()).args(["--to", &sink]);
+    replay.env("PREFACTOR_API_TOKEN", "secret").env("PREFACTOR_AGENT_ID", "my-agent");
+    let output = replay.output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let server = server.lock().unwrap();
+    assert_eq!(server.wrong, [""; 0]);
+    assert_eq!((server.instances.len(), server.spans.len()), (1, 2));
+    let spans = named(&server);
+    assert_eq!(spans["span 1"]["parent_span_id"], spans["span 0"]["id"]);
+}

@@ -122,7 +122,7 @@ impl Courier {
                 break;
             }
             self.looks.last = Some(recorder.clone());
-            let first = self.lineages.get(&recorder).filter(|lineage| lineage.shows.len > 0);
+            let first = self.lineages.get(&recorder).filter(|lineage| lineage.shows.has_next());
             if let Some(first) = first.map(|lineage| lineage.strands[0].recorder.clone()) {
                 self.porter.recall_notes(&first).map_err(|error| with_causes(&error))?;
             }
@@ -274,6 +274,11 @@ impl Shows {
         }
     }
 
+    /// Whether there may be something to be shown with the next look. Where all there is waits for parents, which may be for hours, there is not.
+    fn has_next(&self) -> bool {
+        !self.rows.is_empty() || !self.remote[1].is_empty()
+    }
+
     /// Forgets what is of traces that are over, and takes what waited for this look.
     fn turn(&mut self, traces: &Traces) {
         self.rows.extend(self.remote[1].drain(..));
@@ -387,9 +392,12 @@ mod tests {
     fn what_is_under_a_span_that_is_not_announced_waits_until_that_has_ended() {
         let mut noted = Noted::new();
         noted.block(&[row(1, None, true)], &[row(3, Some(2), false)]);
+        assert!(noted.shows.has_next());
         assert_eq!(noted.look(), [(1, false, false)]);
+        assert!(!noted.shows.has_next(), "so no notes need be read for the next look");
         assert_eq!(noted.look(), []);
         noted.block(&[], &[row(2, Some(1), false)]);
+        assert!(noted.shows.has_next());
         assert_eq!(noted.look(), [(2, true, false), (3, true, false)]);
     }
 

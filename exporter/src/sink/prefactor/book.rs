@@ -16,13 +16,17 @@
 //!
 //! Numbers count from 0 on, little-endian. Others are none of this version's, and are passed over.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 
 use spanring::{SpanId, TraceId};
 use spanring_spool::{NOTES_MAX, Note};
 
 use super::super::prefactor_answer::ID_LEN_MAX;
+use super::latest::Latest;
 use super::told::There;
+
+/// How long a note's key is at most: that of a span.
+const KEY_LEN_MAX: usize = 1 + 16 + 16 + 8;
 
 /// What something is known of.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -40,12 +44,12 @@ pub(super) enum Key {
 }
 
 /// What is known of it.
-#[derive(Clone, PartialEq, Eq, Debug)]
-enum Fact {
-    Instance(Box<str>),
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Fact<'a> {
+    Instance(&'a str),
     Refused,
-    Type(TurnedUp),
-    There(There),
+    Type { name: &'a str, is_declared: bool },
+    There(There<'a>),
 }
 
 /// A type that turned up.
@@ -56,25 +60,14 @@ pub(super) struct TurnedUp {
     pub(super) is_declared: bool,
 }
 
-struct Entry {
-    fact: Fact,
-    /// Which note says so, or an earlier state of it; 0 where none does.
-    note: u64,
-    /// Whether it is to be noted.
-    is_changed: bool,
-}
-
 /// What is known of one process.
 pub(super) struct Book {
-    known: HashMap<Key, Entry>,
-    /// What was noted, in that order, with which note that was: also of what was noted again since.
-    noted: VecDeque<(u64, Key)>,
-    /// How many notes there were.
-    notes: u64,
-    /// What is to be noted, in the order in which it was learned.
-    changed: Vec<Key>,
-    /// How many notes are known at most.
-    max: u64,
+    /// What was noted.
+    noted: Latest,
+    /// What is to be noted: the values of notes.
+    changed: HashMap<Key, Box<[u8]>>,
+    /// The keys of those, in the order in which they were learned, and of some that were forgotten since.
+    order: Vec<Key>,
     /// The types that an earlier delivery had declared of instances, of what is delivered again.
     past_types: Vec<(TraceId, Box<str>)>,
 }
@@ -87,29 +80,29 @@ impl Default for Book {
 
 impl Book {
     fn with_room_for(max: u64) -> Self {
-        let past_types = Vec::new();
-        Book { known: HashMap::new(), noted: VecDeque::new(), notes: 0, changed: Vec::new(), max, past_types }
+        let (noted, changed) = (Latest::new(max), HashMap::new());
+        Book { noted, changed, order: Vec::new(), past_types: Vec::new() }
     }
 
     /// The server's identity of an instance that was started.
     pub(super) fn instance(&mut self, digest: TraceId) -> Option<&str> {
         let key = Key::Instance(digest);
         self.keep(&key);
-        match &self.known.get(&key)?.fact {
+        match self.fact(&key)? {
             Fact::Instance(id) => Some(id),
             _ => None,
         }
     }
 
     pub(super) fn set_instance(&mut self, digest: TraceId, id: &str) {
-        self.learn(Key::Instance(digest), Fact::Instance(id.into()));
+        self.learn(Key::Instance(digest), Fact::Instance(id));
     }
 
     /// Whether an instance's schemas are refused.
     pub(super) fn is_refused(&mut self, digest: TraceId) -> bool {
         let key = Key::Refused(digest);
         self.keep(&key);
-        self.known.contains_key(&key)
+        self.fact(&key).is_some()
     }
 
     pub(super) fn refuse(&mut self, digest: TraceId) {
@@ -121,8 +114,10 @@ impl Book {
         let mut types = Vec::new();
         for key in (0..).map(|number| Key::Type(digest, number)) {
             self.keep(&key);
-            match self.known.get(&key).map(|entry| &entry.fact) {
-                Some(Fact::Type(of)) => types.push(of.clone()),
+            match self.fact(&key) {
+                Some(Fact::Type { name, is_declared }) => {
+                    types.push(TurnedUp { name: name.into(), is_declared });
+                }
                 _ => break,
             }
         }
@@ -131,18 +126,19 @@ impl Book {
 
     /// Those of them that a version of the schemas declares.
     pub(super) fn declared(&self, digest: TraceId) -> Vec<&str> {
-        let known = (0..).map_while(|number| self.known.get(&Key::Type(digest, number)));
-        let types = known.filter_map(|entry| match &entry.fact {
-            Fact::Type(of) if of.is_declared => Some(&*of.name),
+        let known = (0..).map_while(|number| self.fact(&Key::Type(digest, number)));
+        let types = known.filter_map(|fact| match fact {
+            Fact::Type { name, is_declared: true } => Some(name),
             _ => None,
         });
         types.collect()
     }
 
-    pub(super) fn add_type(&mut self, digest: TraceId, of: TurnedUp) {
+    pub(super) fn add_type(&mut self, digest: TraceId, of: &TurnedUp) {
         let number = self.types(digest).len();
         if let Ok(number) = u16::try_from(number) {
-            self.learn(Key::Type(digest, number), Fact::Type(of));
+            let fact = Fact::Type { name: &of.name, is_declared: of.is_declared };
+            self.learn(Key::Type(digest, number), fact);
         }
     }
 
@@ -151,8 +147,8 @@ impl Book {
         let mut later = Vec::new();
         for key in (0..).map(|number| Key::Later(digest, number)) {
             self.keep(&key);
-            match self.known.get(&key).map(|entry| &entry.fact) {
-                Some(Fact::Instance(id)) => later.push(id.clone().into_string()),
+            match self.fact(&key) {
+                Some(Fact::Instance(id)) => later.push(id.to_owned()),
                 _ => break,
             }
         }
@@ -162,85 +158,93 @@ impl Book {
     pub(super) fn add_later(&mut self, digest: TraceId, id: &str) {
         let number = self.later(digest).len();
         if let Ok(number) = u16::try_from(number) {
-            self.learn(Key::Later(digest, number), Fact::Instance(id.into()));
+            self.learn(Key::Later(digest, number), Fact::Instance(id));
         }
     }
 
-    /// The server's identity of the instance that was noted last.
-    pub(super) fn newest_instance(&self) -> Option<&str> {
-        let instances = self.known.values().filter_map(|entry| match &entry.fact {
-            Fact::Instance(id) => Some((entry.note, id)),
+    /// The server's identities of all instances that were noted, the oldest note first.
+    pub(super) fn noted_instances(&self) -> impl Iterator<Item = &str> {
+        self.noted.iter().filter_map(|(key, value)| match Fact::decode(*key.first()?, value)? {
+            Fact::Instance(id) => Some(id),
             _ => None,
-        });
-        instances.max_by_key(|(note, _)| *note).map(|(_, id)| &**id)
+        })
     }
 
     /// What is there of a span.
-    pub(super) fn span(&self, key: &Key) -> Option<&There> {
-        match &self.known.get(key)?.fact {
+    pub(super) fn span(&self, key: &Key) -> Option<There<'_>> {
+        match self.fact(key)? {
             Fact::There(there) => Some(there),
             _ => None,
         }
     }
 
     /// The same of one that others are under, which stays known.
-    pub(super) fn parent(&mut self, key: &Key) -> Option<&There> {
+    pub(super) fn parent(&mut self, key: &Key) -> Option<There<'_>> {
         self.keep(key);
         self.span(key)
     }
 
-    pub(super) fn set_span(&mut self, key: Key, there: There) {
+    pub(super) fn set_span(&mut self, key: Key, there: There<'_>) {
         self.learn(key, Fact::There(there));
     }
 
     /// Changes what is there of a span that is known.
-    pub(super) fn change_span(&mut self, key: &Key, change: impl FnOnce(&mut There)) {
-        if let Some(entry) = self.known.get_mut(key)
-            && let Fact::There(there) = &mut entry.fact
-        {
-            change(there);
-            let is_new = !std::mem::replace(&mut entry.is_changed, true);
-            self.changed.extend(is_new.then(|| key.clone()));
+    pub(super) fn change_span(&mut self, key: &Key, change: impl FnOnce(&mut There<'_>)) {
+        if let Some(mut there) = self.span(key) {
+            change(&mut there);
+            let value = Fact::There(there).encode();
+            self.change(key.clone(), value);
         }
     }
 
     /// Forgets a span that the server has forgotten.
     pub(super) fn forget_span(&mut self, key: &Key) {
-        self.known.remove(key);
+        self.changed.remove(key);
+        self.noted.forget(key.bytes().as_slice());
+    }
+
+    fn fact(&self, key: &Key) -> Option<Fact<'_>> {
+        let key_bytes = key.bytes();
+        let value = match self.changed.get(key) {
+            Some(value) => value,
+            None => self.noted.get(key_bytes.as_slice())?,
+        };
+        Fact::decode(key_bytes.sort(), value)
     }
 
     /// Has something noted again that is used, if that was long ago.
     fn keep(&mut self, key: &Key) {
-        if let Some(entry) = self.known.get_mut(key)
-            && !entry.is_changed
-            && entry.note + self.max / 2 < self.notes
+        let bytes = key.bytes();
+        if self.noted.is_old(bytes.as_slice())
+            && !self.changed.contains_key(key)
+            && let Some(value) = self.noted.get(bytes.as_slice())
         {
-            entry.is_changed = true;
-            self.changed.push(key.clone());
+            let value = value.into();
+            self.change(key.clone(), value);
         }
     }
 
-    fn learn(&mut self, key: Key, fact: Fact) {
-        let before = self.known.get(&key);
-        if before.is_some_and(|before| before.fact == fact) {
-            return;
+    fn learn(&mut self, key: Key, fact: Fact<'_>) {
+        if self.fact(&key) != Some(fact) {
+            self.change(key, fact.encode());
         }
-        let (note, was_changed) = before.map_or((0, false), |before| (before.note, before.is_changed));
-        self.known.insert(key.clone(), Entry { fact, note, is_changed: true });
-        if !was_changed {
-            self.changed.push(key);
+    }
+
+    fn change(&mut self, key: Key, value: Box<[u8]>) {
+        if self.changed.insert(key.clone(), value).is_none() {
+            self.order.push(key);
         }
     }
 
     /// Takes what is to be noted, and forgets what no note that is kept says any more.
     pub(super) fn take(&mut self) -> Vec<Note> {
         let mut notes = Vec::new();
-        for key in std::mem::take(&mut self.changed) {
+        for key in std::mem::take(&mut self.order) {
             // What was forgotten meanwhile is not noted, nor twice what was learned anew after that.
-            if let Some(entry) = self.known.get_mut(&key).filter(|entry| entry.is_changed) {
-                entry.is_changed = false;
-                notes.push(encode(&key, &entry.fact));
-                self.note(key);
+            if let Some(value) = self.changed.remove(&key) {
+                let key = key.bytes();
+                self.noted.push(key.as_slice(), &value);
+                notes.push(Note { key: key.as_slice().to_vec(), value: value.into_vec() });
             }
         }
         notes
@@ -248,13 +252,10 @@ impl Book {
 
     /// Knows what was noted, oldest first.
     pub(super) fn recall(&mut self, notes: Vec<Note>) {
-        for (key, fact) in notes.iter().map(decode).map(Option::unzip) {
-            match key.zip(fact) {
-                Some((key, fact)) => {
-                    self.known.insert(key.clone(), Entry { fact, note: 0, is_changed: false });
-                    self.note(key);
-                }
-                None => self.notes += 1,
+        for note in notes {
+            match decode(&note) {
+                Some(_) => self.noted.push(&note.key, &note.value),
+                None => self.noted.push(&[], &[]),
             }
         }
     }
@@ -264,8 +265,8 @@ impl Book {
         for (key, fact) in notes.iter().filter_map(decode) {
             match (key, fact) {
                 (key @ Key::Refused(_), fact) => self.learn(key, fact),
-                (Key::Type(digest, _), Fact::Type(of)) if of.is_declared => {
-                    self.past_types.push((digest, of.name));
+                (Key::Type(digest, _), Fact::Type { name, is_declared: true }) => {
+                    self.past_types.push((digest, name.into()));
                 }
                 _ => {}
             }
@@ -280,79 +281,112 @@ impl Book {
         let of: Vec<_> = of;
         of.into_iter().map(|(_, name)| name).collect()
     }
+}
 
-    fn note(&mut self, key: Key) {
-        self.notes += 1;
-        if let Some(entry) = self.known.get_mut(&key) {
-            entry.note = self.notes;
+/// A key as it stands in a note.
+struct KeyBytes {
+    bytes: [u8; KEY_LEN_MAX],
+    len: usize,
+}
+
+impl KeyBytes {
+    fn of<const N: usize>(sort: u8, parts: [&[u8]; N]) -> Self {
+        let mut key = KeyBytes { bytes: [0; KEY_LEN_MAX], len: 1 };
+        key.bytes[0] = sort;
+        for part in parts {
+            key.bytes[key.len..key.len + part.len()].copy_from_slice(part);
+            key.len += part.len();
         }
-        self.noted.push_back((self.notes, key));
-        while let Some((note, oldest)) = self.noted.front()
-            && note + self.max <= self.notes
-        {
-            // What was noted again, or is about to be, is not forgotten.
-            if self.known.get(oldest).is_some_and(|entry| entry.note == *note && !entry.is_changed) {
-                self.known.remove(oldest);
+        key
+    }
+
+    fn as_slice(&self) -> &[u8] {
+        &self.bytes[..self.len]
+    }
+
+    /// Of what sort it is.
+    fn sort(&self) -> u8 {
+        self.bytes[0]
+    }
+}
+
+impl Key {
+    fn bytes(&self) -> KeyBytes {
+        match self {
+            Key::Instance(digest) => KeyBytes::of(b'i', [&digest.to_bytes()]),
+            Key::Refused(digest) => KeyBytes::of(b'o', [&digest.to_bytes()]),
+            Key::Type(digest, number) => KeyBytes::of(b't', [&digest.to_bytes(), &number.to_le_bytes()]),
+            Key::Later(digest, number) => KeyBytes::of(b'v', [&digest.to_bytes(), &number.to_le_bytes()]),
+            Key::Span(digest, trace_id, span_id) => {
+                KeyBytes::of(b's', [&digest.to_bytes(), &trace_id.to_bytes(), &span_id.to_bytes()])
             }
-            self.noted.pop_front();
+        }
+    }
+
+    fn decode(bytes: &[u8]) -> Option<Self> {
+        let (&sort, rest) = bytes.split_first()?;
+        let (digest, rest) = rest.split_first_chunk::<16>()?;
+        let digest = TraceId::from_bytes(*digest);
+        let number = || Some(u16::from_le_bytes(rest.try_into().ok()?));
+        match sort {
+            b'i' if rest.is_empty() => Some(Key::Instance(digest)),
+            b'o' if rest.is_empty() => Some(Key::Refused(digest)),
+            b't' => Some(Key::Type(digest, number()?)),
+            b'v' => Some(Key::Later(digest, number()?)),
+            b's' => {
+                let (trace_id, span_id) = rest.split_first_chunk::<16>()?;
+                let span_id = SpanId::from_bytes(span_id.try_into().ok()?);
+                Some(Key::Span(digest, TraceId::from_bytes(*trace_id), span_id))
+            }
+            _ => None,
         }
     }
 }
 
-fn encode(key: &Key, fact: &Fact) -> Note {
-    let key = match key {
-        Key::Instance(digest) => [&b"i"[..], &digest.to_bytes()].concat(),
-        Key::Refused(digest) => [&b"o"[..], &digest.to_bytes()].concat(),
-        Key::Type(digest, number) => [&b"t"[..], &digest.to_bytes(), &number.to_le_bytes()].concat(),
-        Key::Later(digest, number) => [&b"v"[..], &digest.to_bytes(), &number.to_le_bytes()].concat(),
-        Key::Span(digest, trace_id, span_id) => {
-            [&b"s"[..], &digest.to_bytes(), &trace_id.to_bytes(), &span_id.to_bytes()].concat()
+impl<'a> Fact<'a> {
+    /// The value of the note that says so.
+    fn encode(&self) -> Box<[u8]> {
+        match self {
+            Fact::Instance(id) => id.as_bytes().into(),
+            Fact::Refused => Box::default(),
+            Fact::Type { name, is_declared } => [&[u8::from(*is_declared)], name.as_bytes()].concat().into(),
+            Fact::There(There { id, is_finished, is_recorded, is_announced }) => {
+                let bits =
+                    u8::from(*is_finished) | u8::from(*is_recorded) << 1 | u8::from(*is_announced) << 2;
+                [&[bits], id.as_bytes()].concat().into()
+            }
         }
-    };
-    let value = match fact {
-        Fact::Instance(id) => id.as_bytes().to_vec(),
-        Fact::Refused => Vec::new(),
-        Fact::Type(TurnedUp { name, is_declared }) => [&[u8::from(*is_declared)], name.as_bytes()].concat(),
-        Fact::There(There { id, is_finished, is_recorded, is_announced }) => {
-            let bits = u8::from(*is_finished) | u8::from(*is_recorded) << 1 | u8::from(*is_announced) << 2;
-            [&[bits], id.as_bytes()].concat()
+    }
+
+    /// What this value says under a key of this sort, if it is one that [`encode`](Self::encode) makes.
+    fn decode(sort: u8, value: &'a [u8]) -> Option<Self> {
+        let id = |bytes: &'a [u8]| {
+            let id = std::str::from_utf8(bytes).ok()?;
+            (1..=ID_LEN_MAX).contains(&id.len()).then_some(id)
+        };
+        match sort {
+            b'i' | b'v' => Some(Fact::Instance(id(value)?)),
+            b'o' => value.is_empty().then_some(Fact::Refused),
+            b't' => {
+                let (&bit, name) = value.split_first().filter(|(bit, _)| **bit < 2)?;
+                let name = std::str::from_utf8(name).ok().filter(|name| !name.is_empty())?;
+                Some(Fact::Type { name, is_declared: bit == 1 })
+            }
+            b's' => {
+                let (&bits, name) = value.split_first().filter(|(bits, _)| **bits < 8)?;
+                let [is_finished, is_recorded, is_announced] = [1, 2, 4].map(|bit| bits & bit != 0);
+                Some(Fact::There(There { id: id(name)?, is_finished, is_recorded, is_announced }))
+            }
+            _ => None,
         }
-    };
-    Note { key, value }
+    }
 }
 
-/// What a note says, if it is one that [`encode`] makes.
-fn decode(note: &Note) -> Option<(Key, Fact)> {
-    let (&sort, rest) = note.key.split_first()?;
-    let (digest, rest) = rest.split_first_chunk::<16>()?;
-    let digest = TraceId::from_bytes(*digest);
-    let id = |bytes| {
-        let id = std::str::from_utf8(bytes).ok()?;
-        (1..=ID_LEN_MAX).contains(&id.len()).then(|| id.into())
-    };
-    match sort {
-        b'i' if rest.is_empty() => Some((Key::Instance(digest), Fact::Instance(id(&note.value)?))),
-        b'o' if rest.is_empty() && note.value.is_empty() => Some((Key::Refused(digest), Fact::Refused)),
-        b't' => {
-            let number = u16::from_le_bytes(rest.try_into().ok()?);
-            let (&bit, name) = note.value.split_first().filter(|(bit, _)| **bit < 2)?;
-            let name = std::str::from_utf8(name).ok().filter(|name| !name.is_empty())?.into();
-            Some((Key::Type(digest, number), Fact::Type(TurnedUp { name, is_declared: bit == 1 })))
-        }
-        b'v' => {
-            let number = u16::from_le_bytes(rest.try_into().ok()?);
-            Some((Key::Later(digest, number), Fact::Instance(id(&note.value)?)))
-        }
-        b's' => {
-            let (trace_id, span_id) = rest.split_first_chunk::<16>()?;
-            let span_id = SpanId::from_bytes(span_id.try_into().ok()?);
-            let key = Key::Span(digest, TraceId::from_bytes(*trace_id), span_id);
-            let (&bits, name) = note.value.split_first().filter(|(bits, _)| **bits < 8)?;
-            let [is_finished, is_recorded, is_announced] = [1, 2, 4].map(|bit| bits & bit != 0);
-            Some((key, Fact::There(There { id: id(name)?, is_finished, is_recorded, is_announced })))
-        }
-        _ => None,
-    }
+/// What a note says, if it is one of ours.
+fn decode(note: &Note) -> Option<(Key, Fact<'_>)> {
+    let key = Key::decode(&note.key)?;
+    let fact = Fact::decode(*note.key.first()?, &note.value)?;
+    Some((key, fact))
 }
 
 #[cfg(test)]
@@ -367,9 +401,14 @@ mod tests {
         Key::Span(TraceId::from_bytes([1; 16]), TraceId::from_bytes([2; 16]), SpanId::from_bytes([number; 8]))
     }
 
-    fn there(number: u8) -> There {
+    fn there(number: u8) -> There<'static> {
         let [is_finished, is_recorded, is_announced] = [1, 2, 4].map(|bit| number & bit != 0);
-        There { id: format!("id {number}").into(), is_finished, is_recorded, is_announced }
+        let id = ["id 0", "id 1", "id 2", "id 3", "id 4", "id 5", "id 6", "id 7"][usize::from(number % 8)];
+        There { id, is_finished, is_recorded, is_announced }
+    }
+
+    fn note(key: &Key, fact: &Fact<'_>) -> Note {
+        Note { key: key.bytes().as_slice().to_vec(), value: fact.encode().into_vec() }
     }
 
     fn known(book: &Book) -> BTreeSet<u8> {
@@ -384,7 +423,7 @@ mod tests {
         book.refuse(digest);
         let types = [("a:b", true), ("c", false)]
             .map(|(name, is_declared)| TurnedUp { name: name.into(), is_declared });
-        types.iter().for_each(|of| book.add_type(digest, of.clone()));
+        types.iter().for_each(|of| book.add_type(digest, of));
         ["instance 2", "instance 3"].iter().for_each(|id| book.add_later(digest, id));
         (0..8).for_each(|number| book.set_span(key(number), there(number)));
         book.change_span(&key(0), |there| there.is_finished = true);
@@ -398,7 +437,7 @@ mod tests {
             (types.to_vec(), vec!["instance 2".to_owned(), "instance 3".to_owned()])
         );
         assert!(again.span(&key(0)).unwrap().is_finished);
-        assert!((1..8).all(|number| again.span(&key(number)) == Some(&there(number))));
+        assert!((1..8).all(|number| again.span(&key(number)) == Some(there(number))));
         assert!(again.take().is_empty());
         let none = TraceId::from_bytes([8; 16]);
         assert!(again.instance(none).is_none() && !again.is_refused(none));
@@ -434,12 +473,12 @@ mod tests {
             assert!(again.parent(&key(0)).is_some() && known(&again) == known(&book));
         }
         assert!((199..245).contains(&notes.len()), "it is noted again now and then: {}", notes.len());
-        assert!(book.known.len() <= 10 && book.noted.len() <= 10);
+        assert!(book.noted.iter().count() <= 10);
     }
 
     #[test]
     fn what_is_no_note_of_ours_is_passed_over() {
-        let whole = encode(&key(1), &Fact::There(there(1)));
+        let whole = note(&key(1), &Fact::There(there(1)));
         let with = |change: fn(&mut Note)| {
             let mut note = whole.clone();
             change(&mut note);
@@ -500,7 +539,7 @@ mod tests {
                         learned.insert(number, there(of));
                         prop_assert!(book.span(&key(number)).is_some());
                     }
-                    Op::Use(number) => drop(book.parent(&key(number)).cloned()),
+                    Op::Use(number) => _ = book.parent(&key(number)),
                     Op::Forget(number) => book.forget_span(&key(number)),
                     Op::Take => notes.extend(book.take()),
                     Op::Restart => {
@@ -512,10 +551,10 @@ mod tests {
                         book = again;
                     }
                 }
-                prop_assert!(book.noted.len() <= 16);
+                prop_assert!(book.noted.iter().count() <= 16);
                 for number in known(&book) {
-                    let is_old = || notes.iter().map(decode).any(|note| note == Some((key(number), Fact::There(book.span(&key(number)).unwrap().clone()))));
-                    prop_assert!(learned.get(&number) == book.span(&key(number)) || is_old());
+                    let is_old = || notes.iter().map(decode).any(|note| note == Some((key(number), Fact::There(book.span(&key(number)).unwrap()))));
+                    prop_assert!(learned.get(&number).copied() == book.span(&key(number)) || is_old());
                 }
             }
         }

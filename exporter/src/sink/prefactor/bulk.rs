@@ -141,7 +141,7 @@ mod tests {
 
     use spanring_spool::{RecorderId, Resource, SpanData};
 
-    use super::super::told::{Place, There, Told};
+    use super::super::told::{Place, Told};
     use super::*;
     use crate::prefactor::{Agent, Contents};
     use crate::sink::tests::span;
@@ -154,15 +154,14 @@ mod tests {
         let [one, two] = [span(1), span(2)];
         let started = SpanData { is_open: true, ..two.clone() };
         let told = [Told::whole(&one), Told::ended(&two, Some(&started), false)];
-        let created =
-            |told: &Told<'_>| told.created(&Answered { id: "a/b c".to_owned(), ..Answered::default() });
+        let created = Answered { id: "a/b c".to_owned(), ..Answered::default() };
         let mut requests = Vec::new();
         for told in &told {
-            let there: There = created(told);
+            let there = told.created(&created);
             let body = told.create(Some("its parent"), &place);
             requests.push(Request { at: requests.len(), step: Step::Create, id: Box::default(), body });
-            let body = told.finish(&there, &place);
-            requests.push(Request { at: requests.len(), step: Step::Finish, id: there.id, body });
+            let body = told.finish(there, &place);
+            requests.push(Request { at: requests.len(), step: Step::Finish, id: there.id.into(), body });
         }
         requests
     }

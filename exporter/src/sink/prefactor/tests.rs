@@ -87,7 +87,9 @@ fn a_process_that_sends_nothing_to_this_exporter_is_asked_for_where_an_earlier_o
         let wanted = TerminationRequest { recorder: recorder.clone(), reason: "by hand".to_owned() };
         assert_eq!(look_after(&mut sink, &recorder).await, [wanted]);
     });
-    assert_eq!(*asked.lock().unwrap(), ["/api/v1/agent_instance/its%20other%20id"]);
+    let mut asked = asked.lock().unwrap();
+    asked.sort();
+    assert_eq!(*asked, ["/api/v1/agent_instance/its%20id", "/api/v1/agent_instance/its%20other%20id"]);
 }
 
 /// Says a type.
@@ -123,6 +125,61 @@ fn making(
 async fn is_over(sink: &mut PrefactorSink) -> Outcome {
     let (recorder, resource) = (RecorderId::from_parts(1, 2), Resource::default());
     sink.process_over(&Process { recorder: &recorder, resource: &resource, has_died: false }).await
+}
+
+#[test]
+fn a_process_is_to_stop_where_any_of_its_instances_was_terminated_and_all_are_asked_for_in_turn() {
+    // Types turn up one by one, and the server makes another instance of each version of the schemas.
+    const TYPES: u64 = 20;
+    let (made, terminated) = (Arc::<Mutex<u64>>::default(), Arc::<Mutex<Option<u64>>>::default());
+    let asked = Arc::<Mutex<Vec<String>>>::default();
+    let (makes, says, kept) = (Arc::clone(&made), Arc::clone(&terminated), Arc::clone(&asked));
+    let receiver = Receiver::start(move |received| {
+        let mut made = makes.lock().unwrap();
+        let mut details = json!({"id": "a span"});
+        if received.path.ends_with("/register") {
+            *made += 1;
+            details = json!({"id": format!("id-{made}")});
+        } else if received.method == "GET" {
+            let is_it = says.lock().unwrap().is_some_and(|of| received.path.ends_with(&format!("/id-{of}")));
+            details = json!({"status": if is_it { "terminated" } else { "active" }});
+            kept.lock().unwrap().push(received.path);
+        }
+        Answer { body: json!({ "details": details }).to_string().into_bytes(), ..Answer::status(200) }
+    });
+    let receiver = receiver.unwrap();
+    let url = Url::parse(&format!("http://{}", receiver.address())).unwrap();
+    let mut sink = PrefactorSink::open("prefactor".to_owned(), &url, &PrefactorOptions::default()).unwrap();
+    on_a_runtime(async {
+        let recorder = RecorderId::from_parts(1, 2);
+        for number in 1..=TYPES {
+            let spans = [of_type(span(1), &format!("my:{number}"))];
+            assert_eq!(deliver(&mut sink, &spans).await, Outcome::DELIVERED);
+        }
+        let instances = *made.lock().unwrap();
+        assert_eq!(instances, 1 + TYPES);
+        // In this run, and where an exporter knows them by notes only.
+        let notes = sink.take_notes(&recorder);
+        let mut again =
+            PrefactorSink::open("prefactor".to_owned(), &url, &PrefactorOptions::default()).unwrap();
+        again.recall_notes(&recorder, notes);
+        for mut sink in [sink, again] {
+            *terminated.lock().unwrap() = None;
+            asked.lock().unwrap().clear();
+            half_a_minute_passes().await;
+            for looks in 1..=3 {
+                assert_eq!(look_after(&mut sink, &recorder).await, []);
+                assert_eq!(asked.lock().unwrap().len() as u64, instances.min(looks * 8));
+            }
+            assert_eq!(look_after(&mut sink, &recorder).await, [], "it is too early");
+            let distinct = asked.lock().unwrap().iter().cloned().collect::<BTreeSet<_>>();
+            assert_eq!(distinct.len() as u64, instances, "each was asked for once: {distinct:?}");
+            *terminated.lock().unwrap() = Some(1);
+            half_a_minute_passes().await;
+            let wanted = TerminationRequest { recorder: recorder.clone(), reason: String::new() };
+            assert_eq!(look_after(&mut sink, &recorder).await, [wanted]);
+        }
+    });
 }
 
 #[test]

@@ -43,10 +43,10 @@ enum Form {
 }
 
 /// A span that is there.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) struct There {
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct There<'a> {
     /// The server's identity of it.
-    pub(super) id: Box<str>,
+    pub(super) id: &'a str,
     /// Whether it is there as it ended.
     pub(super) is_finished: bool,
     /// Whether what it says of quality is there too.
@@ -117,7 +117,7 @@ impl<'a> Told<'a> {
     }
 
     /// Which request is next, where so much of it is there.
-    pub(super) fn step(&self, there: Option<&There>) -> Step {
+    pub(super) fn step(&self, there: Option<There<'_>>) -> Step {
         match there {
             None => Step::Create,
             Some(there) if !there.is_finished && !matches!(self.end, End::Open) => Step::Finish,
@@ -136,15 +136,14 @@ impl<'a> Told<'a> {
     }
 
     /// What is there once it was created, as the server said.
-    pub(super) fn created(&self, created: &Answered) -> There {
+    pub(super) fn created<'c>(&self, created: &'c Answered) -> There<'c> {
         // It may have been created by an exporter that shows spans while they run.
         let is_finished = self.form == Form::Whole && !self.first.is_pending && !created.is_active;
-        let id = created.id.as_str().into();
-        There { id, is_finished, is_recorded: false, is_announced: self.start.is_some() }
+        There { id: &created.id, is_finished, is_recorded: false, is_announced: self.start.is_some() }
     }
 
     /// The body that finishes it, which is there.
-    pub(super) fn finish(&self, there: &There, place: &Place<'_>) -> Json {
+    pub(super) fn finish(&self, there: There<'_>, place: &Place<'_>) -> Json {
         let Place { instance, contents, .. } = *place;
         let End::Ended(span) = self.end else { return lose(self.first, instance) };
         let said = match (self.form, self.start) {

@@ -161,13 +161,13 @@ impl Wave<'_> {
         let told = &self.spans[at];
         match known.span(&self.key(at)) {
             Some(there) if step == Step::Finish => {
-                Request { at, step, id: there.id.clone(), body: told.finish(there, &self.place) }
+                Request { at, step, id: there.id.into(), body: told.finish(there, &self.place) }
             }
             _ => {
                 let digest = self.place.instance.digest();
                 let parent = told.parent().map(|(trace_id, span_id)| Key::Span(digest, trace_id, span_id));
                 let parent = parent.and_then(|parent| known.parent(&parent));
-                let body = told.create(parent.map(|parent| &*parent.id), &self.place);
+                let body = told.create(parent.map(|parent| parent.id), &self.place);
                 Request { at, step, id: Box::default(), body }
             }
         }
