@@ -29,8 +29,9 @@ pub(crate) const BLOCK_RAW_LEN: usize = 1 << 20;
 /// do nothing, whoever wakes it: a thread whose spans are dropped would wake it with each.
 const PAUSE_MIN: Duration = Duration::from_micros(200);
 const PAUSE_MAX: Duration = Duration::from_millis(10);
-/// How long to wait before an append that failed is tried again.
-const RETRY: Duration = Duration::from_millis(5);
+/// How long to wait before an append that failed is tried again: this at first, and up to so long. Each gives a segment up, of which the next one is made.
+const RETRY_MIN: Duration = Duration::from_millis(5);
+const RETRY_MAX: Duration = Duration::from_millis(500);
 /// How often the clock is anchored.
 const ANCHOR_INTERVAL: Duration = Duration::from_secs(1);
 /// How long the rate of the clock is measured before a new measurement begins.
@@ -149,6 +150,16 @@ impl Made {
     }
 }
 
+/// The writing again of rows whose sync had failed, which may take several segments.
+struct Rewriting {
+    /// The segments whose sync had failed when it began.
+    failed: Vec<u64>,
+    /// All rows below this one stand elsewhere by now.
+    next: u64,
+    /// Whether all of them were still there to be written.
+    is_complete: bool,
+}
+
 /// What became of rows whose sync had failed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Rewrite {
@@ -163,6 +174,9 @@ struct Round {
     pending: Option<Made>,
     kept: VecDeque<Made>,
     kept_bytes: u64,
+    rewriting: Option<Rewriting>,
+    /// When a block that could not be written may be tried again, and after how long the next time.
+    retry: (Instant, Duration),
     /// The sequence of the next row.
     sequence: u64,
     /// Since when records have been lying in rings.
@@ -181,6 +195,8 @@ impl Drain {
             pending: None,
             kept: VecDeque::new(),
             kept_bytes: 0,
+            rewriting: None,
+            retry: (Instant::now(), RETRY_MIN),
             sequence: 0,
             waiting_since: None,
             builder: BlockBuilder::new(),
@@ -238,14 +254,11 @@ impl Drain {
                     round.pending = self.make(round, compression_at(full, backlog.bytes));
                 }
             }
-            let Some(made) = round.pending.take() else { return moved };
+            let Some(made) = round.pending.take_if(|_| Instant::now() >= round.retry.0) else { return moved };
             match self.writer.append(&made.header, &made.payload.bytes) {
                 Ok(()) => self.commit(round, made),
                 Err(not_appended) => {
-                    if let NotAppended::Failed(error) = not_appended {
-                        self.trouble(WRITE, error.to_string());
-                        thread::sleep(RETRY);
-                    }
+                    self.note_not_appended(round, not_appended);
                     round.pending = Some(made);
                     return moved;
                 }
@@ -254,6 +267,14 @@ impl Drain {
             // Threads that record faster than this carries would keep it here for ever.
             self.keep_house(round);
         }
+    }
+
+    /// Notes why a block was not appended, and when to try again.
+    fn note_not_appended(&self, round: &mut Round, not_appended: NotAppended) {
+        let NotAppended::Failed(error) = not_appended else { return };
+        self.trouble(WRITE, error.to_string());
+        let pause = round.retry.1;
+        round.retry = (Instant::now() + pause, (pause * 2).min(RETRY_MAX));
     }
 
     /// Whether to make a block of `backlog` bytes, where the fullest ring is `full` percent full.
@@ -341,6 +362,7 @@ impl Drain {
     /// Gives the rings' space back, now that the block is committed.
     fn commit(&mut self, round: &mut Round, made: Made) {
         round.waiting_since = None;
+        round.retry.1 = RETRY_MIN;
         // Both at once, for those who wait: when their rings are given back, the ledger says so too.
         let mut state = self.progress.lock();
         self.consumer.release();
@@ -365,35 +387,47 @@ impl Drain {
         }
     }
 
-    /// Writes the rows of segments whose sync failed to another segment.
+    /// Writes the rows of segments whose sync failed to others.
     fn rewrite_unsynced(&mut self, round: &mut Round) -> Rewrite {
-        let (from, failed) = {
+        let (from, spooled, failed) = {
             let state = self.progress.lock();
-            let failed = state
-                .dirty
-                .iter()
-                .filter(|dirty| dirty.failed)
-                .map(|dirty| dirty.segment)
-                .collect::<Vec<_>>();
-            (state.failed_from(), failed)
+            let failed = state.dirty.iter().filter(|dirty| dirty.failed).map(|dirty| dirty.segment);
+            (state.failed_from(), state.spooled, failed.collect::<Vec<_>>())
         };
         let Some(from) = from else { return Rewrite::NotDue };
-        // All that follow too, so that they stand in the order of their sequence.
-        let first = round.kept.iter().position(|made| made.end() > from);
-        let is_complete = first.is_some_and(|first| round.kept[first].header.first_sequence <= from);
-        self.writer.give_up();
-        for made in round.kept.iter().skip(first.unwrap_or(round.kept.len())) {
-            if self.writer.append(&made.header, &made.payload.bytes).is_err() {
-                // It is tried again with the next look; what was written twice is read once.
-                return Rewrite::Waits;
+        if Instant::now() < round.retry.0 {
+            return Rewrite::Waits;
+        }
+        // All that follow too, so that they stand in the order of their sequence. Where the sync of a segment fails that it wrote to, it begins anew.
+        let mut rewriting =
+            round.rewriting.take_if(|rewriting| rewriting.failed == failed).unwrap_or_else(|| {
+                self.writer.give_up();
+                let first = round.kept.iter().find(|made| made.end() > from);
+                // Behind the last row there is only a seal.
+                let is_complete =
+                    from >= spooled || first.is_some_and(|made| made.header.first_sequence <= from);
+                Rewriting { failed, next: from, is_complete }
+            });
+        let first =
+            round.kept.iter().position(|made| made.end() > rewriting.next).unwrap_or(round.kept.len());
+        for made in round.kept.range(first..) {
+            match self.writer.append(&made.header, &made.payload.bytes) {
+                Ok(()) => rewriting.next = made.end(),
+                Err(not_appended) => {
+                    self.note_not_appended(round, not_appended);
+                    round.rewriting = Some(rewriting);
+                    return Rewrite::Waits;
+                }
             }
         }
         let mut state = self.progress.lock();
-        state.dirty.retain(|dirty| !dirty.failed || !failed.contains(&dirty.segment));
-        if !is_complete {
+        state.dirty.retain(|dirty| !dirty.failed || !rewriting.failed.contains(&dirty.segment));
+        if !rewriting.is_complete {
             state.not_durable = true;
         }
+        state.succeed(WRITE);
         drop(state);
+        round.retry.1 = RETRY_MIN;
         self.progress.notify_moved();
         self.progress.notify_work();
         Rewrite::Done

@@ -73,7 +73,7 @@ impl SegmentWriter {
         if let Err(error) = active.write(&self.encoded) {
             // What was written is unknown, so nothing is written there any more. What it holds is committed, and synced
             // as it is.
-            self.active = None;
+            self.give_up();
             return Err(NotAppended::Failed(error));
         }
         let end = header.first_sequence + u64::from(header.rows);
@@ -102,9 +102,11 @@ impl SegmentWriter {
         }
     }
 
-    /// Stops writing to the present segment, whose sync has failed.
+    /// Stops writing to the present segment, which or whose sync has failed. What it does not hold of its space is given back.
     pub(crate) fn give_up(&mut self) {
-        self.active = None;
+        let Some(active) = self.active.take() else { return };
+        self.progress.lock().sealed.push(Sealed { file: active.standby.file, len: active.position });
+        self.progress.notify_work();
     }
 
     fn take_standby(&self, len: u64) -> Option<Standby> {

@@ -210,7 +210,8 @@ impl SyncThread {
     }
 
     fn finish(&self, state: &mut MutexGuard<'_, State>) {
-        if state.failed_from().is_some() {
+        // Behind the last row there is only a seal.
+        if state.failed_from().is_some_and(|from| from < state.spooled) {
             state.not_durable = true;
         }
         if let Some(standby) = state.standby.take() {

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use spanring::{Ended, SpanId};
 use spanring_spool::{Ledger, Level, Life, Spool, SpoolBuilder, SpoolDir, StopReport};
-use storage::{EIO, ENOSPC, Event, FaultyStorage, Kind, Unsynced};
+use storage::{EDQUOT, EFBIG, EIO, ENOSPC, Event, FaultyStorage, Kind, Unsynced};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -249,6 +249,125 @@ fn a_sync_that_fails_is_not_tried_again_on_that_file() {
     assert_eq!(read(&place.path().join("spool")), recorded);
     assert!(spool.health().is_durable);
     drop(stop(spool));
+}
+
+/// As [`record`], spans of 4,000 bytes that no compression makes smaller; all of them are recorded.
+fn record_large(count: usize) -> HashSet<SpanId> {
+    let mut state = 0x2545_f491_4f6c_dd1d_u64;
+    let mut noise = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state.to_le_bytes()[3]
+    };
+    let mut recorded = HashSet::new();
+    for _ in 0..count {
+        let span = spanring::span!("work");
+        recorded.insert(span.context().span_id());
+        let bytes: Vec<u8> = (0..4_000).map(|_| noise()).collect();
+        span.set("bytes", &bytes[..]);
+        assert_eq!(span.end(), Ended::Recorded);
+    }
+    recorded
+}
+
+/// A spool of which nothing is synced unless a test asks for it.
+fn unsynced(setting: &Setting) -> Spool {
+    setting.builder().ring_bytes(1 << 20).sync(MINUTE * 60, 1 << 30).start().unwrap()
+}
+
+#[test]
+fn where_there_is_no_space_for_a_long_segment_a_shorter_one_has_to_do() {
+    for errno in [ENOSPC, EDQUOT, EFBIG] {
+        let setting = Setting::new();
+        let spool = unsynced(&setting);
+        setting.storage.limit(600 << 10, errno);
+        let mut recorded = HashSet::new();
+        for _ in 0..12 {
+            recorded.extend(record_large(30));
+            spool.flush(Level::Durable, MINUTE).unwrap();
+        }
+        assert_eq!(spool.health().trouble, None, "there was enough space");
+        assert!(stop(spool).is_complete);
+        assert_eq!(read(&setting.path()), recorded);
+    }
+}
+
+#[test]
+fn rows_whose_sync_failed_are_written_again_to_as_many_segments_as_they_take() {
+    let setting = Setting::new();
+    setting.storage.limit(256 << 10, ENOSPC);
+    let spool = unsynced(&setting);
+    let mut recorded = HashSet::new();
+    for _ in 0..8 {
+        recorded.extend(record_large(20));
+        spool.flush(Level::Spooled, MINUTE).unwrap();
+    }
+    setting.storage.fail(Kind::Sync, 1, EIO);
+    spool.flush(Level::Durable, MINUTE).unwrap();
+    recorded.extend(record_large(20));
+    spool.flush(Level::Durable, MINUTE).unwrap();
+    assert!(spool.health().is_durable);
+    // Of three segments' worth, twice at most, and no more.
+    let made = segments(&setting.path()).len();
+    assert!(made <= 12, "{made} segments");
+    let place = after_power_cut(&setting.storage, Unsynced::Dropped);
+    assert_eq!(read(&place.path().join("spool")), recorded);
+    assert!(stop(spool).is_complete);
+}
+
+#[test]
+fn a_sync_that_fails_behind_the_last_row_costs_nothing() {
+    let setting = Setting::new();
+    let spool =
+        setting.builder().ring_bytes(1 << 20).sync(Duration::from_millis(5), 1 << 30).start().unwrap();
+    // There is no second segment, and the first is nearly full.
+    setting.storage.fail_from(Kind::Create, 1, ENOSPC);
+    let mut recorded = record_large(50);
+    spool.flush(Level::Durable, MINUTE).unwrap();
+    // The next block does not fit, so there is a seal and nothing else to be synced.
+    setting.storage.fail(Kind::Sync, 1, EIO);
+    recorded.extend(record_large(20));
+    let is_failed = |event: &Event| matches!(event, Event::Done { kind: Kind::Sync, errno: Some(EIO), .. });
+    while !setting.storage.events().iter().any(is_failed) {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    setting.storage.heal();
+    spool.flush(Level::Durable, MINUTE).unwrap();
+    assert!(spool.health().is_durable);
+    let place = after_power_cut(&setting.storage, Unsynced::Dropped);
+    assert_eq!(read(&place.path().join("spool")), recorded);
+    assert!(stop(spool).is_complete);
+}
+
+#[test]
+fn segments_that_cannot_be_written_to_do_not_keep_their_space() {
+    let setting = Setting::new();
+    let spool = setting.start();
+    setting.storage.fail_from(Kind::Commit, 1, EIO);
+    let recorded = in_a_thread(|| record(5));
+    while setting.storage.count(Kind::Commit) < 6 {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    let trouble = spool.health().trouble.expect("the spool says what is wrong");
+    assert_eq!(trouble.action, "write a block");
+    setting.storage.heal();
+    spool.flush(Level::Durable, MINUTE).unwrap();
+    assert!(stop(spool).is_complete);
+    let lens = segments(&setting.path());
+    assert!(lens.len() >= 6, "{lens:?}");
+    assert!(lens.iter().all(|&len| len < 16 << 10), "{lens:?}");
+    assert_eq!(read(&setting.path()), recorded);
+}
+
+/// How long the segments of a spool's recorders are.
+fn segments(path: &Path) -> Vec<u64> {
+    let spool = SpoolDir::open(path).unwrap();
+    let recorders = spool.recorders().unwrap();
+    let files = recorders.iter().flat_map(|id| std::fs::read_dir(spool.recorder_path(id)).unwrap());
+    let files = files.map(|entry| entry.unwrap().path());
+    let segments = files.filter(|path| path.extension().is_some_and(|extension| extension == "segment"));
+    segments.map(|path| path.metadata().unwrap().len()).collect()
 }
 
 #[test]

@@ -248,10 +248,12 @@ impl RecorderReader {
                 next_sequence: self.next_sequence.max(end_sequence),
             };
             let first_sequence = if end_sequence <= self.next_sequence {
-                if !find(&mut self.missing, self.known_from, header.first_sequence..end_sequence) {
+                let is_unknown = header.first_sequence < self.known_from;
+                if !is_unknown && !find(&mut self.missing, header.first_sequence..end_sequence) {
                     continue;
                 }
-                let found = end_sequence - header.first_sequence;
+                // What was not known was not counted.
+                let found = if is_unknown { 0 } else { end_sequence - header.first_sequence };
                 self.skipped.missing_rows = self.skipped.missing_rows.saturating_sub(found);
                 header.first_sequence
             } else {
@@ -419,11 +421,8 @@ fn is_at(open: &OpenSegment) -> Result<bool, Error> {
     Ok(is_gone || found.is_at(&open.path).map_err(inspect)?)
 }
 
-/// Whether rows that come late are among those that were missing, which they then are no more, or before all that is known.
-fn find(missing: &mut Vec<Range<u64>>, known_from: u64, rows: Range<u64>) -> bool {
-    if rows.start < known_from {
-        return true;
-    }
+/// Whether rows that come late are among those that were missing, which they then are no more.
+fn find(missing: &mut Vec<Range<u64>>, rows: Range<u64>) -> bool {
     // Blocks are written again as they were, so what is missing is missing by whole blocks.
     let Some(at) = missing.iter().position(|range| range.start <= rows.start && rows.end <= range.end) else {
         return false;

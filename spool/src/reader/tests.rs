@@ -216,6 +216,21 @@ fn a_missing_segment_is_counted_with_its_rows() {
 }
 
 #[test]
+fn rows_of_before_the_place_where_reading_began_make_up_for_none_that_are_missing() {
+    let dir =
+        recorder(&[Writer::new(1).block(0..10), Writer::new(2).block(20..30), Writer::new(3).block(0..10)]);
+    let mut reader = RecorderReader::open(dir.path(), false).unwrap();
+    let first = reader.next_block().unwrap().unwrap().position;
+    let mut reader = RecorderReader::open(dir.path(), false).unwrap();
+    reader.seek(first);
+    assert_eq!(
+        self::read(&mut reader).0,
+        numbers(20..30).into_iter().chain(numbers(0..10)).collect::<Vec<_>>()
+    );
+    assert_eq!(reader.skipped().missing_rows, 10);
+}
+
+#[test]
 fn what_was_delivered_and_removed_is_not_missing_to_who_only_looks() {
     let at = |segment| Position { segment, ..Position::default() };
     for (cursors, expected) in [

@@ -77,6 +77,8 @@ struct State {
     events: Vec<Event>,
     stalled: Vec<Kind>,
     waiting: usize,
+    /// No file may be longer, and with which error it is not.
+    len_max: Option<(u64, i32)>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -98,6 +100,7 @@ impl FaultyStorage {
             events: Vec::new(),
             stalled: Vec::new(),
             waiting: 0,
+            len_max: None,
         };
         FaultyStorage(Arc::new(Shared { state: Mutex::new(state), changed: Condvar::new() }))
     }
@@ -115,6 +118,11 @@ impl FaultyStorage {
     /// Lets the `nth` write do its first `len` bytes and then fail.
     pub(crate) fn tear(&self, nth: u64, len: usize, errno: i32) {
         self.add(Fault { kind: Kind::Write, at: nth, ever_after: false, errno, torn_at: len });
+    }
+
+    /// Lets no file be made that is longer than this.
+    pub(crate) fn limit(&self, len_max: u64, errno: i32) {
+        self.state().len_max = Some((len_max, errno));
     }
 
     /// Takes all faults back. What was lost by them stays lost.
@@ -209,6 +217,9 @@ impl Storage for FaultyStorage {
 
     fn create(&self, path: &Path, len: u64) -> io::Result<Box<dyn StorageFile>> {
         self.run(Kind::Create, path, 0..len, |state| {
+            if let Some((_, errno)) = state.len_max.filter(|&(len_max, _)| len > len_max) {
+                return Err(io::Error::from_raw_os_error(errno));
+            }
             let inner = DiskStorage.create(path, len)?;
             Ok(self.file(path, state.model.create(path, len, false), inner))
         })
