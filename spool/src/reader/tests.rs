@@ -223,11 +223,11 @@ fn rows_of_before_the_place_where_reading_began_make_up_for_none_that_are_missin
     let first = reader.next_block().unwrap().unwrap().position;
     let mut reader = RecorderReader::open(dir.path(), false).unwrap();
     reader.seek(first);
-    assert_eq!(
-        self::read(&mut reader).0,
-        numbers(20..30).into_iter().chain(numbers(0..10)).collect::<Vec<_>>()
-    );
-    assert_eq!(reader.skipped().missing_rows, 10);
+    let mut found = Vec::new();
+    while let Some(block) = reader.next_block().unwrap() {
+        found.push((block.first_sequence, reader.skipped().missing_rows));
+    }
+    assert_eq!(found, [(20, 10), (0, 10)]);
 }
 
 #[test]
