@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value as Json, json};
-use spanring::names;
+use spanring::{Tokens, names};
 use spanring_spool::{SpanData, Value};
 
 use super::Contents;
@@ -126,6 +126,19 @@ fn has_its_own(key: &str) -> bool {
     .contains(&key)
 }
 
+/// Whether what has a place of its own gets there: a value of another type than it has does not.
+fn is_read(span: &SpanData, key: &str) -> bool {
+    let tokens = span.tokens();
+    let is_counted = |of: fn(&Tokens) -> Option<u64>| tokens.as_ref().and_then(of).is_some();
+    match key {
+        names::USAGE_INPUT_TOKENS => is_counted(|tokens| tokens.input),
+        names::USAGE_OUTPUT_TOKENS => is_counted(|tokens| tokens.output),
+        names::USAGE_TOTAL_TOKENS => is_counted(|tokens| tokens.total),
+        names::INPUT | names::OUTPUT | names::METADATA => true,
+        _ => span.get(key).is_some_and(|value| value.as_str().is_some()),
+    }
+}
+
 /// On which side the content of an attribute stands; `None` of what is no content.
 fn side(key: &str) -> Option<Side> {
     match key {
@@ -167,7 +180,8 @@ impl Payloads {
                 continue;
             }
             let (admitted, is_placed) = match place(key, form) {
-                Place::Own => continue,
+                Place::Own if is_read(span, key) => continue,
+                Place::Own => (Some(value.clone()), false),
                 Place::Payload(word) => (Some(value.clone()), given.set(word, to_json(value))),
                 Place::Inputs(word) => {
                     let Some(value) = contents.admit(Side::Input, value) else { continue };
@@ -229,14 +243,15 @@ pub(super) fn add_metadata(payload: &mut Map<String, Json>, metadata: Map<String
     if metadata.is_empty() {
         return;
     }
-    match payload.entry("metadata").or_insert_with(|| Json::Object(Map::new())) {
-        Json::Object(there) => {
-            for (key, value) in metadata {
-                there.entry(key).or_insert(value);
-            }
+    // A program's own may stand under a key that means something else to it, and under the other one too.
+    let mut place = "metadata".to_owned();
+    while !payload.entry(&*place).or_insert_with(|| Json::Object(Map::new())).is_object() {
+        place = if place == "metadata" { names::METADATA.to_owned() } else { format!("{place}'") };
+    }
+    if let Some(Json::Object(there)) = payload.get_mut(&place) {
+        for (key, value) in metadata {
+            there.entry(key).or_insert(value);
         }
-        // A program's own, under a key that means something else to it.
-        _ => drop(payload.insert(names::METADATA.to_owned(), Json::Object(metadata))),
     }
 }
 

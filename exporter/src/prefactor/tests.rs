@@ -132,6 +132,43 @@ fn what_has_a_word_stands_under_it_and_all_else_in_the_metadata() {
 }
 
 #[test]
+fn what_is_of_another_type_than_its_place_has_is_metadata() {
+    let others = [
+        (names::USAGE_INPUT_TOKENS, Value::from("12")),
+        (names::USAGE_OUTPUT_TOKENS, 7.5.into()),
+        (names::USAGE_TOTAL_TOKENS, (-1).into()),
+        (names::ERROR_TYPE, 404.into()),
+        (names::ERROR_STACKTRACE, vec!["at"].into()),
+        (names::TYPE, 5.into()),
+        (names::FOREIGN_SPAN_ID, 77.into()),
+        (names::FOREIGN_STATUS, true.into()),
+    ];
+    let [payload, _] = payloads(&span(&others), Form::Free, &Contents::default());
+    for (key, value) in &others {
+        assert_eq!(payload["metadata"][*key], super::json::value(value), "{key}: {payload}");
+    }
+}
+
+#[test]
+fn metadata_has_a_place_whatever_stands_in_it() {
+    for own in [&["metadata"][..], &["metadata", "spanring.metadata"], &["spanring.metadata"]] {
+        let input = Value::Map(own.iter().map(|key| ((*key).to_owned(), Value::Null)).collect());
+        let said = [
+            (names::INPUT, input),
+            ("user.email", "a@b".into()),
+            (names::METADATA, map(&[("tenant", "acme".into())])),
+        ];
+        let created = create(&span(&said), "i", None, &instance(), &Contents::default()).to_string();
+        for part in ["a@b", "acme", r#""span_id""#] {
+            assert!(created.contains(part), "{own:?}: {created}");
+        }
+        for key in own {
+            assert!(created.contains(&format!(r#""{key}":null"#)), "{own:?}: {created}");
+        }
+    }
+}
+
+#[test]
 fn whatever_keys_a_program_uses_nothing_takes_the_place_of_anything() {
     let all = |key: &str| {
         let own: &[(&str, Value)] = &[(key, "own".into())];
