@@ -16,7 +16,6 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
-use rustix::io::Errno;
 use spanring::clock::Timeline;
 use spanring::image::{ControlImage, Image, TableReport};
 use spanring::record::{Body, Entry, Malformed, Record, Time};
@@ -31,7 +30,7 @@ use crate::reader::{LastPositions, last_positions};
 use crate::ring_files::{left_in_shared_memory, remove_memory};
 use crate::segment::BlockHeader;
 use crate::segment_writer::{NotAppended, SegmentWriter};
-use crate::storage::open_regular;
+use crate::storage::{is_unreadable, open_regular};
 use crate::sync_thread::Preparer;
 use crate::{Error, RecorderId, Resource, Skipped, SpoolDir, layout};
 
@@ -250,20 +249,15 @@ fn positions(dir: &Path, report: &mut RecoveryReport) -> Result<LastPositions, E
     Ok(last)
 }
 
-/// The resource of a recorder. One that is not there or damaged is no reason to keep the spans.
+/// The resource of a recorder. One that is lost is no reason to keep the spans.
 fn resource(dir: &Path, skipped: &mut Skipped) -> Result<Resource, Error> {
-    let (path, reason) = match Resource::load(dir) {
-        Err(Error::Damaged { path, reason, .. }) => (path, reason.to_string()),
-        Err(error @ Error::TooLarge { .. }) => (dir.join(layout::RESOURCE), error.to_string()),
-        Err(Error::Io { path, source, .. })
-            if is_for_ever(&source) || source.kind() == io::ErrorKind::NotFound =>
-        {
-            (path, source.to_string())
+    match Resource::load(dir) {
+        Err(error) if Resource::is_lost(&error) => {
+            skipped.file(dir.join(layout::RESOURCE), 0, &error.to_string());
+            Ok(Resource::default())
         }
-        loaded => return loaded,
-    };
-    skipped.file(path, 0, &reason);
-    Ok(Resource { attributes: Vec::new() })
+        loaded => loaded,
+    }
 }
 
 impl RecoveryReport {
@@ -378,7 +372,7 @@ impl Memory {
             let bytes = match read_file(&path) {
                 Ok(bytes) => bytes,
                 // The rest counts all the same.
-                Err(error) if is_for_ever(&error) => {
+                Err(error) if is_unreadable(&error) => {
                     skipped.file(path.clone(), 0, &error.to_string());
                     memory.unreadable.push(path);
                     continue;
@@ -416,14 +410,6 @@ impl MemoryFile {
             skipped.file(self.path.clone(), self.bytes.len() as u64, malformed.reason);
         }
     }
-}
-
-/// Whether a file that could not be read will never be: it is a trap, or lies on a bad block. Anything else, such as a process that is short of descriptors or
-/// of memory, passes.
-fn is_for_ever(error: &io::Error) -> bool {
-    let of_the_file = [Errno::LOOP, Errno::NXIO, Errno::IO, Errno::BADMSG, Errno::UCLEAN];
-    let is_one = |errno: Errno| error.raw_os_error() == Some(errno.raw_os_error());
-    error.kind() == io::ErrorKind::InvalidInput || of_the_file.into_iter().any(is_one)
 }
 
 fn read_file(path: &Path) -> io::Result<Vec<u8>> {

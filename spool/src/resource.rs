@@ -15,13 +15,14 @@
 //!
 //! A file of any other length, or with anything else in it, is damaged: its recorder's spans are read without it.
 
+use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use rustix::fs::OFlags;
 
 use crate::packed::unpack;
-use crate::storage::{Storage, open_regular};
+use crate::storage::{Storage, is_unreadable, open_regular};
 use crate::{Error, RecorderId, Value, layout};
 
 /// What a process is known by: attributes, `service.name` among them. See [`SpoolBuilder::attribute`](crate::SpoolBuilder::attribute).
@@ -98,6 +99,16 @@ impl Resource {
         file.syncer().sync().map_err(Error::io("sync", &path))
     }
 
+    /// Whether a resource that could not be read for this reason never will be: it is damaged or gone. Any other reason may pass, so who needs the resource
+    /// tries again.
+    pub fn is_lost(error: &Error) -> bool {
+        match error {
+            Error::Damaged { .. } | Error::TooLarge { .. } => true,
+            Error::Io { source, .. } => source.kind() == io::ErrorKind::NotFound || is_unreadable(source),
+            _ => false,
+        }
+    }
+
     /// Loads the resource of the recorder in a directory.
     pub(crate) fn load(recorder_dir: &Path) -> Result<Self, Error> {
         let path = recorder_dir.join(layout::RESOURCE);
@@ -109,6 +120,9 @@ impl Resource {
         };
         let mut bytes = vec![0; len];
         file.read_exact_at(&mut bytes, 0).map_err(Error::io("read", &path))?;
+        if is_of_later_version(&bytes) {
+            return Err(Error::LaterVersion { path });
+        }
         Self::decode(&bytes).map_err(|Damage { offset, reason }| Error::Damaged { path, offset, reason })
     }
 
@@ -168,6 +182,14 @@ struct Damage {
     reason: &'static str,
 }
 
+/// Whether it is whole, and a later version wrote it.
+fn is_of_later_version(bytes: &[u8]) -> bool {
+    bytes.len() >= HEADER_LEN
+        && &bytes[..8] == MAGIC
+        && u16::from_le_bytes([bytes[8], bytes[9]]) > VERSION
+        && bytes[CRC_AT..CRC_AT + 4] == checksum(bytes).to_le_bytes()
+}
+
 /// CRC-32C over everything but the checksum itself.
 fn checksum(bytes: &[u8]) -> u32 {
     crc32c::crc32c_append(crc32c::crc32c(&bytes[..CRC_AT]), &bytes[CRC_AT + 4..])
@@ -197,6 +219,21 @@ mod tests {
             ),
         ]);
         resource
+    }
+
+    #[test]
+    fn what_a_later_version_wrote_is_neither_damaged_nor_lost() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut bytes = Resource::named("a").encode().unwrap();
+        bytes[8..10].copy_from_slice(&(VERSION + 1).to_le_bytes());
+        let crc = checksum(&bytes);
+        bytes[CRC_AT..CRC_AT + 4].copy_from_slice(&crc.to_le_bytes());
+        fs::write(dir.path().join(layout::RESOURCE), &bytes).unwrap();
+        let error = Resource::load(dir.path()).unwrap_err();
+        assert!(matches!(error, Error::LaterVersion { .. }) && !Resource::is_lost(&error), "{error}");
+        bytes[8] ^= 1 << 4;
+        fs::write(dir.path().join(layout::RESOURCE), &bytes).unwrap();
+        assert!(Resource::is_lost(&Resource::load(dir.path()).unwrap_err()));
     }
 
     #[test]

@@ -10,6 +10,7 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
+use rustix::io::Errno;
 use spanring::mapping::Mapping;
 
 pub use disk::DiskStorage;
@@ -146,6 +147,14 @@ impl Drop for HeldLock {
 pub(crate) fn is_for_want_of_space(error: &io::Error) -> bool {
     use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
     matches!(error.kind(), StorageFull | QuotaExceeded | FileTooLarge)
+}
+
+/// Whether a file that could not be read will never be: it is a trap, or lies on a bad block. Anything else, such as a process that is short of descriptors or
+/// of memory, passes.
+pub(crate) fn is_unreadable(error: &io::Error) -> bool {
+    let of_the_file = [Errno::LOOP, Errno::NXIO, Errno::IO, Errno::BADMSG, Errno::UCLEAN];
+    let is_one = |errno: Errno| error.raw_os_error() == Some(errno.raw_os_error());
+    error.kind() == io::ErrorKind::InvalidInput || of_the_file.into_iter().any(is_one)
 }
 
 /// A file that was created or opened by a [`Storage`], with one writer.

@@ -106,9 +106,10 @@ impl Courier {
         };
         let is_late = state == CursorState::default() && cursors(&spool.recorder_path(recorder)) > 1;
         reader.seek(state.position);
-        // A resource that cannot be read costs its attributes, and no span.
+        // A resource that is lost costs its attributes, and no span. One that could not be read just now is read later, and its spans wait for it.
         let resource = match spool.resource(recorder) {
             Ok(resource) => resource,
+            Err(error) if !Resource::is_lost(&error) => return Err(error),
             Err(error) => {
                 let reason = format!("its spans go without their resource: {}", with_causes(&error));
                 self.porter.tell(Notice::Trouble { recorder: Some(recorder.clone()), reason });

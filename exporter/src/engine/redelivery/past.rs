@@ -80,12 +80,15 @@ impl Past {
     /// Opens a recorder, to be read up to this place, or to its end.
     pub(super) fn open(&self, recorder: &RecorderId, until: Option<Position>) -> Result<Open, Error> {
         let reader = self.spool.reader(recorder)?;
-        // A resource that cannot be read costs its attributes, and no span.
-        let resource = self.spool.resource(recorder).unwrap_or_else(|error| {
-            let reason = format!("its spans go without their resource: {}", with_causes(&error));
-            self.notices.tell(Notice::Trouble { recorder: Some(recorder.clone()), reason });
-            Resource::default()
-        });
+        // A resource that is lost costs its attributes, and no span.
+        let resource = match self.spool.resource(recorder) {
+            Err(error) if Resource::is_lost(&error) => {
+                let reason = format!("its spans go without their resource: {}", with_causes(&error));
+                self.notices.tell(Notice::Trouble { recorder: Some(recorder.clone()), reason });
+                Resource::default()
+            }
+            resource => resource?,
+        };
         let recorder = recorder.clone();
         Ok(Open { recorder, resource, reader, until, is_more_behind: false, removed: None })
     }
