@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use spanring::callsite::{Directives, Filter};
 use spanring::{Callsite, Context, Hooks, Kind, Span, event, span};
 
-use crate::flight::{Flight, Value};
+use crate::flight::{Flight, Value, alone};
 
 fn filtered_by(filter: impl Filter + 'static) -> Hooks {
     Hooks { filter: Some(Arc::new(filter)), ..Hooks::default() }
@@ -32,6 +32,7 @@ fn a_callsite_is_asked_about_once_for_each_recorder_and_says_where_it_is() {
         assert_eq!(asked, [("work", module_path!(), Kind::Custom)]);
         assert_eq!(flight.counters(0).started, if answer { 3 } else { 0 });
     }
+    let _alone = alone();
     assert!(!work());
 }
 
