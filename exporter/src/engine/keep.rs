@@ -106,8 +106,10 @@ impl Facts {
         self.has_error |= matches!(span.status, Status::Error | Status::TimedOut);
         self.is_interrupted |= span.interrupted;
         if let Some(cost) = span.cost() {
-            let parts = [cost.input, cost.output, cost.reasoning].into_iter().flatten().sum::<f64>();
-            self.cost += cost.total.unwrap_or(parts - cost.cached_discount.unwrap_or(0.0));
+            // What is no number would take with it what all other spans cost.
+            let said = |part: Option<f64>| part.filter(|part| part.is_finite());
+            let parts = [cost.input, cost.output, cost.reasoning].into_iter().filter_map(said).sum::<f64>();
+            self.cost += said(cost.total).unwrap_or(parts - said(cost.cached_discount).unwrap_or(0.0));
         }
     }
 
@@ -126,5 +128,23 @@ impl Default for Facts {
             is_interrupted: false,
             cost: 0.0,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use spanring_spool::Value;
+
+    use super::*;
+
+    #[test]
+    fn a_cost_that_is_no_number_takes_nothing_from_what_the_others_cost() {
+        let mut facts = Facts::default();
+        for cost in [100.0, f64::NAN, f64::NEG_INFINITY] {
+            let attributes = vec![(spanring::names::COST_TOTAL.to_owned(), Value::F64(cost))];
+            facts.add(&SpanData { attributes, ..SpanData::default() });
+        }
+        let keep = Keep::errors_and_share(0.0).dearer_than(50.0);
+        assert!(keep.keeps(TraceId::from_bytes([9; 16]), &facts), "{facts:?}");
     }
 }
